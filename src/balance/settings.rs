@@ -1,0 +1,101 @@
+//! Every knob of a running pen that is not a server, a client or an access list.
+//!
+//! Plain values with their defaults; what they mean is said in pen(1).
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How the bytes of a dump are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DumpForm {
+    /// Text as it is, anything else in columns.
+    #[default]
+    Auto,
+    /// Always text, other bytes as dots: `-a`, `ascii`.
+    Ascii,
+    /// Always columns: `no ascii`.
+    Columns,
+}
+
+/// Which ways of choosing a server are switched on. When several are, the first of priority,
+/// weight, hash counts; without any of them servers take turns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Modes {
+    /// By a hash of the client's address.
+    pub hash: bool,
+    /// Clients are not remembered: each connection is chosen for anew.
+    pub roundrobin: bool,
+    /// Only the first choice is tried.
+    pub stubborn: bool,
+    /// By weight.
+    pub weight: bool,
+    /// By priority.
+    pub prio: bool,
+}
+
+/// The settings of one pen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Which selectors are on.
+    pub modes: Modes,
+    /// How long a server that failed is left out; zero for not at all.
+    pub blacklist: Duration,
+    /// How long a connect may take.
+    pub connect_timeout: Duration,
+    /// How long a client is remembered; zero for ever.
+    pub tracking: Duration,
+    /// How long a pair may be silent; zero for ever.
+    pub idle_timeout: Duration,
+    /// How many connects may be under way at once.
+    pub pending_max: usize,
+    /// How many pairs there may be.
+    pub conn_max: usize,
+    /// How many clients are remembered.
+    pub clients_max: usize,
+    /// The access list for clients.
+    pub client_acl: usize,
+    /// The access list for the control port.
+    pub control_acl: usize,
+    /// How much is said: 0 nothing, 1 events, 2 dumps as well.
+    pub debug: u32,
+    /// How dumps show bytes.
+    pub dump_form: DumpForm,
+    /// How many clients are accepted per listener and turn.
+    pub multi_accept: usize,
+    /// Length of the listener's queue in the kernel.
+    pub backlog: u32,
+    /// The local address for connections to servers.
+    pub source: Option<IpAddr>,
+    /// The request log as it was named; `None` for no log.
+    pub log: Option<String>,
+    /// The pid file.
+    pub pid_file: Option<PathBuf>,
+    /// Whether the command `exit` is allowed.
+    pub may_exit: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            modes: Modes::default(),
+            blacklist: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            tracking: Duration::ZERO,
+            idle_timeout: Duration::ZERO,
+            pending_max: 100,
+            conn_max: 500,
+            clients_max: 2048,
+            client_acl: 0,
+            control_acl: 0,
+            debug: 0,
+            dump_form: DumpForm::default(),
+            multi_accept: 100,
+            backlog: 500,
+            source: None,
+            log: None,
+            pid_file: None,
+            may_exit: false,
+        }
+    }
+}

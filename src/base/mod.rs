@@ -1,0 +1,9 @@
+//! What every part may use: addresses, operands, errors and time.
+//!
+//! Uses nothing of the crate. Nothing here does I/O.
+
+pub mod addr;
+pub mod diag;
+pub mod error;
+pub mod operand;
+pub mod time;

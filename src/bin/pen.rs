@@ -1,0 +1,3 @@
+//! pen, the balancer.
+
+fn main() {}

@@ -1,0 +1,6 @@
+//! pen: a load balancer for simple TCP protocols that also shows what a protocol says.
+//!
+//! This text is replaced by the map of the crate as the parts come in.
+
+pub mod base;
+pub mod net;

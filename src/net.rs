@@ -1,0 +1,165 @@
+//! The seam: all that the event loop knows of the world.
+//!
+//! The real world is `sys`, over mio and libc; the other one is the simulation in `tests/sim`.
+//! There are no further implementations. [`Net::wait`] is the only source of time.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::base::addr::Endpoint;
+use crate::base::diag::Severity;
+use crate::base::time::Now;
+
+/// Names a watched socket in events.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Token(pub usize);
+
+/// What readiness an edge brought. Each is only a hint, and may be spurious.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Ready {
+    /// A read may return something: bytes, the end, an error.
+    pub readable: bool,
+    /// A write may take something.
+    pub writable: bool,
+    /// The peer has ended its direction.
+    pub read_closed: bool,
+    /// The socket is in error: a refused connect, a reset. May come with nothing else, also
+    /// after the end was read.
+    pub failed: bool,
+}
+
+/// Something happened.
+///
+/// Readiness is edge-triggered: after an event nothing more is promised until a call has
+/// returned `WouldBlock`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// An edge on a watched socket.
+    Ready {
+        /// The socket.
+        token: Token,
+        /// What it is said to be ready for.
+        ready: Ready,
+    },
+    /// A signal came in.
+    Signal(Signal),
+    /// The answer to [`Net::resolve`].
+    Resolved {
+        /// The number that was given with the question.
+        request: usize,
+        /// The addresses, at least one.
+        answer: Result<Vec<IpAddr>, NoAddress>,
+    },
+}
+
+/// Why a name has no address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoAddress {
+    /// The name does not exist, or has no address: asking again will not help.
+    NoSuchName,
+    /// Nobody answered: asking again may help.
+    NoAnswer,
+}
+
+/// The signals that pen acts on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Signal {
+    /// TERM or INT: end.
+    Terminate,
+    /// HUP: reopen the log.
+    Hangup,
+    /// USR1: print statistics.
+    Statistics,
+}
+
+/// How to open a listening socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListenOptions {
+    /// Length of the kernel's queue of clients that are not accepted yet.
+    pub backlog: u32,
+    /// For a Unix socket: only pen's user may connect. Without it everybody may.
+    pub private: bool,
+}
+
+/// Where the request log goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LogTarget {
+    /// A file, opened for append and created if it is not there.
+    File(PathBuf),
+    /// A penlogd, one datagram a line.
+    Udp(SocketAddr),
+}
+
+/// One end of a connection. Reads and writes never block.
+pub trait Stream: Read + Write {
+    /// `Ok(true)` once connected, `Ok(false)` while still pending; an error if the connect
+    /// failed.
+    fn connected(&self) -> io::Result<bool>;
+
+    /// The error that waits on the socket, if any, which takes it away (`SO_ERROR`, socket(7)).
+    fn take_error(&self) -> io::Result<Option<io::Error>>;
+
+    /// Sends what is still queued, then FIN. Reading goes on.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+
+    /// Bytes that were written but that the peer's kernel has not acknowledged.
+    fn unsent(&self) -> io::Result<usize>;
+
+    /// Makes dropping the stream reset the connection, and discard what is unsent.
+    fn reset_on_drop(&mut self) -> io::Result<()>;
+
+    /// Sends small segments at once from now on (`TCP_NODELAY`, tcp(7)); nothing on a Unix socket.
+    fn no_delay(&mut self) -> io::Result<()>;
+}
+
+/// The world, as far as the event loop can tell. Nothing in it blocks but [`Net::wait`].
+pub trait Net {
+    /// A listening socket; dropping it closes it.
+    type Listener;
+    /// A connection; dropping it closes it, and ends its being watched.
+    type Stream: Stream;
+    /// An open request log. One `write` is one attempt to write, and may be short.
+    type Log: Write;
+
+    /// Opens a listening socket and watches it for reading.
+    ///
+    /// Fails if the address is in use, not of this machine, or not allowed.
+    fn listen(&mut self, at: &Endpoint, options: ListenOptions, token: Token) -> io::Result<Self::Listener>;
+
+    /// Where the listener really listens: the port, if 0 was asked for.
+    fn local(&self, listener: &Self::Listener) -> io::Result<Endpoint>;
+
+    /// Takes the next client; `WouldBlock` if there is none.
+    fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Stream, Endpoint)>;
+
+    /// Begins to connect, from the local address `from` if one is given. The connection is made
+    /// when [`Stream::connected`] says so. The caller tells apart what is the server's fault and
+    /// what is lack of something here.
+    fn connect(&mut self, to: &Endpoint, from: Option<IpAddr>) -> io::Result<Self::Stream>;
+
+    /// Watches both directions, once and for good; dropping the stream ends it.
+    fn watch(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
+
+    /// Sleeps until something happened or the time is up, and appends what happened to `events`.
+    /// The only source of time.
+    fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<Now>;
+
+    /// Asks for the addresses of a host; [`Event::Resolved`] brings the answer, with `request`.
+    fn resolve(&mut self, request: usize, name: &str);
+
+    /// Opens a request log.
+    fn open_log(&mut self, target: &LogTarget) -> io::Result<Self::Log>;
+
+    /// Reads a file of commands, at most a mebibyte.
+    fn read_commands(&mut self, path: &Path) -> io::Result<String>;
+
+    /// Says one line to the operator: stderr in the foreground, syslog otherwise. Never blocks;
+    /// what cannot be written is dropped and counted, and the count is said later.
+    fn say(&mut self, severity: Severity, text: &str);
+
+    /// Writes one dump of the tracer, whole or not at all, never mixed with anything else. Never
+    /// blocks; what cannot be written is dropped and counted, and the count is said later.
+    fn dump(&mut self, bytes: &[u8]);
+}
