@@ -6,17 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How the bytes of a dump are shown.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum DumpForm {
-    /// Text as it is, anything else in columns.
-    #[default]
-    Auto,
-    /// Always text, other bytes as dots: `-a`, `ascii`.
-    Ascii,
-    /// Always columns: `no ascii`.
-    Columns,
-}
+pub use crate::base::diag::DumpForm;
 
 /// Which ways of choosing a server are switched on. When several are, the first of priority,
 /// weight, hash counts; without any of them servers take turns.

@@ -27,3 +27,15 @@ impl Severity {
         }
     }
 }
+
+/// How the bytes of a dump are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DumpForm {
+    /// Text as it is, anything else in columns.
+    #[default]
+    Auto,
+    /// Always text, other bytes as dots: `-a`, `ascii`.
+    Ascii,
+    /// Always columns: `no ascii`.
+    Columns,
+}

@@ -1,0 +1,88 @@
+//! Bytes from outside, made fit to be shown.
+//!
+//! What a client or a server sent may hold terminal escapes, line ends and worse. Nothing of it
+//! reaches a log or syslog but the printable bytes of ASCII; a dot stands for any other byte.
+
+use std::borrow::Cow;
+
+/// The most bytes of one message to syslog: with its header it stays within the 1,024 bytes
+/// that every receiver takes (RFC 3164 section 4.1).
+pub const SYSLOG_LINE_MAX: usize = 1000;
+
+/// True for what shows as one character on every terminal: 0x20 to 0x7e.
+#[inline]
+pub const fn is_printable(byte: u8) -> bool {
+    byte.wrapping_sub(0x20) < 0x5f
+}
+
+/// The byte itself if it is printable, a dot otherwise.
+#[inline]
+pub const fn masked(byte: u8) -> u8 {
+    if is_printable(byte) { byte } else { b'.' }
+}
+
+/// Cuts a text into messages for syslog, of at most [`SYSLOG_LINE_MAX`] bytes each.
+///
+/// One message per line, without its LF or CR LF; empty lines give none, long lines several.
+/// Everything that is not printable is masked.
+pub fn syslog_lines(text: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
+    text.split(|&byte| byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .flat_map(|line| line.chunks(SYSLOG_LINE_MAX))
+        .map(shown)
+}
+
+/// The bytes as text, with everything masked that is not printable.
+fn shown(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if bytes.iter().all(|&byte| is_printable(byte)) => Cow::Borrowed(text),
+        _ => Cow::Owned(bytes.iter().map(|&byte| char::from(masked(byte))).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_printable_bytes_of_ascii_are_left_alone() {
+        for byte in 0..=255u8 {
+            let plain = (b' '..=b'~').contains(&byte);
+            assert_eq!(is_printable(byte), plain, "{byte:#04x}");
+            assert_eq!(masked(byte), if plain { byte } else { b'.' }, "{byte:#04x}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_into_syslog_messages_at_its_lines() {
+        let table: [(&[u8], &[&str]); 8] = [
+            (b"", &[]),
+            (b"\n\r\n\n", &[]),
+            (b"one", &["one"]),
+            (b"copy_up(0)\n6: DATA\r\n\n", &["copy_up(0)", "6: DATA"]),
+            (b"a\rb\n", &["a.b"]),
+            (b"a\r\r\n", &["a."]),
+            (b"tab\there \x1b[31m\x7f", &["tab.here .[31m."]),
+            (b"caf\xc3\xa9 \xff\nnext", &["caf.. .", "next"]),
+        ];
+        for (text, lines) in table {
+            assert_eq!(syslog_lines(text).collect::<Vec<_>>(), lines, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn no_syslog_message_is_longer_than_allowed_and_nothing_is_lost() {
+        for length in [SYSLOG_LINE_MAX - 1, SYSLOG_LINE_MAX, SYSLOG_LINE_MAX + 1, 3 * SYSLOG_LINE_MAX] {
+            let text = vec![b'x'; length];
+            let lines: Vec<_> = syslog_lines(&text).collect();
+            assert_eq!(lines.len(), length.div_ceil(SYSLOG_LINE_MAX), "{length}");
+            assert!(lines.iter().all(|line| line.len() <= SYSLOG_LINE_MAX), "{length}");
+            assert_eq!(lines.concat().as_bytes(), text, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_clean_line_is_not_copied() {
+        assert!(syslog_lines(b"plain\r\n").all(|line| matches!(line, Cow::Borrowed(_))));
+    }
+}
