@@ -3,5 +3,6 @@
 //! This text is replaced by the map of the crate as the parts come in.
 
 pub mod base;
+pub mod logs;
 pub mod net;
 pub mod trace;
