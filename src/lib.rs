@@ -2,7 +2,9 @@
 //!
 //! This text is replaced by the map of the crate as the parts come in.
 
+pub mod balance;
 pub mod base;
 pub mod logs;
 pub mod net;
 pub mod trace;
+pub mod select;

@@ -1,0 +1,238 @@
+//! The table of servers: what is configured, and how each is doing.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::base::addr::Endpoint;
+use crate::base::operand::{Host, ServerSpec};
+use crate::base::time::Moment;
+
+/// How many regular servers there may be; their indexes are 0 to 65,534.
+pub const SERVERS_MAX: usize = 65_535;
+
+/// Names a server.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ServerId {
+    /// One of the table, by its index.
+    Regular(u32),
+    /// The one for clients that no regular server may serve.
+    Emergency,
+    /// The one for clients that the access list refuses.
+    Abuse,
+}
+
+impl fmt::Display for ServerId {
+    /// `0`, `emergency` or `abuse`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServerId::Regular(index) => index.fmt(f),
+            ServerId::Emergency => f.write_str("emergency"),
+            ServerId::Abuse => f.write_str("abuse"),
+        }
+    }
+}
+
+/// A server: what somebody configured, and how it is doing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Server {
+    /// The host as it was written.
+    pub host: Host,
+    /// Its port; stands for nothing with a Unix socket.
+    pub port: u16,
+    /// Where to connect, to be tried in this order; empty until the name is resolved.
+    pub endpoints: Vec<Endpoint>,
+    /// How many places there are; 0 for no limit.
+    pub max: u32,
+    /// How many places there are for a client that comes back to this server, where that is more.
+    pub hard: u32,
+    /// Weight; 0 is "not set" and counts as 1.
+    pub weight: u32,
+    /// Priority, the lowest first.
+    pub prio: i32,
+    /// The access list that a client must pass, 0 to 9; `None` for none.
+    pub acl: Option<usize>,
+    /// Places in use, from the moment that a connect begins.
+    pub connections: u32,
+    /// Until when the server is left out.
+    pub blacklisted_until: Option<Moment>,
+    /// Whether the latest connect to it that ended has failed.
+    pub failing: bool,
+    /// When it last failed, in seconds since 1970-01-01 00:00:00 UTC; 0 for never.
+    pub failed_at: u64,
+    /// Bytes sent to the server.
+    pub sent: u64,
+    /// Bytes received from the server.
+    pub received: u64,
+}
+
+impl Server {
+    /// A server as an operand describes it. A numeric address or a path can be used at once; a
+    /// name must be resolved first.
+    pub fn new(spec: &ServerSpec, default_port: u16) -> Server {
+        let mut server = Server {
+            host: spec.host.clone(),
+            port: spec.port.unwrap_or(default_port),
+            endpoints: Vec::new(),
+            max: spec.max,
+            hard: spec.hard,
+            weight: spec.weight,
+            prio: spec.prio,
+            acl: None,
+            connections: 0,
+            blacklisted_until: None,
+            failing: false,
+            failed_at: 0,
+            sent: 0,
+            received: 0,
+        };
+        server.set_host(spec.host.clone());
+        server
+    }
+
+    /// Changes the host, for later connections. A name must then be resolved.
+    pub fn set_host(&mut self, host: Host) {
+        self.endpoints = match &host {
+            Host::Addr(ip) => vec![Endpoint::inet(SocketAddr::new(*ip, self.port))],
+            Host::Unix(path) => vec![Endpoint::Unix(path.clone())],
+            Host::Name(_) => Vec::new(),
+        };
+        self.host = host;
+    }
+
+    /// Changes the port, for later connections.
+    pub fn set_port(&mut self, port: u16) {
+        self.port = port;
+        for endpoint in &mut self.endpoints {
+            if let Endpoint::Inet(addr) = endpoint {
+                addr.set_port(port);
+            }
+        }
+    }
+
+    /// Takes the addresses of its name, to be tried in this order.
+    pub fn set_addresses(&mut self, addresses: &[IpAddr]) {
+        self.endpoints = addresses.iter().map(|ip| Endpoint::inet(SocketAddr::new(*ip, self.port))).collect();
+    }
+
+    /// Whether the host is a name of which no address is known.
+    pub fn is_unresolved(&self) -> bool {
+        self.endpoints.is_empty()
+    }
+
+    /// Whether it is left out at this moment because it failed or because somebody said so.
+    pub fn is_blacklisted(&self, moment: Moment) -> bool {
+        self.blacklisted_until.is_some_and(|until| moment < until)
+    }
+
+    /// Whether there is a place for one more connection; a client that comes back may use the
+    /// places up to the hard limit.
+    pub fn has_place(&self, comes_back: bool) -> bool {
+        let limit = if comes_back { self.max.max(self.hard) } else { self.max };
+        self.max == 0 || self.connections < limit
+    }
+}
+
+/// There is no such place in the table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooManyServers;
+
+impl fmt::Display for TooManyServers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there are at most {SERVERS_MAX} servers, 0 to {}", SERVERS_MAX - 1)
+    }
+}
+
+impl std::error::Error for TooManyServers {}
+
+/// The regular servers by index, with holes, and the two special ones.
+#[derive(Clone, Debug, Default)]
+pub struct Servers {
+    regular: Vec<Option<Server>>,
+    emergency: Option<Server>,
+    abuse: Option<Server>,
+}
+
+impl Servers {
+    /// The server of this name.
+    pub fn server(&self, id: ServerId) -> Option<&Server> {
+        match id {
+            ServerId::Regular(index) => self.regular(index as usize),
+            ServerId::Emergency => self.emergency.as_ref(),
+            ServerId::Abuse => self.abuse.as_ref(),
+        }
+    }
+
+    /// The server of this name, to be changed.
+    pub fn server_mut(&mut self, id: ServerId) -> Option<&mut Server> {
+        match id {
+            ServerId::Regular(index) => self.regular.get_mut(index as usize)?.as_mut(),
+            ServerId::Emergency => self.emergency.as_mut(),
+            ServerId::Abuse => self.abuse.as_mut(),
+        }
+    }
+
+    /// The regular server of this index.
+    pub fn regular(&self, index: usize) -> Option<&Server> {
+        self.regular.get(index)?.as_ref()
+    }
+
+    /// Puts a server into its place. The table grows as far as needed, with holes. If there is a
+    /// server already, its places in use and its byte counts go over to the new one, because its
+    /// connections go on.
+    pub fn set(&mut self, id: ServerId, mut server: Server) -> Result<(), TooManyServers> {
+        if let Some(old) = self.server(id) {
+            server.connections = old.connections;
+            server.sent = old.sent;
+            server.received = old.received;
+        }
+        match id {
+            ServerId::Emergency => self.emergency = Some(server),
+            ServerId::Abuse => self.abuse = Some(server),
+            ServerId::Regular(index) => {
+                let index = index as usize;
+                if index >= SERVERS_MAX {
+                    return Err(TooManyServers);
+                }
+                if self.regular.len() <= index {
+                    self.regular.resize_with(index + 1, || None);
+                }
+                self.regular[index] = Some(server);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills in where to connect, once the name of a server is resolved.
+    pub fn resolved(&mut self, id: ServerId, addresses: Vec<IpAddr>) {
+        if let Some(server) = self.server_mut(id) {
+            server.set_addresses(&addresses);
+        }
+    }
+
+    /// One more than the largest index of a regular server; holes count.
+    pub fn len(&self) -> usize {
+        self.regular.len()
+    }
+
+    /// Whether there is no regular server.
+    pub fn is_empty(&self) -> bool {
+        self.regular.is_empty()
+    }
+
+    /// The regular servers in the order of their indexes, holes left out.
+    pub fn iter(&self) -> impl Iterator<Item = (ServerId, &Server)> {
+        self.regular.iter().enumerate().filter_map(|(index, server)| Some((regular(index), server.as_ref()?)))
+    }
+
+    /// All servers: the regular ones, then emergency and abuse.
+    pub fn all(&self) -> impl Iterator<Item = (ServerId, &Server)> {
+        let emergency = self.emergency.as_ref().map(|server| (ServerId::Emergency, server));
+        let abuse = self.abuse.as_ref().map(|server| (ServerId::Abuse, server));
+        self.iter().chain(emergency).chain(abuse)
+    }
+}
+
+/// The name of the regular server of an index, which is below [`SERVERS_MAX`].
+pub(super) fn regular(index: usize) -> ServerId {
+    ServerId::Regular(u32::try_from(index).expect("indexes of servers are below 65,535"))
+}

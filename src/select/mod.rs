@@ -1,0 +1,132 @@
+//! The ways to choose a server: one file each, one row each in [`SELECTORS`].
+//!
+//! Selectors see the servers only as [`Candidates`]; what a server is, and who may use it, is the
+//! balancer's. A selector is asked again after a failure, with the servers that were tried closed
+//! to it, so that fail-over follows the same rule as the first choice.
+
+pub mod hash;
+pub mod prio;
+pub mod round_robin;
+pub mod search;
+pub mod siphash;
+pub mod tracked;
+pub mod weight;
+
+use hash::Hash;
+use prio::Prio;
+use round_robin::RoundRobin;
+pub use search::{Search, Stage};
+use tracked::Tracked;
+use weight::Weight;
+
+/// The servers, as one search sees them. Indexes are those of the server table.
+pub trait Candidates {
+    /// One more than the largest index.
+    fn count(&self) -> usize;
+    /// Whether this one may be chosen. False where there is no server.
+    fn is_open(&self, index: usize) -> bool;
+    /// Places in use.
+    fn connections(&self, index: usize) -> u32;
+    /// Weight; 0 is "not set" and counts as 1.
+    fn weight(&self, index: usize) -> u32;
+    /// Priority, the lowest first.
+    fn prio(&self, index: usize) -> i32;
+}
+
+/// A way to choose.
+pub trait Selector {
+    /// The index of the choice among the open candidates; `None` if none is open.
+    fn pick<C: Candidates>(&mut self, candidates: &C) -> Option<usize>;
+}
+
+/// Names a selector.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// See [`tracked`].
+    Tracked,
+    /// See [`round_robin`].
+    RoundRobin,
+    /// See [`hash`]; the second form hashes the client's port as well.
+    Hash {
+        /// Hash the port too, so that one client's connections spread.
+        with_port: bool,
+    },
+    /// See [`weight`].
+    Weight,
+    /// See [`prio`].
+    Prio,
+}
+
+/// What is said of a selector.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// The selector.
+    pub kind: Kind,
+    /// Its name, which is also the command that switches it on, where there is one.
+    pub name: &'static str,
+    /// The letter of its option.
+    pub option: Option<char>,
+    /// What it does, in one sentence.
+    pub what: &'static str,
+}
+
+/// All selectors, the one of highest precedence first.
+pub const SELECTORS: [Row; 5] = [
+    Row {
+        kind: Kind::Tracked,
+        name: "tracked",
+        option: None,
+        what: "A client goes back to the server that it had before; in force unless roundrobin or hash is on.",
+    },
+    Row {
+        kind: Kind::Prio,
+        name: "prio",
+        option: None,
+        what: "The available server of the lowest priority number is taken.",
+    },
+    Row {
+        kind: Kind::Weight,
+        name: "weight",
+        option: Some('W'),
+        what: "The available server with the fewest connections for its weight is taken.",
+    },
+    Row {
+        kind: Kind::Hash { with_port: false },
+        name: "hash",
+        option: Some('h'),
+        what: "The client's address decides, and a dead server's clients are spread over the others.",
+    },
+    Row { kind: Kind::RoundRobin, name: "roundrobin", option: Some('r'), what: "Available servers take turns." },
+];
+
+/// The selectors, with the memory of those that have one.
+#[derive(Clone, Debug, Default)]
+pub struct Selectors {
+    round_robin: RoundRobin,
+}
+
+impl Selectors {
+    /// Lets one selector choose for a search; `None` if no candidate is open to it.
+    pub fn pick<C: Candidates>(&mut self, kind: Kind, search: &Search, candidates: &C) -> Option<usize> {
+        match kind {
+            Kind::Tracked => Tracked::new(search.tracked()).pick(candidates),
+            Kind::RoundRobin => self.round_robin.pick(candidates),
+            Kind::Hash { with_port } => Hash::new(search.from(), with_port.then(|| search.port())).pick(candidates),
+            Kind::Weight => Weight.pick(candidates),
+            Kind::Prio => Prio.pick(candidates),
+        }
+    }
+}
+
+/// The open candidate for which `before` says that it comes before all others; the lowest index
+/// wins a tie.
+fn first_by<C: Candidates>(candidates: &C, before: impl Fn(usize, usize) -> bool) -> Option<usize> {
+    let mut best = None;
+    for index in (0..candidates.count()).filter(|index| candidates.is_open(*index)) {
+        match best {
+            Some(leader) if !before(index, leader) => {}
+            _ => best = Some(index),
+        }
+    }
+    best
+}

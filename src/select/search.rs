@@ -1,0 +1,103 @@
+//! One client's walk through the servers.
+
+use crate::base::addr::ClientAddr;
+
+/// How far a search is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// The client was refused by the access list: only the abuse server may be offered.
+    Refused,
+    /// Nothing was offered yet.
+    First,
+    /// At least one regular server was offered.
+    Walking,
+    /// Nothing more will be offered.
+    Ended,
+}
+
+/// One client's walk through the servers: who asks, and what was tried. Each server is offered at
+/// most once.
+#[derive(Clone, Debug)]
+pub struct Search {
+    tried: Tried,
+    from: ClientAddr,
+    port: u16,
+    tracked: u16,
+    stage: Stage,
+}
+
+/// A pair holds one of these for all its life.
+const _: () = assert!(size_of::<Search>() <= 48);
+
+const UNTRACKED: u16 = u16::MAX;
+
+/// A set of indexes; it allocates only once it holds one beyond the first 64.
+#[derive(Clone, Debug)]
+enum Tried {
+    Few(u64),
+    Many(Vec<u64>),
+}
+
+impl Search {
+    /// A search for a client. `tracked` is the server that the client had before; indexes of
+    /// servers are below 65,535.
+    pub fn new(from: ClientAddr, port: u16, tracked: Option<usize>, stage: Stage) -> Search {
+        let tracked = tracked.and_then(|index| u16::try_from(index).ok()).unwrap_or(UNTRACKED);
+        Search { tried: Tried::Few(0), from, port, tracked, stage }
+    }
+
+    /// Who asks.
+    pub fn from(&self) -> ClientAddr {
+        self.from
+    }
+
+    /// The client's port, 0 for a client by a Unix socket.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The server that the client had before.
+    pub fn tracked(&self) -> Option<usize> {
+        (self.tracked != UNTRACKED).then_some(usize::from(self.tracked))
+    }
+
+    /// How far the search is.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Moves on to a later stage.
+    pub fn enter(&mut self, stage: Stage) {
+        self.stage = stage;
+    }
+
+    /// Whether the server of this index was offered already.
+    pub fn has_tried(&self, index: usize) -> bool {
+        let (word, bit) = (index / 64, index % 64);
+        let bits = match &self.tried {
+            Tried::Few(bits) if word == 0 => *bits,
+            Tried::Few(_) => 0,
+            Tried::Many(words) => words.get(word).copied().unwrap_or(0),
+        };
+        bits >> bit & 1 == 1
+    }
+
+    /// Notes that the server of this index is offered.
+    pub fn note_tried(&mut self, index: usize) {
+        let (word, bit) = (index / 64, index % 64);
+        if let Tried::Few(bits) = self.tried
+            && word > 0
+        {
+            self.tried = Tried::Many(vec![bits]);
+        }
+        match &mut self.tried {
+            Tried::Few(bits) => *bits |= 1 << bit,
+            Tried::Many(words) => {
+                if words.len() <= word {
+                    words.resize(word + 1, 0);
+                }
+                words[word] |= 1 << bit;
+            }
+        }
+    }
+}

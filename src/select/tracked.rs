@@ -1,0 +1,20 @@
+//! A client goes back to the server that it had before.
+
+use super::{Candidates, Selector};
+
+/// Chooses the server that the client table holds for the client, or nobody.
+#[derive(Clone, Copy, Debug)]
+pub struct Tracked(Option<usize>);
+
+impl Tracked {
+    /// The server, if the client is known and had one.
+    pub fn new(server: Option<usize>) -> Tracked {
+        Tracked(server)
+    }
+}
+
+impl Selector for Tracked {
+    fn pick<C: Candidates>(&mut self, candidates: &C) -> Option<usize> {
+        self.0.filter(|index| *index < candidates.count() && candidates.is_open(*index))
+    }
+}
