@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::canonical;
 use crate::base::addr::ClientAddr;
 
 /// How many lists there are; they are numbered from 0.
@@ -218,10 +219,7 @@ impl Acls {
     /// Whether a list lets a client pass. A list that does not exist lets nobody pass.
     pub fn check(&self, list: usize, from: ClientAddr) -> bool {
         let Some(entries) = self.lists.get(list) else { return false };
-        let ip = match from {
-            ClientAddr::Unix => return true,
-            ClientAddr::Inet(ip) => ip.to_canonical(),
-        };
+        let ClientAddr::Inet(ip) = canonical(from) else { return true };
         match entries.iter().find(|entry| entry.net.matches(ip)) {
             Some(entry) => entry.action == Action::Permit,
             None => entries.last().is_none_or(|last| last.action == Action::Deny),

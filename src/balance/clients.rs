@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::canonical;
 use crate::base::addr::ClientAddr;
 use crate::base::time::Moment;
 use crate::select::siphash::{Key, siphash_1_3};
@@ -73,7 +74,7 @@ impl Client {
         self.connects
     }
 
-    /// When it came last.
+    /// When it came or was connected last.
     pub fn seen(&self) -> Moment {
         self.seen
     }
@@ -121,7 +122,8 @@ impl Clients {
     }
 
     /// Notes that a client came. If the table is full, the one that came least recently leaves.
-    pub fn admit(&mut self, address: ClientAddr, moment: Moment) -> ClientId {
+    /// A client that was away for as long as `tracking` has no server any more; zero is for ever.
+    pub fn admit(&mut self, address: ClientAddr, moment: Moment, tracking: Duration) -> ClientId {
         let address = canonical(address);
         let bucket = self.bucket(address);
         let slot = match self.find_in(bucket, address) {
@@ -133,6 +135,9 @@ impl Clients {
         };
         self.attach_newest(slot);
         let entry = &mut self.entries[slot as usize];
+        if !tracking.is_zero() && moment.since(entry.seen) >= tracking {
+            entry.server = NO_SERVER;
+        }
         entry.seen = moment;
         entry.connects = entry.connects.saturating_add(1);
         ClientId { slot, generation: entry.generation }
@@ -154,17 +159,11 @@ impl Clients {
         Some(ClientId { slot, generation: self.entries[slot as usize].generation })
     }
 
-    /// Remembers the index of the regular server that a client has now.
-    pub fn remember(&mut self, id: ClientId, server: usize) {
+    /// Remembers the index of the regular server that a client has from this moment on.
+    pub fn remember(&mut self, id: ClientId, server: usize, moment: Moment) {
         if let Some(entry) = self.client_mut(id) {
             entry.server = u16::try_from(server).unwrap_or(NO_SERVER);
-        }
-    }
-
-    /// Forgets the server of a client.
-    pub fn forget(&mut self, id: ClientId) {
-        if let Some(entry) = self.client_mut(id) {
-            entry.server = NO_SERVER;
+            entry.seen = moment;
         }
     }
 
@@ -203,12 +202,11 @@ impl Clients {
     }
 
     /// Makes room for `max` clients, within 1 to [`CLIENTS_MAX`]. If there are more, those that
-    /// came least recently leave.
+    /// came least recently leave, the others close ranks, and the names of those that move are void.
     pub fn resize(&mut self, max: usize) {
         let mut table = Clients::with_key(max, self.key);
         let newest_generation = self.entries.iter().map(|entry| entry.generation).max();
         table.generation = self.generation.max(newest_generation.unwrap_or(self.generation));
-        // Whoever stays, stays in the order of slots; slots change only if somebody leaves.
         let mut stays = vec![false; self.entries.len()];
         self.by_use().take(table.max).for_each(|slot| stays[slot as usize] = true);
         if self.entries.len() > table.max {
@@ -340,13 +338,5 @@ impl Clients {
             older => self.entries[older as usize].newer = slot,
         }
         self.newest = slot;
-    }
-}
-
-/// An IPv4-mapped client counts as IPv4.
-fn canonical(address: ClientAddr) -> ClientAddr {
-    match address {
-        ClientAddr::Inet(ip) => ClientAddr::Inet(ip.to_canonical()),
-        ClientAddr::Unix => ClientAddr::Unix,
     }
 }

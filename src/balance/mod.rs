@@ -10,7 +10,6 @@ pub mod servers;
 pub mod settings;
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use crate::base::addr::ClientAddr;
 use crate::base::time::{Moment, Now};
@@ -18,7 +17,7 @@ use crate::select::{Candidates, Kind, Selectors, Stage};
 
 pub use crate::select::Search;
 pub use acl::Acls;
-pub use clients::{ClientId, Clients};
+pub use clients::{Client, ClientId, Clients};
 pub use servers::{Server, ServerId, Servers};
 pub use settings::Settings;
 
@@ -71,19 +70,9 @@ impl Balancer {
             let search = Search::new(from, port, None, Stage::Refused);
             return Admission { client: None, search, refused: true };
         }
-        let expired = self.clients.find(from).filter(|id| self.has_expired(*id, now.moment));
-        if let Some(id) = expired {
-            self.clients.forget(id);
-        }
-        let id = self.clients.admit(from, now.moment);
-        let tracked = self.clients.client(id).and_then(clients::Client::server);
+        let id = self.clients.admit(from, now.moment, self.settings.tracking);
+        let tracked = self.clients.client(id).and_then(Client::server);
         Admission { client: Some(id), search: Search::new(from, port, tracked, Stage::First), refused: false }
-    }
-
-    fn has_expired(&self, id: ClientId, moment: Moment) -> bool {
-        let tracking = self.settings.tracking;
-        let seen = self.clients.client(id).map(clients::Client::seen);
-        tracking > Duration::ZERO && seen.is_some_and(|seen| moment.since(seen) >= tracking)
     }
 
     /// The next server to try, with a place claimed; `None` if there is none left.
@@ -153,12 +142,12 @@ impl Balancer {
     }
 
     /// A connect was made. The client is remembered with its server, if that is a regular one.
-    pub fn connected(&mut self, id: ServerId, client: Option<ClientId>, _now: Now) {
+    pub fn connected(&mut self, id: ServerId, client: Option<ClientId>, now: Now) {
         if let Some(server) = self.servers.server_mut(id) {
             server.failing = false;
         }
         if let (ServerId::Regular(index), Some(client)) = (id, client) {
-            self.clients.remember(client, index as usize);
+            self.clients.remember(client, index as usize, now.moment);
         }
     }
 
@@ -270,7 +259,7 @@ impl Candidates for View<'_> {
     }
 }
 
-/// An IPv4-mapped client counts as IPv4.
+/// An IPv4-mapped client counts as IPv4, wherever it comes in.
 fn canonical(from: ClientAddr) -> ClientAddr {
     match from {
         ClientAddr::Inet(IpAddr::V6(ip)) => ClientAddr::Inet(ip.to_canonical()),

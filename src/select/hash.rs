@@ -116,3 +116,160 @@ fn negative_ln(u: f64) -> f64 {
     let series = (0..10).rev().fold(0.0, |sum, term| sum * square + 1.0 / f64::from(2 * term + 1));
     -(f64::from(exponent) * std::f64::consts::LN_2 + 2.0 * s * series)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{PLAIN, Random, Stand};
+    use super::*;
+
+    fn client(text: &str) -> ClientAddr {
+        ClientAddr::Inet(text.parse().unwrap())
+    }
+
+    fn pick(from: ClientAddr, servers: &Vec<Stand>) -> usize {
+        Hash::new(from, None).pick(servers).unwrap()
+    }
+
+    fn counts(clients: impl Iterator<Item = ClientAddr>, servers: &Vec<Stand>) -> Vec<u32> {
+        let mut counts = vec![0; servers.len()];
+        clients.for_each(|from| counts[pick(from, servers)] += 1);
+        counts
+    }
+
+    #[test]
+    fn a_client_has_the_same_server_in_every_version_of_pen() {
+        let weighted: Vec<Stand> = (1..=10).map(|weight| Stand { weight, ..PLAIN }).collect();
+        // Computed by an independent implementation of the same definition.
+        let table: [(&str, Option<u16>, usize, usize); 8] = [
+            ("10.0.0.1", None, 4, 4),
+            ("10.0.0.2", None, 3, 7),
+            ("192.0.2.77", None, 2, 9),
+            ("192.0.2.77", Some(40000), 3, 8),
+            ("2001:db8::1", None, 9, 9),
+            ("2001:db8::2", None, 8, 8),
+            ("2001:db8::2", Some(1), 2, 2),
+            ("unix", None, 8, 8),
+        ];
+        for (text, port, plain_pick, weighted_pick) in table {
+            let from = if text == "unix" { ClientAddr::Unix } else { client(text) };
+            let picks =
+                (Hash::new(from, port).pick(&vec![PLAIN; 10]).unwrap(), Hash::new(from, port).pick(&weighted).unwrap());
+            assert_eq!(picks, (plain_pick, weighted_pick), "{text} {port:?}");
+        }
+    }
+
+    #[test]
+    fn b28_neighbouring_addresses_are_spread_evenly() {
+        for servers in [2, 4, 8] {
+            let stands = vec![PLAIN; servers];
+            for net in ["10.0.0", "10.0.1", "127.0.0", "192.168.178", "203.0.113"] {
+                let fair = 256 / servers as u32;
+                for (server, count) in
+                    counts((0..256).map(|n| client(&format!("{net}.{n}"))), &stands).iter().enumerate()
+                {
+                    assert!(
+                        count.abs_diff(fair) <= fair / 2,
+                        "{net}.0/24: server {server} of {servers} has {count} of 256"
+                    );
+                }
+            }
+            for net in ["2001:db8::", "2001:db8:0:7::", "fe80::"] {
+                let clients = (0..65_536).map(|n| client(&format!("{net}{n:x}")));
+                let fair = 65_536 / servers as u32;
+                for (server, count) in counts(clients, &stands).iter().enumerate() {
+                    assert!(count.abs_diff(fair) <= fair / 20, "{net}: server {server} of {servers} has {count}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_clients_of_a_dead_server_move_and_to_all_the_others() {
+        let clients = || (0..4_000_u32).map(|n| ClientAddr::Inet(IpAddr::from((0x0a00_0000 + n).to_be_bytes())));
+        for weights in [[0; 5], [3, 1, 4, 1, 5]] {
+            let all: Vec<Stand> = weights.iter().map(|weight| Stand { weight: *weight, ..PLAIN }).collect();
+            let mut one_dead = all.clone();
+            one_dead[2].open = false;
+            let mut moved_to = [0; 5];
+            for from in clients() {
+                let (before, after) = (pick(from, &all), pick(from, &one_dead));
+                if before == 2 {
+                    moved_to[after] += 1;
+                } else {
+                    assert_eq!(before, after, "{from} had a living server");
+                }
+            }
+            assert_eq!(moved_to[2], 0);
+            let (moved, weight): (u32, u32) =
+                (moved_to.iter().sum(), weights.iter().map(|weight| *weight.max(&1)).sum());
+            let rest = weight - weights[2].max(1);
+            for server in [0, 1, 3, 4] {
+                let fair = moved * weights[server].max(1) / rest;
+                assert!(moved_to[server].abs_diff(fair) <= fair / 4, "{weights:?}: {moved_to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_server_takes_only_its_own_share() {
+        let (two, three) = (vec![PLAIN; 2], vec![PLAIN; 3]);
+        for n in 0..1_000_u32 {
+            let from = ClientAddr::Inet(IpAddr::from((0xc0a8_0000 + n).to_be_bytes()));
+            let (before, after) = (pick(from, &two), pick(from, &three));
+            assert!(after == before || after == 2, "{from} moved from {before} to {after}");
+        }
+    }
+
+    #[test]
+    fn clients_follow_the_weights() {
+        let servers: Vec<Stand> = [1, 2, 3, 0].iter().map(|weight| Stand { weight: *weight, ..PLAIN }).collect();
+        let clients = (0..70_000_u32).map(|n| ClientAddr::Inet(IpAddr::from(n.to_be_bytes())));
+        for (count, fair) in counts(clients, &servers).iter().zip([10_000_u32, 20_000, 30_000, 10_000]) {
+            assert!(count.abs_diff(fair) <= fair / 33, "{count} clients, not about {fair}");
+        }
+    }
+
+    #[test]
+    fn with_the_port_one_client_is_spread() {
+        let servers = vec![PLAIN; 4];
+        let mut counts = [0_u32; 4];
+        for port in 1024..5120 {
+            counts[Hash::new(client("10.0.0.1"), Some(port)).pick(&servers).unwrap()] += 1;
+        }
+        assert!(counts.iter().all(|count| count.abs_diff(1024) <= 100), "{counts:?}");
+    }
+
+    /// The twin: every score in full, by the logarithm of the C library.
+    fn naive(hash: Hash, servers: &[Stand]) -> Option<usize> {
+        let open = (0..servers.len()).filter(|index| servers[*index].open);
+        let score = |index: usize| unit(hash.server(index)).ln() / f64::from(servers[index].weight.max(1));
+        open.max_by(|a, b| score(*a).total_cmp(&score(*b)))
+    }
+
+    #[test]
+    fn the_choice_is_that_of_the_naive_twin() {
+        let mut random = Random::new(1);
+        for round in 0..20_000 {
+            let heaviest = [1, 2, 10, 1_000_000][random.below(4) as usize];
+            let servers: Vec<Stand> = (0..random.below(20))
+                .map(|_| Stand { open: !random.one_in(4), weight: random.below(heaviest) as u32, ..PLAIN })
+                .collect();
+            let hash = Hash { client: random.next() };
+            assert_eq!({ hash }.pick(&servers), naive(hash, &servers), "round {round}: {servers:?}");
+        }
+    }
+
+    #[test]
+    fn the_logarithm_is_right_to_fifteen_digits() {
+        let mut random = Random::new(2);
+        let edges = [0, u64::MAX, 1 << 63, (1 << 63) - 1, u64::MAX / 3, 0xb504_f333_f9de_6484];
+        let randoms = (0..100_000).map(|_| random.next() >> (random.next() % 50));
+        for hash in edges.into_iter().chain(randoms.collect::<Vec<_>>()) {
+            let u = unit(hash);
+            assert!(0.0 < u && u < 1.0, "{hash:x}");
+            let (own, libm) = (negative_ln(u), -u.ln());
+            assert!((own - libm).abs() <= libm * 1e-15, "{hash:x}: {own} {libm}");
+            assert!(own >= (1.0 - u) * (1.0 - 1e-15), "the bound holds at {hash:x}");
+        }
+    }
+}

@@ -9,6 +9,8 @@ pub mod prio;
 pub mod round_robin;
 pub mod search;
 pub mod siphash;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tracked;
 pub mod weight;
 
@@ -129,4 +131,34 @@ fn first_by<C: Candidates>(candidates: &C, before: impl Fn(usize, usize) -> bool
         }
     }
     best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{PLAIN, Stand};
+    use super::*;
+    use crate::base::addr::ClientAddr;
+
+    #[test]
+    fn every_selector_is_described_once() {
+        for (at, row) in SELECTORS.iter().enumerate() {
+            assert!(row.what.ends_with('.') && !row.name.is_empty());
+            for other in &SELECTORS[..at] {
+                assert_ne!(row.name, other.name);
+                assert!(row.option.is_none() || row.option != other.option, "-{:?} twice", row.option);
+            }
+        }
+    }
+
+    #[test]
+    fn no_selector_chooses_a_closed_server_and_each_finds_the_only_open_one() {
+        let search = Search::new(ClientAddr::Unix, 0, Some(3), Stage::First);
+        for row in SELECTORS {
+            let mut servers = vec![Stand { open: false, ..PLAIN }; 5];
+            assert_eq!(Selectors::default().pick(row.kind, &search, &servers), None, "{}", row.name);
+            assert_eq!(Selectors::default().pick(row.kind, &search, &Vec::new()), None, "{}", row.name);
+            servers[3].open = true;
+            assert_eq!(Selectors::default().pick(row.kind, &search, &servers), Some(3), "{}", row.name);
+        }
+    }
 }

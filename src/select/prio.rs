@@ -11,3 +11,24 @@ impl Selector for Prio {
         first_by(candidates, |a, b| candidates.prio(a) < candidates.prio(b))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{PLAIN, Stand};
+    use super::*;
+
+    #[test]
+    fn the_lowest_number_comes_first_and_the_lowest_index_among_equals() {
+        let table: [(&[i32], Option<usize>); 5] = [
+            (&[], None),
+            (&[0, 0, 0], Some(0)),
+            (&[2, 1, 1], Some(1)),
+            (&[i32::MAX, i32::MIN, 0], Some(1)),
+            (&[3, 2, -1], Some(2)),
+        ];
+        for (prios, pick) in table {
+            let servers: Vec<Stand> = prios.iter().map(|prio| Stand { prio: *prio, ..PLAIN }).collect();
+            assert_eq!(Prio.pick(&servers), pick, "{prios:?}");
+        }
+    }
+}

@@ -101,3 +101,45 @@ impl Search {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::testing::Random;
+    use super::*;
+
+    #[test]
+    fn what_was_tried_is_a_set() {
+        for seed in 0..50 {
+            let mut random = Random::new(seed);
+            let largest = [1, 64, 65, 300, 65_535][random.below(5) as usize];
+            let mut search = Search::new(ClientAddr::Unix, 0, None, Stage::First);
+            let mut tried = BTreeSet::new();
+            for _ in 0..200 {
+                let index = random.below(largest) as usize;
+                assert_eq!(search.has_tried(index), tried.contains(&index), "seed {seed}, {index}");
+                if random.one_in(2) {
+                    search.note_tried(index);
+                    tried.insert(index);
+                }
+            }
+            let all = (0..largest as usize).filter(|index| search.has_tried(*index));
+            assert!(all.eq(tried), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_search_among_64_servers_does_not_allocate() {
+        let mut search = Search::new(ClientAddr::Unix, 0, None, Stage::First);
+        (0..64).for_each(|index| search.note_tried(index));
+        assert!(matches!(search.tried, Tried::Few(u64::MAX)));
+    }
+
+    #[test]
+    fn the_tracked_server_is_kept_up_to_the_largest_index() {
+        for tracked in [None, Some(0), Some(65_534)] {
+            assert_eq!(Search::new(ClientAddr::Unix, 0, tracked, Stage::First).tracked(), tracked);
+        }
+    }
+}

@@ -18,3 +18,17 @@ impl Selector for Tracked {
         self.0.filter(|index| *index < candidates.count() && candidates.is_open(*index))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{PLAIN, Stand};
+    use super::*;
+
+    #[test]
+    fn a_client_gets_the_server_it_had_or_none() {
+        let servers = vec![PLAIN, Stand { open: false, ..PLAIN }, PLAIN];
+        for (had, pick) in [(None, None), (Some(0), Some(0)), (Some(1), None), (Some(2), Some(2)), (Some(3), None)] {
+            assert_eq!(Tracked::new(had).pick(&servers), pick, "{had:?}");
+        }
+    }
+}
