@@ -8,3 +8,4 @@ pub mod logs;
 pub mod net;
 pub mod trace;
 pub mod select;
+pub mod sys;

@@ -1,0 +1,84 @@
+//! The wall clock as people read it.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seconds since 1970-01-01 00:00:00 UTC; 0 for a clock that is set to before that.
+pub fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A time of day in the local time zone. Shows as `2026-11-22 17:39:50`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LocalTime {
+    /// Anno Domini.
+    pub year: i64,
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31.
+    pub day: u8,
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 to 59.
+    pub minute: u8,
+    /// 0 to 60: there are leap seconds.
+    pub second: u8,
+}
+
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+impl LocalTime {
+    /// The local time at so many seconds since 1970; the first second of 1970 in UTC if the
+    /// system cannot tell.
+    pub fn at(unix: u64) -> LocalTime {
+        let seconds = libc::time_t::try_from(unix).unwrap_or(libc::time_t::MAX);
+        // SAFETY: `tm` is plain numbers and, on some systems, a pointer that may be null.
+        let mut parts: libc::tm = unsafe { std::mem::zeroed() };
+        // SAFETY: both pointers are to live values of the right type, which the call does not keep.
+        if unsafe { libc::localtime_r(&raw const seconds, &raw mut parts) }.is_null() {
+            return LocalTime { year: 1970, month: 1, day: 1, ..LocalTime::default() };
+        }
+        let small = |number: libc::c_int| u8::try_from(number).unwrap_or(0);
+        LocalTime {
+            year: i64::from(parts.tm_year) + 1900,
+            month: small(parts.tm_mon) + 1,
+            day: small(parts.tm_mday),
+            hour: small(parts.tm_hour),
+            minute: small(parts.tm_min),
+            second: small(parts.tm_sec),
+        }
+    }
+
+    /// The time as syslog has it, `Nov 22 17:39:50` (RFC 3164 section 4.1.2).
+    pub fn syslog(self) -> String {
+        let month = MONTHS.get(usize::from(self.month).wrapping_sub(1)).unwrap_or(&"Jan");
+        format!("{month} {:>2} {:02}:{:02}:{:02}", self.day, self.hour, self.minute, self.second)
+    }
+}
+
+impl fmt::Display for LocalTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LocalTime { year, month, day, hour, minute, second } = self;
+        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_as_in_logs() {
+        let time = LocalTime { year: 2002, month: 1, day: 9, hour: 0, minute: 27, second: 5 };
+        assert_eq!(time.to_string(), "2002-01-09 00:27:05");
+        assert_eq!(time.syslog(), "Jan  9 00:27:05");
+    }
+
+    #[test]
+    fn local_time_is_within_a_day_of_utc() {
+        let time = LocalTime::at(1_010_534_825);
+        assert_eq!((time.year, time.month), (2002, 1));
+        assert!((8..=9).contains(&time.day), "{time}");
+        assert_eq!(time.second, 5);
+    }
+}

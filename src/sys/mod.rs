@@ -1,0 +1,49 @@
+//! The real world: sockets, signals, processes, the resolver, stderr and syslog.
+//!
+//! All `unsafe`, all of libc and mio, and both clocks are in here and nowhere else. Nothing in
+//! here decides anything that the balancer should decide.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+pub mod clock;
+pub mod console;
+pub mod process;
+pub mod resolve;
+pub mod signal;
+pub mod syslog;
+pub mod unix_path;
+
+/// The result of a system call that returns -1 and sets errno when it fails.
+pub(crate) fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Makes calls on the descriptor return `WouldBlock` instead of waiting. This is a property of
+/// the open file description, so it must not be done to what is shared with other processes.
+pub(crate) fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is open for as long as it is borrowed; no memory is passed.
+    let flags = checked(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
+    // SAFETY: as above.
+    checked(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
+    Ok(())
+}
+
+/// Waits until the descriptor is ready for `events` (poll(2)) or `milliseconds` have gone by.
+/// True if it is ready, which includes being in error.
+pub(crate) fn poll_one(fd: impl AsFd, events: libc::c_short, milliseconds: libc::c_int) -> bool {
+    let mut entry = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events, revents: 0 };
+    // SAFETY: `entry` is one valid element, and the call keeps no reference to it.
+    unsafe { libc::poll(&raw mut entry, 1, milliseconds) == 1 }
+}
+
+/// A new directory of this test's own, which it removes when it is done.
+#[cfg(test)]
+pub(crate) fn test_dir(name: &str) -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("pen-{name}-{}", std::process::id()));
+    std::fs::create_dir(&path).unwrap();
+    path
+}
