@@ -6,6 +6,7 @@ pub mod balance;
 pub mod base;
 pub mod logs;
 pub mod net;
-pub mod trace;
+pub mod proxy;
 pub mod select;
 pub mod sys;
+pub mod trace;

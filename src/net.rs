@@ -3,6 +3,7 @@
 //! The real world is `sys`, over mio and libc; the other one is the simulation in `tests/sim`.
 //! There are no further implementations. [`Net::wait`] is the only source of time.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -79,7 +80,7 @@ pub enum Signal {
 pub struct ListenOptions {
     /// Length of the kernel's queue of clients that are not accepted yet.
     pub backlog: u32,
-    /// For a Unix socket: only pen's user may connect. Without it everybody may.
+    /// For a Unix socket: only pen's user may connect. Without it the umask decides (umask(2)).
     pub private: bool,
 }
 
@@ -92,11 +93,20 @@ pub enum LogTarget {
     Udp(SocketAddr),
 }
 
+impl fmt::Display for LogTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogTarget::File(path) => path.display().fmt(f),
+            LogTarget::Udp(addr) => addr.fmt(f),
+        }
+    }
+}
+
 /// One end of a connection. Reads and writes never block.
 pub trait Stream: Read + Write {
     /// `Ok(true)` once connected, `Ok(false)` while still pending; an error if the connect
-    /// failed.
-    fn connected(&self) -> io::Result<bool>;
+    /// failed. `edge` is what made the caller ask, and may be spurious.
+    fn connected(&mut self, edge: Ready) -> io::Result<bool>;
 
     /// The error that waits on the socket, if any, which takes it away (`SO_ERROR`, socket(7)).
     fn take_error(&self) -> io::Result<Option<io::Error>>;
@@ -112,16 +122,19 @@ pub trait Stream: Read + Write {
 
     /// Sends small segments at once from now on (`TCP_NODELAY`, tcp(7)); nothing on a Unix socket.
     fn no_delay(&mut self) -> io::Result<()>;
+
+    /// The number of the descriptor, for operators who compare with other tools.
+    fn descriptor(&self) -> i32;
 }
 
 /// The world, as far as the event loop can tell. Nothing in it blocks but [`Net::wait`].
 pub trait Net {
     /// A listening socket; dropping it closes it.
-    type Listener;
+    type Listener: fmt::Debug;
     /// A connection; dropping it closes it, and ends its being watched.
-    type Stream: Stream;
+    type Stream: Stream + fmt::Debug;
     /// An open request log. One `write` is one attempt to write, and may be short.
-    type Log: Write;
+    type Log: Write + fmt::Debug;
 
     /// Opens a listening socket and watches it for reading.
     ///
@@ -138,6 +151,10 @@ pub trait Net {
     /// when [`Stream::connected`] says so. The caller tells apart what is the server's fault and
     /// what is lack of something here.
     fn connect(&mut self, to: &Endpoint, from: Option<IpAddr>) -> io::Result<Self::Stream>;
+
+    /// True if an error of `accept`, `connect` or `watch` is nobody's fault: this machine lacks
+    /// descriptors, memory or ports, or a rule of its own forbids it.
+    fn is_lack(&self, error: &io::Error) -> bool;
 
     /// Watches both directions, once and for good; dropping the stream ends it.
     fn watch(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;

@@ -10,9 +10,12 @@ use std::os::fd::{AsFd, AsRawFd};
 
 pub mod clock;
 pub mod console;
+pub mod log;
+pub mod net;
 pub mod process;
 pub mod resolve;
 pub mod signal;
+pub mod socket;
 pub mod syslog;
 pub mod unix_path;
 

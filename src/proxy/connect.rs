@@ -1,0 +1,189 @@
+//! From the search for a server to a connection that stands.
+//!
+//! The client's bytes stay unread in the kernel until then, so that whoever serves it in the end
+//! gets all of them.
+
+use std::fmt::Write;
+use std::io;
+use std::time::Duration;
+
+use super::ending::CloseReason;
+use super::flow::Flow;
+use super::pair::{End, PairKey, Phase, Place, Side};
+use super::timers::TimerKind;
+use super::{Proxy, token};
+use crate::balance::ServerId;
+use crate::base::diag::Severity;
+use crate::base::error::reason;
+use crate::base::time::Moment;
+use crate::net::{Net, Ready, Stream};
+
+/// How long to wait before trying again when something is lacking here.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// What became of one attempt to begin a connect.
+enum Attempt {
+    /// It is under way, or will be tried again by a timer.
+    Begun,
+    /// No address of the server could be tried.
+    Failed,
+}
+
+impl<N: Net> Proxy<N> {
+    /// Offers the client the next server, until a connect is under way or there is none left.
+    pub(super) fn connect(&mut self, key: PairKey) {
+        loop {
+            let pair = &mut self.pairs[key.0];
+            let Some(id) = self.balancer.next_server(&mut pair.search, self.now) else {
+                return self.close(key, CloseReason::NoServer);
+            };
+            let until = self.now.moment + self.balancer.settings.connect_timeout;
+            let place = Place { id, address: 0 };
+            self.enter(key, Phase::Searching { place: Some(place), until });
+            if let Attempt::Begun = self.begin(key, place, until) {
+                return;
+            }
+            self.enter(key, Phase::Searching { place: None, until });
+        }
+    }
+
+    /// Begins to connect to a server, trying its addresses from the one in `place` on.
+    fn begin(&mut self, key: PairKey, place: Place, until: Moment) -> Attempt {
+        let id = place.id;
+        let mut last_error = None;
+        for address in place.address.. {
+            let server = self.balancer.servers.server(id);
+            let Some(endpoint) = server.and_then(|server| server.endpoints.get(usize::from(address))) else { break };
+            let place = Place { id, address };
+            match self.net.connect(endpoint, self.balancer.settings.source) {
+                Ok(stream) => {
+                    self.await_connect(key, place, stream, until);
+                    return Attempt::Begun;
+                }
+                Err(error) if self.net.is_lack(&error) => {
+                    self.wait_for_resources(key, place, until, &error);
+                    return Attempt::Begun;
+                }
+                Err(error) => last_error = Some(error),
+            }
+        }
+        let why = last_error.map_or_else(|| String::from("no address"), |error| reason(&error));
+        self.server_failed(id, &why);
+        Attempt::Failed
+    }
+
+    fn await_connect(&mut self, key: PairKey, place: Place, stream: N::Stream, until: Moment) {
+        let mut server = End::server(stream);
+        match self.net.watch(&mut server.stream, token(key, Side::Server)) {
+            Ok(()) => {
+                self.enter(key, Phase::Connecting { server, place });
+                self.arm(key, TimerKind::Connect, self.balancer.settings.connect_timeout);
+            }
+            Err(error) => self.wait_for_resources(key, place, until, &error),
+        }
+    }
+
+    /// Keeps the place and tries again soon: the server is not to blame.
+    fn wait_for_resources(&mut self, key: PairKey, place: Place, until: Moment, error: &io::Error) {
+        self.enter(key, Phase::Searching { place: Some(place), until });
+        self.arm(key, TimerKind::Retry, RETRY_PAUSE);
+        if self.tells_events() {
+            let text = format!("connection {}: cannot connect yet: {}", key.0, reason(error));
+            self.say(Severity::Debug, &text);
+        }
+    }
+
+    /// An edge came on a socket that is connecting.
+    pub(super) fn finish_connect(&mut self, key: PairKey, ready: Ready) {
+        let Phase::Connecting { server, .. } = &mut self.pairs[key.0].phase else { return };
+        server.readable |= ready.readable || ready.read_closed;
+        match server.stream.connected(ready) {
+            Ok(false) => {}
+            Ok(true) => self.connected(key),
+            Err(error) => self.fail_over(key, &error),
+        }
+    }
+
+    fn connected(&mut self, key: PairKey) {
+        let pair = &mut self.pairs[key.0];
+        let unset = Phase::Searching { place: None, until: self.now.moment };
+        let Phase::Connecting { server, place } = std::mem::replace(&mut pair.phase, unset) else {
+            unreachable!("only called for a pair that is connecting")
+        };
+        pair.phase = Phase::Relaying { server, place, up: Flow::Open, down: Flow::Open };
+        pair.timer = None;
+        pair.last_active = self.now.moment;
+        self.pending -= 1;
+        self.balancer.connected(place.id, pair.client_id, self.now);
+        if self.tells_events() {
+            let text = format!("connection {}: connected to {}", key.0, self.name_of(place.id));
+            self.say(Severity::Debug, &text);
+        }
+        self.watch_idleness(key);
+        self.relay(key);
+    }
+
+    /// The connect failed: the next address of the same server, or the next server.
+    fn fail_over(&mut self, key: PairKey, error: &io::Error) {
+        let Phase::Connecting { place, .. } = self.pairs[key.0].phase else { return };
+        if self.tells_events() {
+            let text = format!("connection {}: {} failed: {}", key.0, self.name_of(place.id), reason(error));
+            self.say(Severity::Debug, &text);
+        }
+        let until = self.now.moment + self.balancer.settings.connect_timeout;
+        let server = self.balancer.servers.server(place.id);
+        let next = Place { id: place.id, address: place.address + 1 };
+        if server.is_some_and(|server| usize::from(next.address) < server.endpoints.len()) {
+            self.enter(key, Phase::Searching { place: Some(next), until });
+            if let Attempt::Begun = self.begin(key, next, until) {
+                return;
+            }
+        } else {
+            self.server_failed(place.id, &reason(error));
+        }
+        self.enter(key, Phase::Searching { place: None, until });
+        self.connect(key);
+    }
+
+    pub(super) fn connect_timed_out(&mut self, key: PairKey) {
+        self.fail_over(key, &io::Error::from(io::ErrorKind::TimedOut));
+    }
+
+    /// Tries again to get what was lacking here.
+    pub(super) fn retry(&mut self, key: PairKey) {
+        let Phase::Searching { place: Some(place), until } = self.pairs[key.0].phase else { return };
+        if until <= self.now.moment {
+            return self.close(key, CloseReason::NoResources);
+        }
+        if let Attempt::Failed = self.begin(key, place, until) {
+            self.enter(key, Phase::Searching { place: None, until });
+            self.connect(key);
+        }
+    }
+
+    fn server_failed(&mut self, id: ServerId, why: &str) {
+        if !self.balancer.failed(id, self.now) {
+            return;
+        }
+        let mut text = format!("{} failed: {why}", self.name_of(id));
+        let pause = self.balancer.settings.blacklist.as_secs();
+        if pause > 0 {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "; blacklisted for {pause} s");
+        }
+        self.say(Severity::Warning, &text);
+    }
+
+    /// A server as diagnostics name it: `server 0 (192.0.2.1:80)`.
+    pub(super) fn name_of(&self, id: ServerId) -> String {
+        let server = self.balancer.servers.server(id);
+        let what = match id {
+            ServerId::Regular(_) => format!("server {id}"),
+            ServerId::Emergency | ServerId::Abuse => format!("{id} server"),
+        };
+        match server {
+            Some(server) => format!("{what} ({}:{})", server.host, server.port),
+            None => what,
+        }
+    }
+}

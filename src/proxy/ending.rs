@@ -1,0 +1,185 @@
+//! How pairs end: one way out, and every ending has a name.
+
+use std::fmt;
+use std::io::{ErrorKind, Read};
+use std::time::Duration;
+
+use super::Proxy;
+use super::pair::{Pair, PairKey, Phase};
+use super::timers::TimerKind;
+use crate::base::diag::Severity;
+use crate::net::{Net, Stream};
+
+/// How long a client that was sent away may take to go.
+const FAREWELL_TIME: Duration = Duration::from_secs(2);
+
+/// How many clients may take that time at once; further ones are just closed.
+pub const LEAVING_MAX: usize = 32;
+
+/// How long the last bytes of a connection that must be reset may take to leave.
+const LAST_BYTES_TIME: Duration = Duration::from_secs(30);
+
+/// Why a pair was closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CloseReason {
+    /// Both sides said all they had to say.
+    Done,
+    /// One side reset its connection or vanished.
+    Broken,
+    /// Nobody may or can serve this client.
+    NoServer,
+    /// Something was lacking here for too long.
+    NoResources,
+    /// The client went before a server was found.
+    ClientGone,
+    /// Silent for longer than allowed.
+    Idle,
+    /// The operator said so.
+    Operator,
+    /// pen ends.
+    Shutdown,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CloseReason::Done => "done",
+            CloseReason::Broken => "broken",
+            CloseReason::NoServer => "no server",
+            CloseReason::NoResources => "out of local resources",
+            CloseReason::ClientGone => "client gone",
+            CloseReason::Idle => "idle",
+            CloseReason::Operator => "by the operator",
+            CloseReason::Shutdown => "pen ends",
+        })
+    }
+}
+
+/// What a socket's peer is to see.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// The end of a complete transfer.
+    Fin,
+    /// That something is missing.
+    Reset,
+}
+
+impl<N: Net> Proxy<N> {
+    /// Ends a pair: gives back all it holds, and tells why. A client that gets nothing but the
+    /// end stays for a while in its farewell.
+    pub(super) fn close(&mut self, key: PairKey, why: CloseReason) {
+        let pair = &mut self.pairs[key.0];
+        if self.balancer.settings.debug > 0 {
+            let (up, down) = (pair.sent_up, pair.sent_down);
+            let text = format!("connection {}: closed, {why}; {up} bytes up, {down} down", key.0);
+            self.net.say(Severity::Debug, &text);
+        }
+        match why {
+            CloseReason::NoServer | CloseReason::NoResources => return self.say_farewell(key),
+            CloseReason::Done | CloseReason::ClientGone => {}
+            CloseReason::Broken => mark(pair, Manner::Reset),
+            CloseReason::Idle | CloseReason::Operator | CloseReason::Shutdown => {
+                let manner = if pair.is_cut_short() { Manner::Reset } else { Manner::Fin };
+                mark(pair, manner);
+            }
+        }
+        self.remove(key);
+    }
+
+    /// Closes every pair: pen ends.
+    pub(super) fn close_all(&mut self) {
+        let keys: Vec<PairKey> = self.pairs.iter().map(|(key, _)| PairKey(key)).collect();
+        for key in keys {
+            self.close(key, CloseReason::Shutdown);
+        }
+        self.flush_log();
+    }
+
+    /// Takes a pair out of the slab and gives back what it holds.
+    pub(super) fn remove(&mut self, key: PairKey) {
+        self.enter(key, Phase::Farewell);
+        self.leaving -= 1;
+        self.pairs.remove(key.0);
+        self.listening.resume();
+    }
+
+    /// Puts a pair into a phase. What it held in the one before is given back, except the place
+    /// if the new one has it too.
+    pub(super) fn enter(&mut self, key: PairKey, phase: Phase<N::Stream>) {
+        let pair = &mut self.pairs[key.0];
+        let place = pair.place();
+        self.pending -= usize::from(pair.is_pending());
+        self.leaving -= usize::from(pair.is_leaving());
+        let mut before = std::mem::replace(&mut pair.phase, phase);
+        self.pending += usize::from(pair.is_pending());
+        self.leaving += usize::from(pair.is_leaving());
+        pair.timer = None;
+        if let Phase::Relaying { up, down, .. } = &mut before {
+            up.abandon(&mut self.pool);
+            down.abandon(&mut self.pool);
+        }
+        if let Some(place) = place
+            && pair.place().is_none_or(|now| now.id != place.id)
+        {
+            self.balancer.release(place.id);
+        }
+    }
+
+    /// Sends a FIN and lets the client go by itself: closing with its bytes unread would reset
+    /// the connection.
+    fn say_farewell(&mut self, key: PairKey) {
+        self.enter(key, Phase::Farewell);
+        let told = self.pairs[key.0].client.stream.shutdown_write();
+        if told.is_err() || self.leaving > LEAVING_MAX {
+            return self.remove(key);
+        }
+        self.arm(key, TimerKind::Farewell, FAREWELL_TIME);
+        self.see_off(key);
+    }
+
+    /// Discards what a leaving client sends, until it has gone.
+    pub(super) fn see_off(&mut self, key: PairKey) {
+        let client = &mut self.pairs[key.0].client;
+        while client.readable && !client.is_broken {
+            match client.stream.read(&mut self.scratch) {
+                Ok(0) => client.broke(),
+                // One read a turn is plenty for somebody who is not served.
+                Ok(_) => return self.queue(key),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => client.readable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => client.broke(),
+            }
+        }
+        if client.is_broken {
+            self.remove(key);
+        }
+    }
+
+    /// The time of a leaving client is over, or the last bytes of a broken pair may have left.
+    pub(super) fn farewell_is_over(&mut self, key: PairKey) {
+        let pair = &self.pairs[key.0];
+        match pair.phase {
+            Phase::Farewell => self.remove(key),
+            Phase::Relaying { .. } if self.now.moment.since(pair.last_active) >= LAST_BYTES_TIME => {
+                self.close(key, CloseReason::Broken);
+            }
+            Phase::Relaying { .. } => self.relay(key),
+            Phase::Searching { .. } | Phase::Connecting { .. } => {}
+        }
+    }
+}
+
+/// Makes dropping the ends of a pair look as it must to their peers.
+fn mark<S: Stream>(pair: &mut Pair<S>, manner: Manner) {
+    let server = match &mut pair.phase {
+        Phase::Relaying { server, .. } => Some(server),
+        Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => None,
+    };
+    for end in [Some(&mut pair.client), server].into_iter().flatten() {
+        // Where this fails the kernel ends the connection in its own way.
+        let _ = match manner {
+            Manner::Fin => end.stream.shutdown_write(),
+            Manner::Reset => end.stream.reset_on_drop(),
+        };
+    }
+}

@@ -1,0 +1,140 @@
+//! Clients come: from the listener's queue into the slab, and to a search for a server.
+
+use std::io;
+use std::time::Duration;
+
+use super::pair::{End, Pair, PairKey, Phase, Side};
+use super::{Proxy, token};
+use crate::base::addr::Endpoint;
+use crate::base::diag::Severity;
+use crate::base::error::reason;
+use crate::base::time::Moment;
+use crate::net::Net;
+
+/// How long to leave the listener alone when something is lacking to accept.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// The listener, and whether clients may wait there.
+#[derive(Debug)]
+pub struct Listening<N: Net> {
+    socket: N::Listener,
+    /// The address as it was written.
+    written: String,
+    /// An edge came, and no `WouldBlock` since.
+    is_ready: bool,
+    paused_until: Option<Moment>,
+    /// The operator was told why clients wait.
+    has_told: bool,
+}
+
+impl<N: Net> Listening<N> {
+    /// A listener that was just opened: nobody can tell yet whether somebody waits.
+    pub fn new(socket: N::Listener, written: String) -> Listening<N> {
+        Listening { socket, written, is_ready: true, paused_until: None, has_told: false }
+    }
+
+    /// Somebody came.
+    pub fn edge(&mut self) {
+        self.is_ready = true;
+    }
+
+    /// When accepting goes on after something was lacking.
+    pub fn paused_until(&self) -> Option<Moment> {
+        self.paused_until
+    }
+
+    /// Accepting goes on: something was given back.
+    pub fn resume(&mut self) {
+        self.paused_until = None;
+    }
+
+    /// The address as it was written.
+    pub fn written(&self) -> &str {
+        &self.written
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &N::Listener {
+        &self.socket
+    }
+
+    /// Takes another socket in place of this one, which is closed.
+    pub fn replace(&mut self, socket: N::Listener, written: String) {
+        *self = Listening::new(socket, written);
+    }
+}
+
+impl<N: Net> Proxy<N> {
+    /// True if a client may be waiting and there is room for one.
+    pub(super) fn may_accept(&self) -> bool {
+        let settings = &self.balancer.settings;
+        self.listening.is_ready
+            && self.listening.paused_until.is_none()
+            && self.pairs.len() - self.leaving < settings.conn_max
+            && self.pending < settings.pending_max
+    }
+
+    /// Accepts as many clients as there is room for, and as one turn takes.
+    pub(super) fn accept(&mut self) {
+        if self.listening.paused_until.is_some_and(|until| until <= self.now.moment) {
+            self.listening.resume();
+        }
+        for _ in 0..self.balancer.settings.multi_accept {
+            if !self.may_accept() {
+                return;
+            }
+            match self.net.accept(&mut self.listening.socket) {
+                Ok((stream, from)) => {
+                    self.listening.has_told = false;
+                    self.open(stream, from);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => self.listening.is_ready = false,
+                    _ if self.net.is_lack(&error) => {
+                        self.listening.paused_until = Some(self.now.moment + ACCEPT_PAUSE);
+                        if !std::mem::replace(&mut self.listening.has_told, true) {
+                            let text = format!("cannot accept: {}; clients wait", reason(&error));
+                            self.say(Severity::Warning, &text);
+                        }
+                    }
+                    // This client is gone already (accept(2)); the next may be there.
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    /// A client is here: finds it a server.
+    fn open(&mut self, stream: N::Stream, from: Endpoint) {
+        let admission = self.balancer.admit(from.client(), from.port().unwrap_or(0), self.now);
+        let slot = self.pairs.vacant_entry();
+        let key = PairKey(slot.key());
+        slot.insert(Pair {
+            client: End::client(stream),
+            from,
+            client_id: admission.client,
+            search: admission.search,
+            phase: Phase::Searching { place: None, until: self.now.moment },
+            timer: None,
+            last_active: self.now.moment,
+            is_queued: false,
+            sent_up: 0,
+            sent_down: 0,
+        });
+        self.pending += 1;
+        if self.tells_events() {
+            let refused = if admission.refused { ", which the client list refuses" } else { "" };
+            let text = format!("connection {}: accepted {}{refused}", key.0, self.pairs[key.0].from);
+            self.say(Severity::Debug, &text);
+        }
+        let watched = self.net.watch(&mut self.pairs[key.0].client.stream, token(key, Side::Client));
+        match watched {
+            Ok(()) => self.connect(key),
+            Err(error) => {
+                let text = format!("connection {}: cannot watch the client: {}", key.0, reason(&error));
+                self.say(Severity::Warning, &text);
+                self.remove(key);
+            }
+        }
+    }
+}

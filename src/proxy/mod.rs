@@ -1,0 +1,334 @@
+//! The event loop: clients come, servers are found for them, bytes are carried.
+//!
+//! [`Proxy`] owns every socket of a client or a server and is the only one to close them. Events
+//! and timers are hints; what a pair is doing decides. It knows the world by [`Net`] alone.
+
+pub mod connect;
+pub mod ending;
+pub mod flow;
+pub mod listener;
+pub mod pair;
+pub mod pool;
+pub mod relay;
+pub mod reqlog;
+pub mod ring;
+pub mod timers;
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::balance::Balancer;
+use crate::base::diag::Severity;
+use crate::base::operand::Services;
+use crate::base::time::{Moment, Now};
+use crate::net::{Event, LogTarget, Net, Ready, Signal, Token};
+use crate::trace::Tracer;
+use ending::CloseReason;
+use listener::Listening;
+use pair::{Pair, PairKey, Phase, Side};
+use pool::Pool;
+use relay::SCRATCH_SIZE;
+use reqlog::ReqLog;
+use timers::{Timer, TimerKind, Timers};
+
+/// The token of the listener.
+pub const LISTENER: Token = Token(0);
+/// The token of the control listener.
+pub const CONTROL_LISTENER: Token = Token(1);
+/// The first token of the control sessions.
+pub const FIRST_SESSION: usize = 2;
+/// The first token of the pairs: two for each, the client's and the server's.
+pub const FIRST_PAIR: usize = 64;
+/// Tokens from here on belong to [`Foreign`] users of the same loop.
+pub const FOREIGN: usize = 1 << 30;
+
+/// Why the loop ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// A signal.
+    Signal,
+    /// The command `exit`.
+    Command,
+}
+
+/// What a proxy starts with.
+#[derive(Debug)]
+pub struct Start<N: Net> {
+    /// The socket where clients arrive, watched as [`LISTENER`].
+    pub listener: N::Listener,
+    /// The listening address as it was written.
+    pub listen: String,
+    /// The socket for commands, watched as [`CONTROL_LISTENER`].
+    pub control: Option<N::Listener>,
+    /// The control address as it was written.
+    pub control_at: String,
+    /// The request log.
+    pub log: Option<(LogTarget, N::Log)>,
+    /// The process id.
+    pub pid: u32,
+    /// Names of ports.
+    pub services: Services,
+}
+
+/// Somebody else who uses the same loop, such as the servers of the demonstration.
+pub trait Foreign<N: Net> {
+    /// An event whose token is [`FOREIGN`] or above.
+    fn event(&mut self, net: &mut N, token: Token, ready: Ready, now: Now);
+
+    /// When to be called again without an event.
+    fn next_due(&self) -> Option<Moment>;
+
+    /// It is that time.
+    fn tick(&mut self, net: &mut N, now: Now);
+}
+
+/// Nobody else.
+#[derive(Clone, Copy, Debug)]
+pub struct Nobody;
+
+impl<N: Net> Foreign<N> for Nobody {
+    fn event(&mut self, _: &mut N, _: Token, _: Ready, _: Now) {}
+
+    fn next_due(&self) -> Option<Moment> {
+        None
+    }
+
+    fn tick(&mut self, _: &mut N, _: Now) {}
+}
+
+/// The event loop and all that it owns.
+#[derive(Debug)]
+pub struct Proxy<N: Net> {
+    net: N,
+    balancer: Balancer,
+    listening: Listening<N>,
+    pairs: Slab<Pair<N::Stream>>,
+    timers: Timers,
+    /// Pairs that ran out of budget, and so will get no new edge.
+    runnable: VecDeque<PairKey>,
+    pool: Pool,
+    scratch: Box<[u8]>,
+    reqlog: ReqLog<N::Log>,
+    tracer: Tracer,
+    /// Pairs without a connected server.
+    pending: usize,
+    /// Pairs in their farewell.
+    leaving: usize,
+    now: Now,
+    /// Kept between turns for its memory.
+    events: Vec<Event>,
+    ending: Option<Ending>,
+}
+
+impl<N: Net> Proxy<N> {
+    /// A proxy that is ready to run.
+    pub fn new(net: N, balancer: Balancer, start: Start<N>) -> Proxy<N> {
+        let settings = &balancer.settings;
+        Proxy {
+            listening: Listening::new(start.listener, start.listen),
+            pairs: Slab::new(),
+            timers: Timers::default(),
+            runnable: VecDeque::new(),
+            pool: Pool::default(),
+            scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
+            reqlog: ReqLog::new(start.log),
+            tracer: Tracer::new(settings.debug, settings.dump_form),
+            pending: 0,
+            leaving: 0,
+            now: Now::default(),
+            events: Vec::new(),
+            ending: None,
+            net,
+            balancer,
+        }
+    }
+
+    /// Turns until a signal or a command ends it; then every pair is closed.
+    pub fn run(&mut self) -> io::Result<Ending> {
+        self.run_with(&mut Nobody)
+    }
+
+    /// As [`Proxy::run`], with somebody else in the same loop.
+    pub fn run_with(&mut self, foreign: &mut impl Foreign<N>) -> io::Result<Ending> {
+        loop {
+            self.turn(foreign)?;
+            if let Some(ending) = self.ending {
+                self.close_all();
+                return Ok(ending);
+            }
+        }
+    }
+
+    /// One pass: wait, then do all there is to do now.
+    pub fn turn(&mut self, foreign: &mut impl Foreign<N>) -> io::Result<()> {
+        let timeout = self.timeout(foreign);
+        let mut events = std::mem::take(&mut self.events);
+        self.now = self.net.wait(&mut events, timeout)?;
+        for event in events.drain(..) {
+            match event {
+                Event::Ready { token, ready } if token.0 >= FOREIGN => {
+                    foreign.event(&mut self.net, token, ready, self.now);
+                }
+                Event::Ready { token, ready } => self.dispatch(token, ready),
+                Event::Signal(signal) => self.signal(signal),
+                Event::Resolved { .. } => {}
+            }
+        }
+        self.events = events;
+        self.run_runnable();
+        self.expire();
+        if foreign.next_due().is_some_and(|due| due <= self.now.moment) {
+            foreign.tick(&mut self.net, self.now);
+        }
+        self.accept();
+        self.flush_log();
+        if cfg!(debug_assertions) {
+            self.check();
+        }
+        Ok(())
+    }
+
+    /// The world, for those who share it.
+    pub fn net(&mut self) -> &mut N {
+        &mut self.net
+    }
+
+    fn timeout(&mut self, foreign: &impl Foreign<N>) -> Option<Duration> {
+        if !self.runnable.is_empty() || self.may_accept() {
+            return Some(Duration::ZERO);
+        }
+        let pairs = &self.pairs;
+        let due = self
+            .timers
+            .next_due(|key, timer| pairs.get(key.0).is_some_and(|pair| pair.timer == Some(timer)))
+            .into_iter()
+            .chain(self.listening.paused_until())
+            .chain(foreign.next_due())
+            .min()?;
+        Some(due.since(self.now.moment))
+    }
+
+    fn dispatch(&mut self, token: Token, ready: Ready) {
+        match token {
+            LISTENER => self.listening.edge(),
+            Token(number) if number >= FIRST_PAIR => {
+                let number = number - FIRST_PAIR;
+                let side = if number.is_multiple_of(2) { Side::Client } else { Side::Server };
+                self.drive(PairKey(number / 2), side, ready);
+            }
+            Token(_) => {}
+        }
+    }
+
+    /// Does what an edge on one side of a pair makes possible.
+    fn drive(&mut self, key: PairKey, side: Side, ready: Ready) {
+        let Some(pair) = self.pairs.get_mut(key.0) else { return };
+        let is_connecting = matches!(pair.phase, Phase::Connecting { .. });
+        if is_connecting && side == Side::Server {
+            return self.finish_connect(key, ready);
+        }
+        let Some(end) = pair.end_mut(side) else { return };
+        end.edge(ready);
+        match pair.phase {
+            Phase::Searching { .. } | Phase::Connecting { .. } => {
+                if pair.client.is_broken {
+                    self.close(key, CloseReason::ClientGone);
+                }
+            }
+            Phase::Relaying { .. } => self.relay(key),
+            Phase::Farewell => self.see_off(key),
+        }
+    }
+
+    fn run_runnable(&mut self) {
+        // Those that run out again queue behind; they have their turn in the next one.
+        for _ in 0..self.runnable.len() {
+            let Some(key) = self.runnable.pop_front() else { return };
+            let Some(pair) = self.pairs.get_mut(key.0) else { continue };
+            if std::mem::take(&mut pair.is_queued) {
+                match pair.phase {
+                    Phase::Relaying { .. } => self.relay(key),
+                    Phase::Farewell => self.see_off(key),
+                    Phase::Searching { .. } | Phase::Connecting { .. } => {}
+                }
+            }
+        }
+    }
+
+    fn expire(&mut self) {
+        while let Some((key, timer)) = self.timers.pop_due(self.now.moment) {
+            let Some(pair) = self.pairs.get_mut(key.0) else { continue };
+            if pair.timer != Some(timer) {
+                continue;
+            }
+            pair.timer = None;
+            match timer.kind {
+                TimerKind::Connect => self.connect_timed_out(key),
+                TimerKind::Retry => self.retry(key),
+                TimerKind::Idle => self.idle(key),
+                TimerKind::Farewell => self.farewell_is_over(key),
+            }
+        }
+    }
+
+    /// Makes a pair wait for something, in place of what it waited for.
+    fn arm(&mut self, key: PairKey, kind: TimerKind, after: Duration) {
+        let timer = Timer { kind, due: self.now.moment + after };
+        self.pairs[key.0].timer = Some(timer);
+        self.timers.arm(key, timer);
+    }
+
+    /// Comes back to a pair in the next turn though no edge will tell.
+    fn queue(&mut self, key: PairKey) {
+        let pair = &mut self.pairs[key.0];
+        if !pair.is_queued {
+            pair.is_queued = true;
+            self.runnable.push_back(key);
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Terminate => self.ending = Some(Ending::Signal),
+            Signal::Hangup => self.reopen_log(),
+            Signal::Statistics => {}
+        }
+    }
+
+    /// Says something that an operator should know.
+    fn say(&mut self, severity: Severity, text: &str) {
+        self.net.say(severity, text);
+    }
+
+    /// True if events are told in words.
+    fn tells_events(&self) -> bool {
+        self.balancer.settings.debug > 0
+    }
+
+    /// What must hold between turns.
+    pub fn check(&self) {
+        let stuck = |pair: &Pair<N::Stream>| match &pair.phase {
+            Phase::Relaying { up, down, .. } => usize::from(up.is_stuck()) + usize::from(down.is_stuck()),
+            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => 0,
+        };
+        let pairs = || self.pairs.iter().map(|(_, pair)| pair);
+        assert_eq!(self.pool.lent(), pairs().map(stuck).sum::<usize>(), "a ring for each stuck flow");
+        assert_eq!(self.pending, pairs().filter(|pair| pair.is_pending()).count(), "pending pairs");
+        assert_eq!(self.leaving, pairs().filter(|pair| pair.is_leaving()).count(), "pairs in their farewell");
+        for pair in pairs() {
+            if matches!(pair.phase, Phase::Searching { .. }) {
+                let waits = pair.timer.is_some_and(|timer| timer.kind == TimerKind::Retry);
+                assert!(waits, "searching between turns only for lack of something here");
+            }
+        }
+        self.balancer.check();
+    }
+}
+
+/// The token of one side of a pair.
+fn token(key: PairKey, side: Side) -> Token {
+    Token(FIRST_PAIR + 2 * key.0 + usize::from(side == Side::Server))
+}

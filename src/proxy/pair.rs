@@ -1,0 +1,238 @@
+//! A pair: a client's connection and the one made for it to a server.
+
+use super::flow::Flow;
+use super::pool::Pool;
+use super::timers::Timer;
+use crate::balance::{ClientId, Search, ServerId};
+use crate::base::addr::Endpoint;
+use crate::base::time::Moment;
+use crate::net::{Ready, Stream};
+
+/// The slot of a pair: its number in dumps, diagnostics and commands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct PairKey(pub usize);
+
+/// Which end of a pair.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// The client's.
+    Client,
+    /// The server's.
+    Server,
+}
+
+/// One socket of a pair, with what is known of its readiness.
+#[derive(Debug)]
+pub struct End<S> {
+    /// The socket.
+    pub stream: S,
+    /// A read may bring something.
+    pub readable: bool,
+    /// A write may take something.
+    pub writable: bool,
+    /// The connection was reset or has failed; what came before may still be there to read.
+    pub is_broken: bool,
+    sends: Sends,
+}
+
+/// Whether small segments leave at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sends {
+    /// Nothing was sent yet.
+    None,
+    /// One send was made.
+    One,
+    /// They do, or it does not matter.
+    AtOnce,
+}
+
+impl<S: Stream> End<S> {
+    /// A client that was accepted: its listener's options hold for it.
+    pub fn client(stream: S) -> End<S> {
+        End { stream, readable: false, writable: true, is_broken: false, sends: Sends::AtOnce }
+    }
+
+    /// A server that is being connected to.
+    pub fn server(stream: S) -> End<S> {
+        End { stream, readable: false, writable: true, is_broken: false, sends: Sends::None }
+    }
+
+    /// Takes note of an edge.
+    pub fn edge(&mut self, ready: Ready) {
+        self.readable |= ready.readable || ready.read_closed;
+        self.writable |= ready.writable;
+        if ready.failed && matches!(self.stream.take_error(), Ok(Some(_)) | Err(_)) {
+            self.broke();
+        }
+    }
+
+    /// The connection is gone. What the peer sent before is still read: no further edge is
+    /// promised for it.
+    pub fn broke(&mut self) {
+        self.is_broken = true;
+        self.readable = true;
+    }
+
+    /// Switches Nagle's algorithm off before the second send: the first leaves at once anyway,
+    /// and many connections have only one.
+    pub fn prepare_send(&mut self) {
+        self.sends = match self.sends {
+            Sends::None => Sends::One,
+            Sends::One => {
+                // A socket that refuses this is slower, not wrong.
+                let _ = self.stream.no_delay();
+                Sends::AtOnce
+            }
+            Sends::AtOnce => Sends::AtOnce,
+        };
+    }
+}
+
+/// The server at which a pair holds a place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The server.
+    pub id: ServerId,
+    /// Which of its addresses.
+    pub address: u16,
+}
+
+/// How far a pair has come.
+#[derive(Debug)]
+pub enum Phase<S> {
+    /// No connect is under way. Between turns only while something is lacking here to begin one;
+    /// a place is held then.
+    Searching {
+        /// The server that is to be tried, once something is to be had.
+        place: Option<Place>,
+        /// When to stop trying.
+        until: Moment,
+    },
+    /// A connect is under way.
+    Connecting {
+        /// The socket.
+        server: End<S>,
+        /// What it connects to.
+        place: Place,
+    },
+    /// Bytes are carried.
+    Relaying {
+        /// The server's socket.
+        server: End<S>,
+        /// What it is connected to.
+        place: Place,
+        /// Client to server.
+        up: Flow,
+        /// Server to client.
+        down: Flow,
+    },
+    /// The client was sent a FIN and nothing else; what it still sends is discarded until it
+    /// goes, so that it sees no reset.
+    Farewell,
+}
+
+/// A client's connection and the one made for it to a server: one slot of the slab.
+#[derive(Debug)]
+pub struct Pair<S> {
+    /// The client's socket.
+    pub client: End<S>,
+    /// Where the client comes from.
+    pub from: Endpoint,
+    /// Its entry in the client table.
+    pub client_id: Option<ClientId>,
+    /// What it was offered so far.
+    pub search: Search,
+    /// How far it has come, with the server's socket.
+    pub phase: Phase<S>,
+    /// What it waits for.
+    pub timer: Option<Timer>,
+    /// When bytes last moved.
+    pub last_active: Moment,
+    /// In the queue of pairs that ran out of budget.
+    pub is_queued: bool,
+    /// Bytes sent to the server.
+    pub sent_up: u64,
+    /// Bytes sent to the client.
+    pub sent_down: u64,
+}
+
+impl<S: Stream> Pair<S> {
+    /// The place that this pair holds.
+    pub fn place(&self) -> Option<Place> {
+        match self.phase {
+            Phase::Searching { place, .. } => place,
+            Phase::Connecting { place, .. } | Phase::Relaying { place, .. } => Some(place),
+            Phase::Farewell => None,
+        }
+    }
+
+    /// The socket of one side, if there is one.
+    pub fn end_mut(&mut self, side: Side) -> Option<&mut End<S>> {
+        match (side, &mut self.phase) {
+            (Side::Client, _) => Some(&mut self.client),
+            (Side::Server, Phase::Connecting { server, .. } | Phase::Relaying { server, .. }) => Some(server),
+            (Side::Server, Phase::Searching { .. } | Phase::Farewell) => None,
+        }
+    }
+
+    /// True while no server has answered yet.
+    pub fn is_pending(&self) -> bool {
+        matches!(self.phase, Phase::Searching { .. } | Phase::Connecting { .. })
+    }
+
+    /// True in the farewell.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Farewell)
+    }
+
+    /// Bytes read but not yet taken by the other end: client's, server's.
+    pub fn held(&self) -> (usize, usize) {
+        match &self.phase {
+            Phase::Relaying { up, down, .. } => (up.held(), down.held()),
+            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => (0, 0),
+        }
+    }
+
+    /// True if a FIN now would make a transfer look complete that is not: bytes are on their
+    /// way, or one side has ended and waits for the answer.
+    pub fn is_cut_short(&self) -> bool {
+        match &self.phase {
+            Phase::Relaying { server, up, down, .. } => {
+                self.held() != (0, 0) || self.client.readable || server.readable || up.has_ended() != down.has_ended()
+            }
+            Phase::Searching { .. } | Phase::Connecting { .. } => self.client.readable,
+            Phase::Farewell => false,
+        }
+    }
+
+    /// True if a break came to light and what was received before it is still to be read.
+    pub fn has_last_words(&self) -> bool {
+        let waits = |end: &End<S>, flow: &Flow| end.is_broken && end.readable && matches!(flow, Flow::Open);
+        match &self.phase {
+            Phase::Relaying { server, up, down, .. } => waits(&self.client, up) || waits(server, down),
+            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => false,
+        }
+    }
+
+    /// Ends the flow towards a broken end: nobody is there to take its bytes.
+    pub fn give_up_broken(&mut self, pool: &mut Pool) {
+        let Phase::Relaying { server, up, down, .. } = &mut self.phase else { return };
+        if self.client.is_broken {
+            down.abandon(pool);
+        }
+        if server.is_broken {
+            up.abandon(pool);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_is_small() {
+        // A real socket has the size of one word.
+        assert!(size_of::<Pair<u64>>() <= 256, "{}", size_of::<Pair<u64>>());
+    }
+}

@@ -1,0 +1,132 @@
+//! Carrying bytes between the two ends of a pair that is connected.
+
+use std::time::Duration;
+
+use super::Proxy;
+use super::ending::CloseReason;
+use super::flow::Receipt;
+use super::pair::{PairKey, Phase};
+use super::ring::RING_SIZE;
+use super::timers::TimerKind;
+use crate::net::{Net, Stream};
+use crate::trace::Direction;
+
+/// Bytes that one read brings at most.
+pub const SCRATCH_SIZE: usize = RING_SIZE;
+
+/// Bytes that one direction of a pair may carry in one turn before others have theirs.
+const BUDGET: usize = 4 * SCRATCH_SIZE;
+
+/// How often to look whether a connection that must be reset has sent its last bytes.
+const LAST_BYTES_PAUSE: Duration = Duration::from_millis(20);
+
+/// How one direction was left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// An edge will tell when there is more to do.
+    Waiting,
+    /// There may be more to do right now.
+    OutOfBudget,
+}
+
+impl<N: Net> Proxy<N> {
+    /// Carries what can be carried in both directions.
+    pub(super) fn relay(&mut self, key: PairKey) {
+        let before = (self.pairs[key.0].sent_up, self.pairs[key.0].sent_down);
+        let mut left = Left::Waiting;
+        for direction in [Direction::Up, Direction::Down] {
+            if self.carry(key, direction) == Left::OutOfBudget {
+                left = Left::OutOfBudget;
+            }
+        }
+        let pair = &mut self.pairs[key.0];
+        pair.give_up_broken(&mut self.pool);
+        let Phase::Relaying { place, up, down, .. } = &pair.phase else { return };
+        let moved = (pair.sent_up - before.0, pair.sent_down - before.1);
+        if moved != (0, 0) {
+            pair.last_active = self.now.moment;
+            self.balancer.account(place.id, pair.client_id, moved.0, moved.1);
+        }
+        if up.has_ended() && down.has_ended() {
+            return self.both_ended(key);
+        }
+        if left == Left::OutOfBudget || pair.has_last_words() {
+            self.queue(key);
+        }
+    }
+
+    /// Carries one direction until there is nothing to carry, the sink is full, or the pair has
+    /// had its share.
+    fn carry(&mut self, key: PairKey, direction: Direction) -> Left {
+        let mut budget = BUDGET;
+        while budget > 0 {
+            let pair = &mut self.pairs[key.0];
+            let Phase::Relaying { server, place, up, down } = &mut pair.phase else { return Left::Waiting };
+            let (flow, source, sink, count) = match direction {
+                Direction::Up => (up, &mut pair.client, server, &mut pair.sent_up),
+                Direction::Down => (down, server, &mut pair.client, &mut pair.sent_down),
+            };
+            let received = match flow.receive(source, sink, &mut self.scratch, &mut self.pool) {
+                Receipt::Bytes(received) => received,
+                Receipt::Nothing | Receipt::Ended => return Left::Waiting,
+            };
+            let chunk = &self.scratch[..received];
+            if direction == Direction::Up && self.reqlog.is_open() {
+                let server = self.balancer.servers.server(place.id);
+                if let Some(server) = server.and_then(|server| server.endpoints.get(usize::from(place.address))) {
+                    self.reqlog.record(pair.from.client(), self.now.unix, server, chunk);
+                }
+            }
+            if self.tracer.is_dumping() {
+                self.net.dump(self.tracer.dump(direction, key.0, chunk));
+            }
+            *count += received as u64;
+            budget = budget.saturating_sub(received);
+            flow.send(sink, chunk, &mut self.pool);
+        }
+        Left::OutOfBudget
+    }
+
+    /// Both directions have ended. If one end broke, the other must not take what it got for
+    /// complete: it is reset, once its last bytes have left.
+    fn both_ended(&mut self, key: PairKey) {
+        let pair = &mut self.pairs[key.0];
+        let Phase::Relaying { server, .. } = &mut pair.phase else { return };
+        if !pair.client.is_broken && !server.is_broken {
+            return self.close(key, CloseReason::Done);
+        }
+        let other = match (pair.client.is_broken, server.is_broken) {
+            (true, true) => return self.close(key, CloseReason::Broken),
+            (true, false) => server,
+            (false, _) => &mut pair.client,
+        };
+        if other.stream.unsent().is_ok_and(|count| count > 0) {
+            if pair.timer.is_none_or(|timer| timer.kind != TimerKind::Farewell) {
+                self.arm(key, TimerKind::Farewell, LAST_BYTES_PAUSE);
+            }
+            return;
+        }
+        self.close(key, CloseReason::Broken);
+    }
+
+    /// Starts to measure how long the pair is silent, if that is limited.
+    pub(super) fn watch_idleness(&mut self, key: PairKey) {
+        let limit = self.balancer.settings.idle_timeout;
+        if !limit.is_zero() {
+            self.arm(key, TimerKind::Idle, limit);
+        }
+    }
+
+    /// The pair may have been silent for too long.
+    pub(super) fn idle(&mut self, key: PairKey) {
+        let limit = self.balancer.settings.idle_timeout;
+        let silent = self.now.moment.since(self.pairs[key.0].last_active);
+        if limit.is_zero() {
+            return;
+        }
+        if silent >= limit {
+            return self.close(key, CloseReason::Idle);
+        }
+        self.arm(key, TimerKind::Idle, limit - silent);
+    }
+}

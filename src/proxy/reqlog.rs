@@ -1,0 +1,225 @@
+//! The request log: records are gathered during a turn and written at its end.
+//!
+//! A log that is full, slow or gone never holds up a pair: what it does not take is dropped and
+//! counted, and said once.
+
+use std::io::{ErrorKind, Write};
+
+use memchr::{memchr, memchr_iter};
+
+use super::Proxy;
+use crate::base::addr::{ClientAddr, Endpoint};
+use crate::base::diag::Severity;
+use crate::base::error::reason;
+use crate::logs::record::{write_datagrams, write_records};
+use crate::net::{LogTarget, Net};
+
+/// Bytes that may wait for a log that does not take them.
+const WAITING_MAX: usize = 256 * 1024;
+
+/// The request log, and what waits for it.
+#[derive(Debug)]
+pub struct ReqLog<L> {
+    log: Option<(LogTarget, L)>,
+    waiting: Vec<u8>,
+    lines_lost: u64,
+    is_failing: bool,
+}
+
+/// What a flush found worth saying.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Found {
+    /// Lines are lost from now on.
+    Failing(String),
+    /// Lines are written again; so many were lost.
+    Working(u64),
+}
+
+impl<L: Write> ReqLog<L> {
+    /// A log that is open, or none.
+    pub fn new(log: Option<(LogTarget, L)>) -> ReqLog<L> {
+        ReqLog { log, waiting: Vec::new(), lines_lost: 0, is_failing: false }
+    }
+
+    /// True if records are wanted.
+    pub fn is_open(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// Notes what a client sent.
+    pub fn record(&mut self, client: ClientAddr, unix: u64, server: &Endpoint, chunk: &[u8]) {
+        let Some((target, _)) = &self.log else { return };
+        if self.waiting.len() >= WAITING_MAX {
+            self.lines_lost += 1;
+            return;
+        }
+        match target {
+            LogTarget::File(_) => write_records(&mut self.waiting, client, unix, &server.host(), chunk),
+            LogTarget::Udp(_) => write_datagrams(&mut self.waiting, client, &server.host(), chunk),
+        };
+    }
+
+    /// Writes what has been gathered; drops what the log refuses.
+    fn flush(&mut self) -> Option<Found> {
+        let (target, log) = self.log.as_mut()?;
+        let mut start = 0;
+        let mut found = None;
+        while start < self.waiting.len() {
+            let rest = &self.waiting[start..];
+            let part = match target {
+                LogTarget::File(_) => rest,
+                LogTarget::Udp(_) => &rest[..memchr(b'\n', rest).map_or(rest.len(), |end| end + 1)],
+            };
+            match log.write(part) {
+                Ok(count) if count > 0 => {
+                    start += count;
+                    if std::mem::take(&mut self.is_failing) {
+                        found = Some(Found::Working(std::mem::take(&mut self.lines_lost)));
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                outcome => {
+                    let why = outcome.err().map_or_else(|| String::from("nothing was written"), |error| reason(&error));
+                    self.lines_lost += memchr_iter(b'\n', part).count() as u64;
+                    start += part.len();
+                    if !std::mem::replace(&mut self.is_failing, true) {
+                        found = Some(Found::Failing(why));
+                    }
+                }
+            }
+        }
+        self.waiting.drain(..start);
+        found
+    }
+}
+
+impl<N: Net> Proxy<N> {
+    /// Writes the records of this turn.
+    pub(super) fn flush_log(&mut self) {
+        match self.reqlog.flush() {
+            None => {}
+            Some(Found::Failing(why)) => {
+                let text = format!("cannot write the log: {why}; lines are lost until that is mended");
+                self.say(Severity::Error, &text);
+            }
+            Some(Found::Working(lost)) => {
+                let text = format!("the log is written again; lines lost: {lost}");
+                self.say(Severity::Notice, &text);
+            }
+        }
+    }
+
+    /// Closes the log and opens it again by name, so that it can be rotated. If that fails, the
+    /// one that is open stays.
+    pub(super) fn reopen_log(&mut self) {
+        let Some((target, _)) = &self.reqlog.log else { return };
+        let target = target.clone();
+        if let Err(why) = self.set_log(Some(target)) {
+            self.say(Severity::Error, &format!("{why}; the old log stays open"));
+        }
+    }
+
+    /// Switches to another log, or to none. On an error nothing changes.
+    pub(super) fn set_log(&mut self, target: Option<LogTarget>) -> Result<(), String> {
+        self.flush_log();
+        let opened = match target {
+            None => None,
+            Some(target) => match self.net.open_log(&target) {
+                Ok(log) => Some((target, log)),
+                Err(error) => return Err(format!("cannot open the log {target}: {}", reason(&error))),
+            },
+        };
+        self.reqlog.log = opened;
+        self.reqlog.waiting.clear();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    /// Takes `room` bytes, then behaves as told.
+    #[derive(Debug)]
+    struct Disk {
+        written: Vec<u8>,
+        room: usize,
+        full: ErrorKind,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 {
+                return Err(io::Error::from(self.full));
+            }
+            let count = bytes.len().min(self.room);
+            self.room -= count;
+            self.written.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn reqlog(target: LogTarget, room: usize, full: ErrorKind) -> ReqLog<Disk> {
+        ReqLog::new(Some((target, Disk { written: Vec::new(), room, full })))
+    }
+
+    fn record(log: &mut ReqLog<Disk>, text: &str) {
+        let server = Endpoint::inet("192.0.2.1:80".parse().unwrap());
+        log.record(ClientAddr::Inet("192.0.2.9".parse().unwrap()), 7, &server, text.as_bytes());
+    }
+
+    fn disk(log: &mut ReqLog<Disk>) -> &mut Disk {
+        &mut log.log.as_mut().unwrap().1
+    }
+
+    #[test]
+    fn a_full_disk_loses_lines_counts_them_and_says_so_once() {
+        let mut log = reqlog(LogTarget::File("x".into()), 0, ErrorKind::StorageFull);
+        record(&mut log, "one\n");
+        assert!(matches!(log.flush(), Some(Found::Failing(_))));
+        record(&mut log, "two\n");
+        record(&mut log, "three\n");
+        assert_eq!(log.flush(), None);
+        disk(&mut log).room = 1000;
+        record(&mut log, "four\n");
+        assert_eq!(log.flush(), Some(Found::Working(3)));
+        assert_eq!(disk(&mut log).written, b"192.0.2.9 7 192.0.2.1 four\n");
+    }
+
+    #[test]
+    fn a_slow_log_gets_its_lines_later_and_in_order() {
+        let mut log = reqlog(LogTarget::File("x".into()), 10, ErrorKind::WouldBlock);
+        record(&mut log, "one\n");
+        assert_eq!(log.flush(), None);
+        record(&mut log, "two\n");
+        disk(&mut log).room = 1000;
+        assert_eq!(log.flush(), None);
+        assert_eq!(disk(&mut log).written, b"192.0.2.9 7 192.0.2.1 one\n192.0.2.9 7 192.0.2.1 two\n");
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut log = reqlog(LogTarget::File("x".into()), 0, ErrorKind::WouldBlock);
+        for _ in 0..100_000 {
+            record(&mut log, "GET / HTTP/1.0\n");
+        }
+        assert_eq!(log.flush(), None);
+        assert!(log.waiting.len() < WAITING_MAX + 200);
+        assert!(log.lines_lost > 90_000);
+    }
+
+    #[test]
+    fn penlogd_gets_a_datagram_for_each_line() {
+        let mut log = reqlog(LogTarget::Udp("192.0.2.5:514".parse().unwrap()), 1000, ErrorKind::WouldBlock);
+        record(&mut log, "one\n");
+        record(&mut log, "two\n");
+        assert_eq!(log.flush(), None);
+        assert_eq!(disk(&mut log).written, b"+ 192.0.2.9 192.0.2.1 one\n+ 192.0.2.9 192.0.2.1 two\n");
+    }
+}

@@ -1,0 +1,119 @@
+//! When to look at a pair again.
+//!
+//! One queue per sort of timer, in order of time. An entry is a hint: it is never cancelled, and
+//! counts only if the pair still waits for exactly that moment. A pair waits for one timer at a
+//! time.
+
+use std::collections::VecDeque;
+
+use super::pair::PairKey;
+use crate::base::time::Moment;
+
+/// What a pair waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimerKind {
+    /// The connect must be done.
+    Connect,
+    /// Local resources may be back: try to connect again.
+    Retry,
+    /// The pair has been silent for too long.
+    Idle,
+    /// The client has had its time to go, or its last bytes have left.
+    Farewell,
+}
+
+const KINDS: usize = 4;
+
+/// What a pair waits for, and when it is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timer {
+    /// What for.
+    pub kind: TimerKind,
+    /// Not before.
+    pub due: Moment,
+}
+
+/// The queues.
+#[derive(Debug, Default)]
+pub struct Timers {
+    queues: [VecDeque<(Moment, PairKey)>; KINDS],
+}
+
+impl Timers {
+    /// Adds an entry. Nearly always the latest of its queue; a duration that was changed
+    /// meanwhile makes it an earlier one.
+    pub fn arm(&mut self, key: PairKey, timer: Timer) {
+        let queue = &mut self.queues[timer.kind as usize];
+        if queue.back().is_none_or(|last| last.0 <= timer.due) {
+            queue.push_back((timer.due, key));
+        } else {
+            let place = queue.partition_point(|entry| entry.0 <= timer.due);
+            queue.insert(place, (timer.due, key));
+        }
+    }
+
+    /// The next entry that is due, if any; it is taken away.
+    pub fn pop_due(&mut self, now: Moment) -> Option<(PairKey, Timer)> {
+        KINDS_IN_ORDER.into_iter().find_map(|kind| {
+            let queue = &mut self.queues[kind as usize];
+            let &(due, key) = queue.front().filter(|entry| entry.0 <= now)?;
+            queue.pop_front();
+            Some((key, Timer { kind, due }))
+        })
+    }
+
+    /// The moment of the first entry that still counts, as `counts` tells; entries before it
+    /// that do not are dropped.
+    pub fn next_due(&mut self, counts: impl Fn(PairKey, Timer) -> bool) -> Option<Moment> {
+        KINDS_IN_ORDER
+            .into_iter()
+            .filter_map(|kind| {
+                let queue = &mut self.queues[kind as usize];
+                while let Some(&(due, key)) = queue.front() {
+                    if counts(key, Timer { kind, due }) {
+                        return Some(due);
+                    }
+                    queue.pop_front();
+                }
+                None
+            })
+            .min()
+    }
+}
+
+const KINDS_IN_ORDER: [TimerKind; KINDS] = [TimerKind::Connect, TimerKind::Retry, TimerKind::Idle, TimerKind::Farewell];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timer(kind: TimerKind, due: u64) -> Timer {
+        Timer { kind, due: Moment::from_nanos(due) }
+    }
+
+    #[test]
+    fn entries_come_out_when_due_and_in_order() {
+        let mut timers = Timers::default();
+        timers.arm(PairKey(1), timer(TimerKind::Idle, 10));
+        timers.arm(PairKey(2), timer(TimerKind::Idle, 30));
+        timers.arm(PairKey(3), timer(TimerKind::Idle, 20));
+        timers.arm(PairKey(4), timer(TimerKind::Connect, 25));
+        assert_eq!(timers.next_due(|_, _| true), Some(Moment::from_nanos(10)));
+        let mut out = Vec::new();
+        while let Some((key, _)) = timers.pop_due(Moment::from_nanos(25)) {
+            out.push(key.0);
+        }
+        assert_eq!(out, [4, 1, 3]);
+        assert_eq!(timers.next_due(|_, _| true), Some(Moment::from_nanos(30)));
+    }
+
+    #[test]
+    fn stale_entries_wake_nobody() {
+        let mut timers = Timers::default();
+        timers.arm(PairKey(1), timer(TimerKind::Connect, 10));
+        timers.arm(PairKey(2), timer(TimerKind::Connect, 20));
+        assert_eq!(timers.next_due(|key, _| key == PairKey(2)), Some(Moment::from_nanos(20)));
+        assert_eq!(timers.next_due(|_, _| false), None);
+        assert_eq!(timers.pop_due(Moment::from_nanos(99)), None);
+    }
+}

@@ -1,0 +1,218 @@
+//! The real world behind the seam: epoll or kqueue by mio, and the clocks.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll};
+
+use super::clock::unix_now;
+use super::console::Console;
+use super::log::Log;
+use super::resolve::Resolver;
+use super::signal::Signals;
+use super::socket::{Listener, Socket};
+use crate::base::addr::Endpoint;
+use crate::base::diag::Severity;
+use crate::base::time::{Moment, Now};
+use crate::net::{Event, ListenOptions, LogTarget, Net, Ready, Token};
+
+/// Events taken from the kernel in one turn at most; the others come in the next.
+const EVENTS_MAX: usize = 256;
+
+/// Bytes that a file of commands has at most.
+const COMMANDS_MAX: u64 = 1024 * 1024;
+
+/// Tokens of what this part watches for itself.
+const SIGNALS: usize = usize::MAX - 2;
+const CONSOLE: usize = usize::MAX - 3;
+const RESOLVER: usize = usize::MAX - 4;
+
+/// The operating system.
+#[derive(Debug)]
+pub struct OsNet {
+    poll: Poll,
+    events: Events,
+    signals: Signals,
+    console: Console,
+    /// The console's descriptor once it is watched.
+    watched_console: Option<RawFd>,
+    resolver: Resolver,
+    origin: Instant,
+}
+
+impl OsNet {
+    /// The world, with a way to the operator, the signals that were installed, and somebody who
+    /// looks names up.
+    pub fn new(console: Console, signals: Signals, resolver: Resolver) -> io::Result<OsNet> {
+        let poll = Poll::new()?;
+        let fd = signals.as_fd().as_raw_fd();
+        poll.registry().register(&mut SourceFd(&fd), mio::Token(SIGNALS), Interest::READABLE)?;
+        Ok(OsNet {
+            poll,
+            events: Events::with_capacity(EVENTS_MAX),
+            signals,
+            console,
+            watched_console: None,
+            resolver,
+            origin: Instant::now(),
+        })
+    }
+
+    /// Replaces the way to the operator, as when going to the background.
+    pub fn set_console(&mut self, console: Console) {
+        self.console = console;
+        self.watched_console = None;
+    }
+
+    /// Writes what still waits for the operator, within bounds.
+    pub fn finish(&mut self) {
+        self.console.finish(Duration::from_secs(1));
+    }
+
+    /// Both clocks.
+    pub fn now(&self) -> Now {
+        let nanos = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Now { moment: Moment::from_nanos(nanos), unix: unix_now() }
+    }
+
+    /// Watches the console while something waits there.
+    fn watch_console(&mut self) {
+        let Some(fd) = self.console.pending().map(|fd| fd.as_raw_fd()) else { return };
+        if self.watched_console != Some(fd) {
+            let watched = self.poll.registry().register(&mut SourceFd(&fd), mio::Token(CONSOLE), Interest::WRITABLE);
+            // What cannot be watched is written to again with the next words.
+            self.watched_console = watched.is_ok().then_some(fd);
+        }
+    }
+
+    /// Watches the resolver's child, each time there is a new one.
+    fn watch_resolver(&mut self) {
+        let Some(fd) = self.resolver.unwatched().map(|fd| fd.as_raw_fd()) else { return };
+        // Without it the answers come with the next event of another kind.
+        let _ = self.poll.registry().register(&mut SourceFd(&fd), mio::Token(RESOLVER), Interest::READABLE);
+    }
+
+    /// Takes note of the kernel's events; true for each of our own: signals, console, resolver.
+    fn sort(&self, events: &mut Vec<Event>) -> [bool; 3] {
+        let mut own = [false; 3];
+        for event in &self.events {
+            match event.token().0 {
+                SIGNALS => own[0] = true,
+                CONSOLE => own[1] = true,
+                RESOLVER => own[2] = true,
+                number => {
+                    let ready = Ready {
+                        readable: event.is_readable(),
+                        writable: event.is_writable(),
+                        read_closed: event.is_read_closed(),
+                        failed: event.is_error(),
+                    };
+                    events.push(Event::Ready { token: Token(number), ready });
+                }
+            }
+        }
+        own
+    }
+}
+
+impl Net for OsNet {
+    type Listener = Listener;
+    type Stream = Socket;
+    type Log = Log;
+
+    fn listen(&mut self, at: &Endpoint, options: ListenOptions, token: Token) -> io::Result<Listener> {
+        let listener = Listener::open(at, options)?;
+        let fd = listener.as_fd().as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), mio::Token(token.0), Interest::READABLE)?;
+        Ok(listener)
+    }
+
+    fn local(&self, listener: &Listener) -> io::Result<Endpoint> {
+        listener.local()
+    }
+
+    fn accept(&mut self, listener: &mut Listener) -> io::Result<(Socket, Endpoint)> {
+        listener.accept()
+    }
+
+    fn connect(&mut self, to: &Endpoint, from: Option<IpAddr>) -> io::Result<Socket> {
+        Socket::connect(to, from)
+    }
+
+    fn is_lack(&self, error: &io::Error) -> bool {
+        let lacking = [
+            libc::EMFILE,
+            libc::ENFILE,
+            libc::ENOBUFS,
+            libc::ENOMEM,
+            libc::ENOSPC,
+            libc::EADDRNOTAVAIL,
+            libc::EPERM,
+            libc::EAGAIN,
+        ];
+        error.raw_os_error().is_some_and(|number| lacking.contains(&number))
+    }
+
+    fn watch(&mut self, stream: &mut Socket, token: Token) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        // Urgent data stops a read at its mark, and only this edge tells that more is there.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let interest = interest | Interest::PRIORITY;
+        let fd = stream.as_fd().as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), mio::Token(token.0), interest)
+    }
+
+    fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<Now> {
+        self.watch_console();
+        self.watch_resolver();
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            Err(_) => self.events.clear(),
+            Ok(()) => {}
+        }
+        let [signals, console, resolver] = self.sort(events);
+        if signals {
+            events.extend(self.signals.take().into_iter().map(Event::Signal));
+        }
+        if console {
+            self.console.flush();
+        }
+        if resolver {
+            let answers = self.resolver.read_answers().into_iter();
+            events.extend(answers.map(|(request, answer)| Event::Resolved { request, answer }));
+        }
+        Ok(self.now())
+    }
+
+    fn resolve(&mut self, request: usize, name: &str) {
+        self.resolver.ask(request, name);
+    }
+
+    fn open_log(&mut self, target: &LogTarget) -> io::Result<Log> {
+        Log::open(target)
+    }
+
+    fn read_commands(&mut self, path: &Path) -> io::Result<String> {
+        let mut text = String::new();
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+        file.take(COMMANDS_MAX + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > COMMANDS_MAX {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "more than a mebibyte"));
+        }
+        Ok(text)
+    }
+
+    fn say(&mut self, severity: Severity, text: &str) {
+        self.console.say(severity, text);
+    }
+
+    fn dump(&mut self, bytes: &[u8]) {
+        self.console.dump(bytes);
+    }
+}

@@ -1,0 +1,323 @@
+//! Sockets: connections, listeners and their options.
+
+use std::io::{self, Read, Write};
+use std::mem;
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use super::{checked, unix_path};
+use crate::base::addr::Endpoint;
+use crate::net::{ListenOptions, Ready, Stream};
+
+/// One end of a connection. Non-blocking.
+#[derive(Debug)]
+pub enum Socket {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// A Unix stream socket.
+    Unix(UnixStream),
+}
+
+impl Socket {
+    /// Begins to connect to `to`, from the local address `from` if that is given.
+    pub fn connect(to: &Endpoint, from: Option<IpAddr>) -> io::Result<Socket> {
+        match to {
+            Endpoint::Inet(addr) => {
+                let fd = new_tcp_socket(*addr)?;
+                // Urgent data must come in its place in the stream, or it is lost (tcp(7)).
+                set_option(&fd, libc::SOL_SOCKET, libc::SO_OOBINLINE, 1 as libc::c_int)?;
+                if let Some(ip) = from {
+                    bind(&fd, SocketAddr::new(ip, 0))?;
+                }
+                match connect(&fd, *addr) {
+                    Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+                    _ => Ok(Socket::Tcp(TcpStream::from(fd))),
+                }
+            }
+            // Without blocking: where the queue of the server is full this is EAGAIN.
+            Endpoint::Unix(path) => {
+                mio::net::UnixStream::connect(path).map(|stream| Socket::Unix(UnixStream::from(OwnedFd::from(stream))))
+            }
+        }
+    }
+
+    fn is_connected(&self) -> io::Result<bool> {
+        let peer = match self {
+            Socket::Tcp(stream) => stream.peer_addr().map(drop),
+            Socket::Unix(stream) => stream.peer_addr().map(drop),
+        };
+        match peer {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Socket::Tcp(stream) => stream.as_fd(),
+            Socket::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => stream.read(bytes),
+            Socket::Unix(stream) => stream.read(bytes),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => stream.write(bytes),
+            Socket::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for Socket {
+    fn connected(&mut self, edge: Ready) -> io::Result<bool> {
+        // On Linux a socket that connects is not writable before it is done, so an edge without
+        // an error says all there is to know.
+        if cfg!(target_os = "linux") && edge.writable && !edge.failed {
+            return Ok(true);
+        }
+        match self.take_error()? {
+            Some(error) => Err(error),
+            None => self.is_connected(),
+        }
+    }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match self {
+            Socket::Tcp(stream) => stream.take_error(),
+            Socket::Unix(stream) => stream.take_error(),
+        }
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        match self {
+            Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn unsent(&self) -> io::Result<usize> {
+        let mut count: libc::c_int = 0;
+        if let Socket::Tcp(stream) = self {
+            // SAFETY: the descriptor is open, and SIOCOUTQ (tcp(7)) writes one int to `count`.
+            checked(unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) })?;
+        }
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn unsent(&self) -> io::Result<usize> {
+        // Elsewhere there is no such call for sockets that std or libc would name for all.
+        Ok(0)
+    }
+
+    fn reset_on_drop(&mut self) -> io::Result<()> {
+        let Socket::Tcp(stream) = self else { return Ok(()) };
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        set_option(stream, libc::SOL_SOCKET, libc::SO_LINGER, linger)
+    }
+
+    fn no_delay(&mut self) -> io::Result<()> {
+        match self {
+            Socket::Tcp(stream) => stream.set_nodelay(true),
+            Socket::Unix(_) => Ok(()),
+        }
+    }
+
+    fn descriptor(&self) -> i32 {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+/// A listening socket. Dropping it closes it, and removes the file of a Unix socket.
+#[derive(Debug)]
+pub enum Listener {
+    /// Over TCP.
+    Tcp(mio::net::TcpListener),
+    /// A Unix stream socket, and its path.
+    Unix(mio::net::UnixListener, PathBuf),
+}
+
+impl Listener {
+    /// Opens a listening socket. Its options are inherited by the clients' sockets: no delay for
+    /// small segments, urgent data in line, keep-alive probes.
+    pub fn open(at: &Endpoint, options: ListenOptions) -> io::Result<Listener> {
+        let yes: libc::c_int = 1;
+        match at {
+            Endpoint::Inet(addr) => {
+                let fd = new_tcp_socket(*addr)?;
+                set_option(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, yes)?;
+                if addr.is_ipv6() {
+                    let no: libc::c_int = 0;
+                    set_option(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, no)?;
+                }
+                set_option(&fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, yes)?;
+                set_option(&fd, libc::SOL_SOCKET, libc::SO_OOBINLINE, yes)?;
+                set_option(&fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, yes)?;
+                bind(&fd, *addr)?;
+                listen(&fd, options.backlog)?;
+                Ok(Listener::Tcp(mio::net::TcpListener::from_std(fd.into())))
+            }
+            Endpoint::Unix(path) => {
+                unix_path::claim(path)?;
+                let listener = bind_unix(path, options.private)?;
+                // It listens with a queue of mio's choice; a second listen(2) sets ours.
+                listen(&listener, options.backlog)?;
+                Ok(Listener::Unix(listener, path.clone()))
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub fn local(&self) -> io::Result<Endpoint> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().map(Endpoint::Inet),
+            Listener::Unix(_, path) => Ok(Endpoint::Unix(path.clone())),
+        }
+    }
+
+    /// Takes the next client.
+    pub fn accept(&mut self) -> io::Result<(Socket, Endpoint)> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, from) = listener.accept()?;
+                Ok((Socket::Tcp(TcpStream::from(OwnedFd::from(stream))), Endpoint::inet(from)))
+            }
+            Listener::Unix(listener, _) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Socket::Unix(UnixStream::from(OwnedFd::from(stream))), Endpoint::Unix(PathBuf::new())))
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Listener::Tcp(listener) => listener.as_fd(),
+            Listener::Unix(listener, _) => listener.as_fd(),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Listener::Unix(_, path) = self {
+            // Where pen's user may not remove it, the next start finds that nobody listens there.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn bind_unix(path: &Path, private: bool) -> io::Result<mio::net::UnixListener> {
+    if !private {
+        return mio::net::UnixListener::bind(path);
+    }
+    // SAFETY: umask(2) cannot fail, and there are no other threads that it could surprise.
+    let before = unsafe { libc::umask(0o177) };
+    let bound = mio::net::UnixListener::bind(path);
+    // SAFETY: as above.
+    unsafe { libc::umask(before) };
+    bound
+}
+
+/// A new non-blocking TCP socket of the family of `addr`, which is closed on exec.
+fn new_tcp_socket(addr: SocketAddr) -> io::Result<OwnedFd> {
+    let domain = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    #[cfg(not(target_vendor = "apple"))]
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    #[cfg(target_vendor = "apple")]
+    let kind = libc::SOCK_STREAM;
+    // SAFETY: socket(2) takes no pointers.
+    let number = checked(unsafe { libc::socket(domain, kind, 0) })?;
+    // SAFETY: the descriptor is new, and nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    #[cfg(target_vendor = "apple")]
+    {
+        super::set_nonblocking(&fd)?;
+        // SAFETY: the descriptor is open; no memory is passed.
+        checked(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    }
+    Ok(fd)
+}
+
+fn set_option<T>(fd: impl AsFd, level: libc::c_int, name: libc::c_int, value: T) -> io::Result<()> {
+    let length = mem::size_of::<T>() as libc::socklen_t;
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the pointer and length are those of `value`, which outlives the call.
+    checked(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), length) }).map(drop)
+}
+
+fn listen(fd: impl AsFd, backlog: u32) -> io::Result<()> {
+    let backlog = libc::c_int::try_from(backlog).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the descriptor is open for as long as it is borrowed; no memory is passed.
+    checked(unsafe { libc::listen(fd.as_fd().as_raw_fd(), backlog) }).map(drop)
+}
+
+fn bind(fd: &OwnedFd, addr: SocketAddr) -> io::Result<()> {
+    let (storage, length) = raw_address(addr);
+    // SAFETY: the pointer and length are those of a socket address that outlives the call.
+    checked(unsafe { libc::bind(fd.as_raw_fd(), (&raw const storage).cast(), length) }).map(drop)
+}
+
+fn connect(fd: &OwnedFd, addr: SocketAddr) -> io::Result<()> {
+    let (storage, length) = raw_address(addr);
+    // SAFETY: the pointer and length are those of a socket address that outlives the call.
+    checked(unsafe { libc::connect(fd.as_raw_fd(), (&raw const storage).cast(), length) }).map(drop)
+}
+
+/// An address as the system calls take it, and its length.
+fn raw_address(addr: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
+    // SAFETY: zero is a valid value for every field of a socket address.
+    let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let length = match addr {
+        SocketAddr::V4(addr) => {
+            // SAFETY: sockaddr_storage has room and alignment for every socket address.
+            let raw = unsafe { &mut *(&raw mut storage).cast::<libc::sockaddr_in>() };
+            raw.sin_family = libc::AF_INET as libc::sa_family_t;
+            raw.sin_port = addr.port().to_be();
+            raw.sin_addr.s_addr = u32::from_ne_bytes(addr.ip().octets());
+            mem::size_of::<libc::sockaddr_in>()
+        }
+        SocketAddr::V6(addr) => {
+            // SAFETY: as above.
+            let raw = unsafe { &mut *(&raw mut storage).cast::<libc::sockaddr_in6>() };
+            raw.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+            raw.sin6_port = addr.port().to_be();
+            raw.sin6_addr.s6_addr = addr.ip().octets();
+            raw.sin6_flowinfo = addr.flowinfo();
+            raw.sin6_scope_id = addr.scope_id();
+            mem::size_of::<libc::sockaddr_in6>()
+        }
+    };
+    (storage, length as libc::socklen_t)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_one_word() {
+        assert_eq!(size_of::<Socket>(), 8);
+    }
+}
