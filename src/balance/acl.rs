@@ -230,3 +230,152 @@ impl Acls {
         self.lists.get_mut(list).ok_or_else(|| AclError::NoSuchList(list.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::select::testing::Random;
+
+    fn client(text: &str) -> ClientAddr {
+        ClientAddr::Inet(text.parse().unwrap())
+    }
+
+    fn entry(text: &str) -> Result<Entry, AclError> {
+        Entry::parse(&text.split(' ').collect::<Vec<_>>())
+    }
+
+    fn acls(entries: &[&str]) -> Acls {
+        let mut acls = Acls::default();
+        entries.iter().for_each(|text| acls.add(3, entry(text).unwrap()).unwrap());
+        acls
+    }
+
+    #[test]
+    fn every_form_of_entry_is_understood() {
+        let table = [
+            ("permit 192.0.2.1", "permit 192.0.2.1 255.255.255.255"),
+            ("deny 10.0.0.0 255.0.0.0", "deny 10.0.0.0 255.0.0.0"),
+            ("permit 10.1.2.3/8", "permit 10.0.0.0 255.0.0.0"),
+            ("permit 10.1.2.3/0", "permit 0.0.0.0 0.0.0.0"),
+            ("permit 10.1.2.3 255.0.255.0", "permit 10.0.2.0 255.0.255.0"),
+            ("permit 2001:db8::1", "permit 2001:db8::1/128"),
+            ("deny 2001:db8::1/32", "deny 2001:db8::/32"),
+            ("deny ::1/0", "deny ::/0"),
+            ("permit ::ffff:192.0.2.1", "permit 192.0.2.1 255.255.255.255"),
+            ("permit ::ffff:192.0.2.1/120", "permit 192.0.2.0 255.255.255.0"),
+        ];
+        for (text, canonical) in table {
+            assert_eq!(acls(&[text]).entries(3)[0].to_string(), canonical, "{text}");
+            assert_eq!(entry(canonical), entry(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn b14_bad_entries_and_lists_are_refused_and_name_the_word() {
+        let table = [
+            ("allow 192.0.2.1", "'allow' is neither permit nor deny"),
+            ("permit", "no address after permit or deny"),
+            ("permit host1", "'host1' is not an address"),
+            ("permit 192.0.2.1 255", "'255' is not an IPv4 mask"),
+            ("permit 192.0.2.1/33", "'33' is not the length of a prefix"),
+            ("permit 192.0.2.1/+8", "'+8' is not the length of a prefix"),
+            ("permit ::1/129", "'129' is not the length of a prefix"),
+            ("permit ::1/", "'' is not the length of a prefix"),
+            ("permit ::1 64", "'64' is one word too many"),
+            ("permit 192.0.2.1/8 255.0.0.0", "'255.0.0.0' is one word too many"),
+            ("permit 192.0.2.1 255.0.0.0 x", "'x' is one word too many"),
+            ("permit country SE", "access lists by country are not supported"),
+        ];
+        for (text, message) in table {
+            assert_eq!(entry(text).unwrap_err().to_string(), message, "{text}");
+        }
+        for word in ["10", "-1", "+1", "01", "", "x", "99999999999999999999"] {
+            assert_eq!(parse_list(word), Err(AclError::NoSuchList(String::from(word))));
+        }
+        assert_eq!(parse_list("9"), Ok(9));
+        let mut acls = Acls::default();
+        assert!(acls.add(10, entry("permit ::1").unwrap()).is_err());
+        assert!(acls.clear(10).is_err());
+        assert!(acls.entries(10).is_empty());
+        assert!(!acls.check(10, client("192.0.2.1")));
+    }
+
+    #[test]
+    fn the_first_match_decides_and_else_the_opposite_of_the_last_entry() {
+        let table: [(&[&str], &str, bool); 9] = [
+            (&[], "192.0.2.1", true),
+            (&["permit 192.0.2.1"], "192.0.2.1", true),
+            (&["permit 192.0.2.1"], "192.0.2.2", false),
+            (&["deny 192.0.2.1"], "192.0.2.2", true),
+            (&["deny 192.0.2.1", "permit 192.0.2.0/24"], "192.0.2.1", false),
+            (&["permit 192.0.2.0/24", "deny 192.0.2.1"], "192.0.2.1", true),
+            (&["permit 192.0.2.0/24", "deny 192.0.2.1"], "198.51.100.1", true),
+            (&["permit 0.0.0.0/0"], "::1", false),
+            (&["permit ::/0"], "192.0.2.1", false),
+        ];
+        for (entries, from, may) in table {
+            assert_eq!(acls(entries).check(3, client(from)), may, "{entries:?} {from}");
+        }
+    }
+
+    #[test]
+    fn b14_host_bits_under_the_mask_do_not_count() {
+        let acls = acls(&["deny 10.1.2.3 255.0.0.0", "deny 2001:db8::1/32"]);
+        for (from, may) in [("10.9.9.9", false), ("11.1.2.3", true), ("2001:db8:7::", false), ("2001:db9::1", true)] {
+            assert_eq!(acls.check(3, client(from)), may, "{from}");
+        }
+    }
+
+    #[test]
+    fn an_ipv4_mapped_client_is_checked_as_ipv4_and_a_unix_client_always_passes() {
+        let acls = acls(&["deny 192.0.2.0/24", "permit ::ffff:0:0/96"]);
+        assert!(!acls.check(3, client("::ffff:192.0.2.1")));
+        assert!(acls.check(3, client("::ffff:198.51.100.1")));
+        assert!(!acls.check(3, client("2001:db8::1")));
+        assert!(acls.check(3, ClientAddr::Unix));
+    }
+
+    /// The twin: addresses as strings of binary digits, looked at one by one.
+    fn naive(entries: &[(bool, String, String)], ip: &str) -> bool {
+        for (permit, net, mask) in entries {
+            let same = net.len() == ip.len()
+                && net.bytes().zip(mask.bytes()).zip(ip.bytes()).all(|((net, mask), ip)| mask == b'0' || net == ip);
+            if same {
+                return *permit;
+            }
+        }
+        entries.last().is_none_or(|(permit, ..)| !permit)
+    }
+
+    #[test]
+    fn every_check_is_that_of_the_naive_twin() {
+        let mut random = Random::new(3);
+        // Few bits that differ, so that entries match often.
+        let v4 = |random: &mut Random| 0x0a00_0000_u32 | (random.next() & 0x8181_0181) as u32;
+        let v6 = |random: &mut Random| 0x2001_0db8_u128 << 96 | u128::from(random.next() & 0x8000_0001_0000_0081);
+        for round in 0..2_000 {
+            let (mut acls, mut twin) = (Acls::default(), Vec::new());
+            for _ in 0..random.below(8) {
+                let permit = random.one_in(2);
+                let action = if permit { Action::Permit } else { Action::Deny };
+                let (net, row) = if random.one_in(2) {
+                    let (ip, mask) = (v4(&mut random), random.next() as u32 | random.next() as u32);
+                    (Net::V4(ip.into(), mask.into()), (permit, format!("{ip:032b}"), format!("{mask:032b}")))
+                } else {
+                    let (ip, len) = (v6(&mut random), random.below(129) as usize);
+                    let mask = "1".repeat(len) + &"0".repeat(128 - len);
+                    (Net::V6(ip.into(), len as u8), (permit, format!("{ip:0128b}"), mask))
+                };
+                acls.add(9, Entry { action, net }).unwrap();
+                twin.push(row);
+            }
+            for _ in 0..20 {
+                let (four, six) = (v4(&mut random), v6(&mut random));
+                let from = ClientAddr::Inet(Ipv4Addr::from(four).into());
+                assert_eq!(acls.check(9, from), naive(&twin, &format!("{four:032b}")), "{round} {from} {acls:?}");
+                let from = ClientAddr::Inet(Ipv6Addr::from(six).into());
+                assert_eq!(acls.check(9, from), naive(&twin, &format!("{six:0128b}")), "{round} {from} {acls:?}");
+            }
+        }
+    }
+}

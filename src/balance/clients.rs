@@ -340,3 +340,250 @@ impl Clients {
         self.newest = slot;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::select::testing::Random;
+
+    const FOR_EVER: Duration = Duration::ZERO;
+
+    fn address(n: u64) -> ClientAddr {
+        match n % 3 {
+            _ if n == 0 => ClientAddr::Unix,
+            1 => ClientAddr::Inet(IpAddr::from((n as u32).to_be_bytes())),
+            _ => ClientAddr::Inet(IpAddr::from((0x2001_0db8 << 96 | u128::from(n)).to_be_bytes())),
+        }
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment::default() + Duration::from_secs(seconds)
+    }
+
+    fn names(clients: &Clients) -> Vec<String> {
+        clients.iter().map(|(_, client)| client.address().to_string()).collect()
+    }
+
+    impl Clients {
+        /// Panics unless slots, buckets and order of use tell the same story.
+        fn check(&self) {
+            assert!(self.len() <= self.max && self.buckets.len().is_power_of_two());
+            let by_use: Vec<u32> = self.by_use().collect();
+            assert_eq!(by_use.len(), self.len(), "everybody is in the order of use");
+            assert_eq!(self.oldest, by_use.last().copied().unwrap_or(NOBODY));
+            for pair in by_use.windows(2) {
+                assert_eq!(self.entries[pair[1] as usize].newer, pair[0]);
+            }
+            for (slot, entry) in self.entries.iter().enumerate() {
+                let found = self.find(entry.address).expect("everybody is in a bucket");
+                assert_eq!(found, ClientId { slot: slot as u32, generation: entry.generation });
+            }
+        }
+    }
+
+    /// The twin: a list of clients, searched from end to end.
+    #[derive(Default)]
+    struct Twin {
+        slots: Vec<TwinClient>,
+        max: usize,
+        arrivals: u64,
+    }
+
+    struct TwinClient {
+        address: ClientAddr,
+        /// Number of its first arrival, and of its latest.
+        first: u64,
+        latest: u64,
+        seen: Moment,
+        server: Option<usize>,
+        counts: (u32, u64, u64),
+    }
+
+    impl Twin {
+        fn admit(&mut self, address: ClientAddr, moment: Moment, tracking: Duration) -> u64 {
+            self.arrivals += 1;
+            let arrival = self.arrivals;
+            let known = self.slots.iter().position(|client| client.address == address);
+            let slot = known.unwrap_or_else(|| {
+                let first = arrival;
+                let new = TwinClient { address, first, latest: 0, seen: moment, server: None, counts: (0, 0, 0) };
+                if self.slots.len() < self.max {
+                    self.slots.push(new);
+                    return self.slots.len() - 1;
+                }
+                let oldest = (0..self.slots.len()).min_by_key(|slot| self.slots[*slot].latest).unwrap();
+                self.slots[oldest] = new;
+                oldest
+            });
+            let client = &mut self.slots[slot];
+            if tracking > FOR_EVER && moment.since(client.seen) >= tracking {
+                client.server = None;
+            }
+            client.latest = arrival;
+            client.seen = moment;
+            client.counts.0 += 1;
+            client.first
+        }
+
+        fn resize(&mut self, max: usize) {
+            self.max = max;
+            while self.slots.len() > max {
+                let oldest = (0..self.slots.len()).min_by_key(|slot| self.slots[*slot].latest).unwrap();
+                self.slots.remove(oldest);
+            }
+        }
+
+        fn rows(&self) -> Vec<(ClientAddr, Moment, Option<usize>, (u32, u64, u64))> {
+            self.slots.iter().map(|client| (client.address, client.seen, client.server, client.counts)).collect()
+        }
+    }
+
+    fn rows(clients: &Clients) -> Vec<(ClientAddr, Moment, Option<usize>, (u32, u64, u64))> {
+        let row = |client: &Client| {
+            (client.address, client.seen, client.server(), (client.connects, client.sent, client.received))
+        };
+        clients.iter().map(|(_, client)| row(client)).collect()
+    }
+
+    /// Runs both for a while. Names are kept with the first arrival of whom they were given for;
+    /// the flag says that the name may have become void because its client moved.
+    fn run_beside_the_twin(seed: u64) {
+        let mut random = Random::new(seed);
+        let max = 1 + random.below(40) as usize;
+        let (mut clients, mut twin) = (Clients::new(max), Twin { max, ..Twin::default() });
+        let mut names: Vec<(ClientId, u64, bool)> = Vec::new();
+        let mut now = 1_000;
+        for _ in 0..600 {
+            now += random.below(4);
+            let tracking = Duration::from_secs(random.below(3) * 20);
+            match random.below(60) {
+                0 => {
+                    let max = 1 + random.below(40) as usize;
+                    let shrinks = max < clients.len();
+                    clients.resize(max);
+                    twin.resize(max);
+                    names.iter_mut().for_each(|name| name.2 |= shrinks);
+                }
+                1..=30 => {
+                    let address = address(random.below(60));
+                    let id = clients.admit(address, at(now), tracking);
+                    names.push((id, twin.admit(address, at(now), tracking), false));
+                }
+                choice if !names.is_empty() => {
+                    let (id, first, may_be_void) = names[random.below(names.len() as u64) as usize];
+                    let known = twin.slots.iter_mut().find(|client| client.first == first);
+                    let Some(client) = clients.client(id) else {
+                        assert!(known.is_none() || may_be_void, "seed {seed}: {id:?} was lost");
+                        continue;
+                    };
+                    let known = known.unwrap_or_else(|| panic!("seed {seed}: {id:?} means somebody else"));
+                    assert_eq!(client.address, known.address, "seed {seed}");
+                    if choice < 45 {
+                        clients.remember(id, first as usize, at(now));
+                        (known.server, known.seen) = (Some(first as usize), at(now));
+                    } else {
+                        clients.account(id, first, 1);
+                        known.counts.1 += first;
+                        known.counts.2 += 1;
+                    }
+                }
+                _ => {}
+            }
+            clients.check();
+            assert_eq!(rows(&clients), twin.rows(), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn the_table_behaves_as_its_naive_twin() {
+        (0..60).for_each(run_beside_the_twin);
+    }
+
+    #[test]
+    fn the_client_that_came_least_recently_leaves() {
+        let mut clients = Clients::new(2);
+        for n in [1, 2, 1, 3] {
+            clients.admit(address(n), at(n), FOR_EVER);
+        }
+        assert_eq!(names(&clients), ["0.0.0.1", address(3).to_string().as_str()]);
+        assert!(clients.find(address(2)).is_none());
+    }
+
+    #[test]
+    fn b11_ipv6_clients_are_told_apart() {
+        let mut clients = Clients::new(10);
+        let texts = ["2001:db8::1", "2001:db8::2", "2002::1", "::1", "0.0.0.1", "127.0.0.1"];
+        let ids = texts.map(|text| clients.admit(ClientAddr::Inet(text.parse().unwrap()), at(1), FOR_EVER));
+        ids.iter().enumerate().for_each(|(server, id)| clients.remember(*id, server, at(1)));
+        assert_eq!(names(&clients), texts);
+        for (server, id) in ids.iter().enumerate() {
+            assert_eq!(clients.client(*id).unwrap().server(), Some(server));
+        }
+        let mapped = clients.admit(ClientAddr::Inet("::ffff:127.0.0.1".parse().unwrap()), at(2), FOR_EVER);
+        assert_eq!(mapped, ids[5], "an IPv4-mapped client is the IPv4 client");
+    }
+
+    #[test]
+    fn b12_a_reused_slot_is_not_mixed_up() {
+        let mut clients = Clients::new(1);
+        let first = clients.admit(address(1), at(1), FOR_EVER);
+        let second = clients.admit(address(2), at(2), FOR_EVER);
+        assert_eq!(first.slot(), second.slot());
+        clients.account(first, 100, 100);
+        clients.remember(first, 7, at(3));
+        assert!(clients.client(first).is_none());
+        let second = clients.client(second).unwrap();
+        assert_eq!((second.sent(), second.received(), second.server()), (0, 0, None));
+    }
+
+    #[test]
+    fn b13_tracking_expires_the_client_itself() {
+        let second = Duration::from_secs(1);
+        let nano = Duration::from_nanos(1);
+        for (away, server) in [(second - nano, Some(4)), (second, None), (second * 9, None)] {
+            let mut clients = Clients::new(10);
+            let id = clients.admit(address(1), at(5), second);
+            clients.remember(id, 4, at(6));
+            assert_eq!(clients.admit(address(1), at(6) + away, second), id);
+            assert_eq!(clients.client(id).unwrap().server(), server, "after {away:?}");
+        }
+    }
+
+    #[test]
+    fn recent_clients_come_in_the_order_of_slots() {
+        let mut clients = Clients::new(3);
+        for (n, seconds) in [(1, 10), (4, 20), (7, 30), (1, 40)] {
+            clients.admit(address(n), at(seconds), FOR_EVER);
+        }
+        let recent = |seconds| {
+            let within = Duration::from_secs(seconds);
+            clients.recent(within, at(40)).map(|(id, client)| (id.slot(), client.connects())).collect::<Vec<_>>()
+        };
+        assert_eq!(recent(0), [(0, 2)]);
+        assert_eq!(recent(10), [(0, 2), (2, 1)]);
+        assert_eq!(recent(9_999), [(0, 2), (1, 1), (2, 1)]);
+    }
+
+    #[test]
+    fn b4_an_absurd_size_is_brought_within_bounds() {
+        let mut clients = Clients::new(0);
+        assert_eq!(clients.max(), 1);
+        clients.resize(usize::MAX);
+        assert_eq!(clients.max(), CLIENTS_MAX);
+        clients.admit(address(1), at(1), FOR_EVER);
+        assert_eq!(clients.len(), 1);
+    }
+
+    #[test]
+    fn a_hundred_thousand_neighbours_stay_close_to_their_buckets() {
+        let mut clients = Clients::with_key(100_000, Key(1, 2));
+        (0..100_000).for_each(|n| _ = clients.admit(address(n), at(n), FOR_EVER));
+        let mut longest = 0;
+        for bucket in &clients.buckets {
+            let step = |link: u32| (link != 0).then_some(link);
+            let chain = std::iter::successors(step(*bucket), |link| step(clients.entries[*link as usize - 1].chain));
+            longest = longest.max(chain.count());
+        }
+        assert!(longest <= 12, "a bucket has {longest} clients");
+    }
+}

@@ -236,3 +236,103 @@ impl Servers {
 pub(super) fn regular(index: usize) -> ServerId {
     ServerId::Regular(u32::try_from(index).expect("indexes of servers are below 65,535"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::operand::Services;
+
+    fn server(text: &str) -> Server {
+        Server::new(&ServerSpec::parse(text, &Services::default()).unwrap(), 80)
+    }
+
+    fn endpoints(server: &Server) -> Vec<String> {
+        server.endpoints.iter().map(Endpoint::to_string).collect()
+    }
+
+    #[test]
+    fn only_a_name_must_be_resolved() {
+        let table: [(&str, &[&str]); 5] = [
+            ("192.0.2.1", &["192.0.2.1:80"]),
+            ("[2001:db8::1]:81", &["[2001:db8::1]:81"]),
+            ("[::ffff:192.0.2.1]:81", &["192.0.2.1:81"]),
+            ("/run/app:80", &["/run/app"]),
+            ("host1:81", &[]),
+        ];
+        for (text, at) in table {
+            assert_eq!(endpoints(&server(text)), at, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_a_name_get_its_port_and_keep_their_order() {
+        let mut servers = Servers::default();
+        servers.set(ServerId::Regular(0), server("host1:81")).unwrap();
+        let addresses = ["192.0.2.9", "2001:db8::9", "::ffff:192.0.2.3"].map(|text| text.parse().unwrap());
+        servers.resolved(ServerId::Regular(0), addresses.to_vec());
+        servers.resolved(ServerId::Regular(7), addresses.to_vec());
+        let host1 = servers.server_mut(ServerId::Regular(0)).unwrap();
+        assert_eq!(endpoints(host1), ["192.0.2.9:81", "[2001:db8::9]:81", "192.0.2.3:81"]);
+        host1.set_port(82);
+        assert_eq!(endpoints(host1), ["192.0.2.9:82", "[2001:db8::9]:82", "192.0.2.3:82"]);
+        host1.set_host(Host::Name(String::from("host2")));
+        assert!(host1.is_unresolved());
+    }
+
+    #[test]
+    fn the_table_grows_with_holes_up_to_its_limit() {
+        let mut servers = Servers::default();
+        assert!(servers.is_empty());
+        servers.set(ServerId::Regular(2), server("192.0.2.2")).unwrap();
+        servers.set(ServerId::Emergency, server("192.0.2.3")).unwrap();
+        assert_eq!(servers.len(), 3);
+        assert!(servers.server(ServerId::Regular(0)).is_none());
+        assert!(servers.iter().map(|(id, _)| id).eq([ServerId::Regular(2)]));
+        assert!(servers.all().map(|(id, _)| id).eq([ServerId::Regular(2), ServerId::Emergency]));
+        servers.set(ServerId::Regular(65_534), server("192.0.2.4")).unwrap();
+        for index in [65_535, 2_147_483_647, u32::MAX] {
+            let error = servers.set(ServerId::Regular(index), server("192.0.2.5")).unwrap_err();
+            assert_eq!(error.to_string(), "there are at most 65535 servers, 0 to 65534");
+        }
+        assert_eq!(servers.len(), 65_535);
+    }
+
+    #[test]
+    fn a_server_put_in_anothers_place_inherits_its_connections() {
+        let mut servers = Servers::default();
+        servers.set(ServerId::Regular(0), server("192.0.2.1")).unwrap();
+        servers.server_mut(ServerId::Regular(0)).unwrap().connections = 3;
+        servers.set(ServerId::Regular(0), server("192.0.2.2")).unwrap();
+        assert_eq!(servers.regular(0).unwrap().connections, 3);
+        assert_eq!(endpoints(servers.regular(0).unwrap()), ["192.0.2.2:80"]);
+    }
+
+    #[test]
+    fn places_are_limited_softly_and_hard() {
+        // max, hard, in use, a place for anybody, a place for who comes back
+        let table = [
+            (0, 0, 1_000, true, true),
+            (0, 5, 1_000, true, true),
+            (2, 0, 1, true, true),
+            (2, 0, 2, false, false),
+            (2, 3, 2, false, true),
+            (2, 3, 3, false, false),
+            (3, 2, 2, true, true),
+            (3, 2, 3, false, false),
+        ];
+        for (max, hard, connections, anybody, comes_back) in table {
+            let server = Server { max, hard, connections, ..server("192.0.2.1") };
+            assert_eq!(
+                (server.has_place(false), server.has_place(true)),
+                (anybody, comes_back),
+                "{max} {hard} {connections}"
+            );
+        }
+    }
+
+    #[test]
+    fn servers_are_named_as_people_write_them() {
+        let names = [ServerId::Regular(7), ServerId::Emergency, ServerId::Abuse].map(|id| id.to_string());
+        assert_eq!(names, ["7", "emergency", "abuse"]);
+    }
+}
