@@ -381,6 +381,9 @@ mod tests {
         }
     }
 
+    /// What can be seen of a client; the last are its connects, and bytes sent and received.
+    type Row = (ClientAddr, Moment, Option<usize>, (u32, u64, u64));
+
     /// The twin: a list of clients, searched from end to end.
     #[derive(Default)]
     struct Twin {
@@ -433,12 +436,12 @@ mod tests {
             }
         }
 
-        fn rows(&self) -> Vec<(ClientAddr, Moment, Option<usize>, (u32, u64, u64))> {
+        fn rows(&self) -> Vec<Row> {
             self.slots.iter().map(|client| (client.address, client.seen, client.server, client.counts)).collect()
         }
     }
 
-    fn rows(clients: &Clients) -> Vec<(ClientAddr, Moment, Option<usize>, (u32, u64, u64))> {
+    fn rows(clients: &Clients) -> Vec<Row> {
         let row = |client: &Client| {
             (client.address, client.seen, client.server(), (client.connects, client.sent, client.received))
         };

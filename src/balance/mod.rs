@@ -19,7 +19,7 @@ pub use crate::select::Search;
 pub use acl::Acls;
 pub use clients::{Client, ClientId, Clients};
 pub use servers::{Server, ServerId, Servers};
-pub use settings::Settings;
+pub use settings::{Modes, Settings};
 
 /// What became of a client that came.
 #[derive(Clone, Debug)]
@@ -264,5 +264,517 @@ fn canonical(from: ClientAddr) -> ClientAddr {
     match from {
         ClientAddr::Inet(IpAddr::V6(ip)) => ClientAddr::Inet(ip.to_canonical()),
         ClientAddr::Inet(IpAddr::V4(_)) | ClientAddr::Unix => from,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::operand::{Host, ServerSpec, Services};
+    use crate::select::Selector;
+    use crate::select::hash::Hash;
+    use crate::select::testing::{PLAIN, Random, Stand};
+
+    fn at(seconds: u64) -> Now {
+        Now { moment: Moment::default() + Duration::from_secs(seconds), unix: 1_000_000 + seconds }
+    }
+
+    fn client(n: u32) -> ClientAddr {
+        ClientAddr::Inet(IpAddr::from((0x0a00_0000 + n).to_be_bytes()))
+    }
+
+    fn server(text: &str) -> Server {
+        Server::new(&ServerSpec::parse(text, &Services::default()).unwrap(), 80)
+    }
+
+    fn balancer(servers: &[&str]) -> Balancer {
+        let mut balancer = Balancer::new(Settings::default());
+        for (index, text) in servers.iter().enumerate() {
+            balancer.servers.set(ServerId::Regular(index as u32), server(text)).unwrap();
+        }
+        balancer
+    }
+
+    fn several(count: usize) -> Balancer {
+        balancer(&vec!["192.0.2.1"; count])
+    }
+
+    const R: fn(u32) -> ServerId = ServerId::Regular;
+
+    impl Balancer {
+        /// A client comes, and its walk goes on until a server that is not among `dead` takes it.
+        /// Its place stays in use. Dead servers refuse, and are blacklisted.
+        fn serve(&mut self, from: ClientAddr, now: Now, dead: &[ServerId]) -> Option<ServerId> {
+            let Admission { client, mut search, .. } = self.admit(from, 1_024, now);
+            loop {
+                let id = self.next_server(&mut search, now)?;
+                if !dead.contains(&id) {
+                    self.connected(id, client, now);
+                    self.check();
+                    return Some(id);
+                }
+                self.failed(id, now);
+                self.release(id);
+            }
+        }
+
+        /// The same for a client that leaves at once.
+        fn visit(&mut self, from: ClientAddr, now: Now, dead: &[ServerId]) -> Option<ServerId> {
+            let id = self.serve(from, now, dead)?;
+            self.release(id);
+            self.check();
+            Some(id)
+        }
+
+        /// All that one client is offered.
+        fn offers(&mut self, from: ClientAddr, now: Now) -> Vec<ServerId> {
+            let mut search = self.admit(from, 1_024, now).search;
+            let mut offers = Vec::new();
+            while let Some(id) = self.next_server(&mut search, now) {
+                offers.push(id);
+                self.release(id);
+                assert!(offers.len() < 1_000, "the search does not end");
+            }
+            assert_eq!(self.next_server(&mut search, now), None, "a search that has ended stays so");
+            self.check();
+            offers
+        }
+    }
+
+    #[test]
+    fn new_clients_take_turns_and_go_back_to_their_server() {
+        let mut balancer = several(3);
+        for n in 0..6 {
+            assert_eq!(balancer.visit(client(n), at(1), &[]), Some(R(n % 3)));
+        }
+        for n in [5, 3, 4, 0, 0] {
+            assert_eq!(balancer.visit(client(n), at(2), &[]), Some(R(n % 3)));
+        }
+    }
+
+    #[test]
+    fn with_roundrobin_the_table_does_not_decide_but_remembers() {
+        let mut balancer = several(2);
+        balancer.settings.modes.roundrobin = true;
+        let picks: Vec<_> = (0..4).map(|_| balancer.visit(client(1), at(1), &[]).unwrap()).collect();
+        assert_eq!(picks, [R(0), R(1), R(0), R(1)]);
+        let (_, remembered) = balancer.clients.iter().next().unwrap();
+        assert_eq!((remembered.connects(), remembered.server()), (4, Some(1)));
+    }
+
+    #[test]
+    fn b1_a_refused_connect_is_followed_by_the_next_server_for_the_same_client() {
+        let mut balancer = several(3);
+        assert_eq!(balancer.visit(client(1), at(1), &[R(0)]), Some(R(1)));
+        assert!(balancer.servers.regular(0).unwrap().is_blacklisted(at(1).moment));
+        assert_eq!(balancer.servers.regular(0).unwrap().failed_at, 1_000_001);
+    }
+
+    #[test]
+    fn the_clients_of_a_dead_server_are_spread_and_stay_where_they_went() {
+        let mut balancer = several(4);
+        (0..400).for_each(|n| _ = balancer.visit(client(n), at(1), &[]));
+        let mut moved_to = [0; 4];
+        let went: Vec<_> = (0..400).map(|n| balancer.visit(client(n), at(2), &[R(1)]).unwrap()).collect();
+        for (n, id) in went.iter().enumerate() {
+            match (n % 4, *id) {
+                (1, ServerId::Regular(index)) => moved_to[index as usize] += 1,
+                (had, id) => assert_eq!(id, R(had as u32), "only a dead server's clients move"),
+            }
+        }
+        assert!(
+            moved_to[1] == 0 && moved_to.iter().filter(|count| (33..=34).contains(*count)).count() == 3,
+            "{moved_to:?}"
+        );
+        for (n, id) in went.iter().enumerate() {
+            assert_eq!(
+                balancer.visit(client(n as u32), at(9_000), &[]),
+                Some(*id),
+                "the server is back, the client stays"
+            );
+        }
+    }
+
+    #[test]
+    fn b8_every_server_dead_without_blacklisting_ends_the_search() {
+        let all = [R(0), R(1), R(2), ServerId::Emergency];
+        for (modes, tried) in [
+            (Modes::default(), 4),
+            (Modes { roundrobin: true, ..Modes::default() }, 4),
+            (Modes { hash: true, ..Modes::default() }, 4),
+            (Modes { weight: true, ..Modes::default() }, 4),
+            (Modes { prio: true, ..Modes::default() }, 4),
+            (Modes { stubborn: true, ..Modes::default() }, 1),
+        ] {
+            let mut balancer = several(3);
+            balancer.servers.set(ServerId::Emergency, server("192.0.2.9")).unwrap();
+            balancer.settings.blacklist = Duration::ZERO;
+            balancer.settings.modes = modes;
+            for n in 0..10 {
+                assert_eq!(balancer.visit(client(n), at(1), &all), None);
+                let offers = balancer.offers(client(n), at(1));
+                assert_eq!(offers.len(), tried, "{modes:?}");
+                assert!(offers.iter().enumerate().all(|(at, id)| !offers[..at].contains(id)), "{offers:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn b10_limits_hold_in_a_burst() {
+        let mut balancer = balancer(&["192.0.2.1:80:2", "192.0.2.2:80:3"]);
+        let mut searches: Vec<Search> = (0..20).map(|n| balancer.admit(client(n), 1, at(1)).search).collect();
+        // Nothing is connected yet: the places count from the moment that a connect begins.
+        let claimed: Vec<_> = searches.iter_mut().filter_map(|search| balancer.next_server(search, at(1))).collect();
+        assert_eq!(claimed.iter().filter(|id| **id == R(0)).count(), 2);
+        assert_eq!(claimed.iter().filter(|id| **id == R(1)).count(), 3);
+        assert_eq!(claimed.len(), 5);
+        // Those who were turned away have freed nothing.
+        (20..40).for_each(|n| assert_eq!(balancer.serve(client(n), at(1), &[]), None));
+        balancer.release(R(0));
+        assert_eq!(balancer.serve(client(50), at(1), &[]), Some(R(0)));
+        assert_eq!(balancer.serve(client(51), at(1), &[]), None);
+        balancer.check();
+    }
+
+    #[test]
+    fn a_client_that_comes_back_may_use_the_places_up_to_the_hard_limit() {
+        let mut balancer = balancer(&["192.0.2.1:80:1:3"]);
+        assert_eq!(balancer.serve(client(1), at(1), &[]), Some(R(0)));
+        assert_eq!(balancer.serve(client(2), at(1), &[]), None);
+        assert_eq!(balancer.serve(client(1), at(1), &[]), Some(R(0)));
+        assert_eq!(balancer.serve(client(1), at(1), &[]), Some(R(0)));
+        assert_eq!(balancer.serve(client(1), at(1), &[]), None);
+    }
+
+    #[test]
+    fn b13_an_expired_client_is_chosen_for_anew() {
+        let mut balancer = several(2);
+        balancer.settings.tracking = Duration::from_secs(10);
+        assert_eq!(balancer.visit(client(1), at(100), &[]), Some(R(0)));
+        assert_eq!(balancer.visit(client(1), at(109), &[]), Some(R(0)), "each visit counts anew");
+        assert_eq!(balancer.visit(client(1), at(118), &[]), Some(R(0)));
+        assert_eq!(balancer.visit(client(1), at(128), &[]), Some(R(1)));
+        assert_eq!(balancer.visit(client(1), at(137), &[]), Some(R(1)));
+    }
+
+    #[test]
+    fn b14_a_refused_client_reaches_the_abuse_server_and_no_other() {
+        for abuse in [false, true] {
+            let mut balancer = several(2);
+            balancer.servers.set(ServerId::Emergency, server("192.0.2.8")).unwrap();
+            if abuse {
+                balancer.servers.set(ServerId::Abuse, server("192.0.2.9")).unwrap();
+            }
+            balancer.settings.client_acl = 4;
+            let deny = acl::Entry::parse(&["deny", "10.0.0.66"]).unwrap();
+            balancer.acls.add(4, deny).unwrap();
+            let refused = ClientAddr::Inet("::ffff:10.0.0.66".parse().unwrap());
+            assert!(balancer.admit(refused, 1, at(1)).refused);
+            assert!(balancer.clients.is_empty(), "a refused client leaves no trace");
+            let offers: &[ServerId] = if abuse { &[ServerId::Abuse] } else { &[] };
+            assert_eq!(balancer.offers(refused, at(1)), offers);
+            assert_eq!(balancer.offers(client(1), at(1)).len(), 3, "all but the abuse server");
+        }
+    }
+
+    #[test]
+    fn b28_without_weights_everybody_is_served_by_weight() {
+        let mut balancer = several(3);
+        balancer.settings.modes.weight = true;
+        let picks: Vec<_> = (0..6).map(|n| balancer.serve(client(n), at(1), &[]).unwrap()).collect();
+        assert_eq!(picks, [R(0), R(1), R(2), R(0), R(1), R(2)]);
+    }
+
+    #[test]
+    fn priority_goes_before_weight_and_weight_before_hash() {
+        let mut balancer = balancer(&["192.0.2.1:80:0:0:1:2", "192.0.2.2:80:0:0:1:1", "192.0.2.3:80:0:0:9:3"]);
+        balancer.settings.modes = Modes { hash: true, weight: true, prio: true, ..Modes::default() };
+        assert!((0..4).all(|n| balancer.serve(client(n), at(1), &[]) == Some(R(1))));
+        balancer.settings.modes.prio = false;
+        assert_eq!(balancer.serve(client(9), at(1), &[]), Some(R(0)));
+        assert_eq!(balancer.serve(client(9), at(1), &[]), Some(R(2)));
+    }
+
+    #[test]
+    fn under_hash_a_client_returns_to_a_server_that_returns() {
+        let mut balancer = several(5);
+        balancer.settings.modes.hash = true;
+        for n in 0..50 {
+            let day = 1_000 * u64::from(n);
+            let home = balancer.visit(client(n), at(day), &[]).unwrap();
+            let refuge = balancer.visit(client(n), at(day + 1), &[home]).unwrap();
+            assert_ne!(refuge, home);
+            assert_eq!(balancer.visit(client(n), at(day + 30), &[]), Some(refuge), "blacklisted for 30 s");
+            assert_eq!(balancer.visit(client(n), at(day + 31), &[]), Some(home));
+        }
+    }
+
+    #[test]
+    fn two_pens_with_the_same_list_agree_whatever_came_before() {
+        let (mut http, mut https) = (several(7), several(7));
+        http.settings.modes.hash = true;
+        https.settings.modes.hash = true;
+        (0..1_000).for_each(|n| _ = https.visit(client(n % 13), at(1), &[]));
+        for n in 0..1_000 {
+            assert_eq!(http.visit(client(n), at(2), &[]), https.visit(client(n), at(3), &[]));
+        }
+    }
+
+    #[test]
+    fn a_stubborn_pen_tries_the_first_choice_only() {
+        let mut balancer = several(2);
+        balancer.servers.set(ServerId::Emergency, server("192.0.2.9")).unwrap();
+        balancer.settings.modes.stubborn = true;
+        assert_eq!(balancer.visit(client(1), at(1), &[]), Some(R(0)));
+        assert_eq!(balancer.visit(client(1), at(2), &[R(0)]), None, "refused, and nobody else is asked");
+        assert_eq!(balancer.visit(client(1), at(3), &[]), None, "blacklisted, and still its server");
+        assert_eq!(balancer.visit(client(2), at(3), &[]), Some(R(1)), "turns are taken by those who are there");
+        assert_eq!(balancer.visit(client(3), at(3), &[]), Some(R(1)));
+        assert_eq!(balancer.visit(client(1), at(32), &[]), Some(R(0)));
+        balancer.settings.modes.prio = true;
+        balancer.failed(R(0), at(40));
+        assert_eq!(balancer.visit(client(4), at(40), &[]), None, "the first priority is down");
+    }
+
+    #[test]
+    fn the_emergency_server_comes_last_and_is_not_remembered() {
+        let mut balancer = several(2);
+        balancer.servers.set(ServerId::Emergency, server("192.0.2.9")).unwrap();
+        assert_eq!(balancer.offers(client(1), at(1)), [R(0), R(1), ServerId::Emergency]);
+        assert_eq!(balancer.visit(client(1), at(1), &[R(0), R(1)]), Some(ServerId::Emergency));
+        assert_eq!(balancer.clients.iter().next().unwrap().1.server(), None);
+        balancer.failed(ServerId::Emergency, at(2));
+        assert_eq!(balancer.offers(client(1), at(2)), [], "it is blacklisted as others are");
+        assert_eq!(balancer.visit(client(1), at(31), &[]), Some(R(0)));
+    }
+
+    #[test]
+    fn a_server_is_left_out_exactly_as_long_as_it_is_blacklisted() {
+        let mut balancer = several(1);
+        let failed = at(100);
+        assert!(balancer.failed(R(0), failed), "news");
+        assert!(!balancer.failed(R(0), failed), "no news");
+        let nano = Duration::from_nanos(1);
+        for (after, offered) in
+            [(nano, false), (Duration::from_secs(30) - nano, false), (Duration::from_secs(30), true)]
+        {
+            let now = Now { moment: failed.moment + after, unix: 5 };
+            assert_eq!(!balancer.offers(client(1), now).is_empty(), offered, "after {after:?}");
+        }
+        assert!(balancer.failed(R(0), at(130)), "news again");
+        let long = Some(at(9_999).moment);
+        balancer.servers.server_mut(R(0)).unwrap().blacklisted_until = long;
+        balancer.failed(R(0), at(131));
+        assert_eq!(
+            balancer.servers.regular(0).unwrap().blacklisted_until,
+            long,
+            "what an operator said is not shortened"
+        );
+    }
+
+    #[test]
+    fn without_blacklisting_a_failure_is_news_once_until_a_connect_is_made() {
+        let mut balancer = several(1);
+        balancer.settings.blacklist = Duration::ZERO;
+        let news: Vec<bool> = (0..3).map(|_| balancer.failed(R(0), at(1))).collect();
+        assert_eq!(news, [true, false, false]);
+        balancer.connected(R(0), None, at(2));
+        assert!(balancer.failed(R(0), at(3)));
+    }
+
+    #[test]
+    fn servers_that_are_unresolved_or_not_for_this_client_are_passed_over() {
+        let mut balancer = balancer(&["host1", "192.0.2.2", "192.0.2.3"]);
+        balancer.servers.set(R(9), server("192.0.2.10")).unwrap();
+        balancer.servers.server_mut(R(1)).unwrap().acl = Some(5);
+        balancer.acls.add(5, acl::Entry::parse(&["permit", "10.0.0.1"]).unwrap()).unwrap();
+        assert_eq!(balancer.offers(client(1), at(1)), [R(1), R(2), R(9)]);
+        assert_eq!(balancer.offers(client(2), at(1)), [R(2), R(9)]);
+        balancer.servers.resolved(R(0), vec!["192.0.2.1".parse().unwrap()]);
+        assert_eq!(balancer.offers(client(2), at(1)), [R(0), R(2), R(9)]);
+        balancer.servers.server_mut(R(0)).unwrap().set_host(Host::Name(String::from("host2")));
+        assert_eq!(balancer.offers(client(2), at(1)), [R(2), R(9)]);
+    }
+
+    #[test]
+    fn b12_bytes_are_counted_for_whom_they_belong_to() {
+        let mut balancer = several(1);
+        balancer.clients.resize(1);
+        let first = balancer.admit(client(1), 1, at(1)).client;
+        balancer.account(R(0), first, 5, 7);
+        let (_, row) = balancer.clients.iter().next().unwrap();
+        assert_eq!((row.received(), row.sent()), (5, 7), "from the client, to the client");
+        let second = balancer.admit(client(2), 1, at(2)).client;
+        balancer.account(R(0), first, 100, 100);
+        balancer.connected(R(0), first, at(3));
+        let row = balancer.clients.client(second.unwrap()).unwrap();
+        assert_eq!((row.received(), row.sent(), row.server()), (0, 0, None));
+        let server = balancer.servers.regular(0).unwrap();
+        assert_eq!((server.sent, server.received), (105, 107), "to the server, from the server");
+    }
+
+    #[test]
+    fn the_control_port_has_its_own_list() {
+        let mut balancer = several(0);
+        assert!(balancer.control_allows(client(1)));
+        balancer.settings.control_acl = 1;
+        balancer.acls.add(1, acl::Entry::parse(&["permit", "127.0.0.1"]).unwrap()).unwrap();
+        assert!(!balancer.control_allows(client(1)));
+        assert!(balancer.control_allows(ClientAddr::Unix));
+        assert!(!balancer.admit(client(1), 1, at(1)).refused);
+    }
+
+    #[test]
+    #[should_panic(expected = "a place is given back once")]
+    fn giving_a_place_back_twice_is_noticed() {
+        let mut balancer = several(1);
+        let mut search = balancer.admit(client(1), 1, at(1)).search;
+        let id = balancer.next_server(&mut search, at(1)).unwrap();
+        balancer.release(id);
+        balancer.release(id);
+    }
+
+    /// The twin: the rules of selection said once more, over a list of those who could serve.
+    struct Twin {
+        turn: usize,
+    }
+
+    impl Twin {
+        /// At most `most` offers, of which all but the last have failed.
+        fn offers(
+            &mut self,
+            balancer: &Balancer,
+            from: ClientAddr,
+            tracked: Option<usize>,
+            now: Now,
+            most: usize,
+        ) -> Vec<ServerId> {
+            let modes = balancer.settings.modes;
+            let could = |server: &Server, index: Option<usize>| {
+                let limit = if index.is_some() && index == tracked { server.max.max(server.hard) } else { server.max };
+                let full = server.max > 0 && server.connections >= limit;
+                let down = server.blacklisted_until.is_some_and(|until| until > now.moment);
+                let may = server.acl.is_none_or(|list| balancer.acls.check(list, from));
+                !server.endpoints.is_empty() && !full && !down && may
+            };
+            let there: Vec<usize> =
+                (0..balancer.servers.len()).filter(|i| balancer.servers.regular(*i).is_some()).collect();
+            let here = |i: usize| could(balancer.servers.regular(i).unwrap(), Some(i));
+            let mut rest: Vec<usize> = there.iter().copied().filter(|i| modes.stubborn || here(*i)).collect();
+            let mut offers = Vec::new();
+            while !rest.is_empty() && offers.len() < most {
+                let taking_turns = !(modes.prio || modes.weight || modes.hash);
+                let follows = !modes.roundrobin && !modes.hash && tracked.is_some_and(|index| rest.contains(&index));
+                let best = if follows {
+                    tracked.unwrap()
+                } else if taking_turns {
+                    rest.retain(|i| here(*i));
+                    let ahead = |i: usize| if i >= self.turn { i - self.turn } else { i + 1_000_000 };
+                    let Some(best) = rest.iter().copied().min_by_key(|i| ahead(*i)) else { break };
+                    self.turn = best + 1;
+                    best
+                } else {
+                    self.best(balancer, &rest, from)
+                };
+                rest.retain(|index| *index != best);
+                if here(best) {
+                    offers.push(R(best as u32));
+                }
+                if modes.stubborn {
+                    return offers;
+                }
+            }
+            let emergency = balancer.servers.server(ServerId::Emergency);
+            if offers.len() < most && !modes.stubborn && emergency.is_some_and(|server| could(server, None)) {
+                offers.push(ServerId::Emergency);
+            }
+            offers
+        }
+
+        fn best(&self, balancer: &Balancer, rest: &[usize], from: ClientAddr) -> usize {
+            let modes = balancer.settings.modes;
+            let server = |index: &usize| balancer.servers.regular(*index).unwrap();
+            if modes.prio {
+                return *rest.iter().min_by_key(|index| (server(index).prio, **index)).unwrap();
+            }
+            if modes.weight {
+                let load =
+                    |index: &usize| f64::from(server(index).connections) / f64::from(server(index).weight.max(1));
+                return *rest.iter().min_by(|a, b| load(a).total_cmp(&load(b)).then(a.cmp(b))).unwrap();
+            }
+            // The hash has a twin of its own, beside it: here it chooses among what is left.
+            let stand = |index| Stand {
+                open: rest.contains(&index),
+                weight: balancer.servers.regular(index).map_or(0, |server| server.weight),
+                ..PLAIN
+            };
+            let stands: Vec<Stand> = (0..balancer.servers.len()).map(stand).collect();
+            Hash::new(from, modes.roundrobin.then_some(1_024)).pick(&stands).unwrap()
+        }
+    }
+
+    fn random_balancer(random: &mut Random) -> Balancer {
+        let mut balancer = several(0);
+        balancer.settings.clients_max = 1 + random.below(20) as usize;
+        balancer.clients.resize(balancer.settings.clients_max);
+        balancer.settings.modes = Modes {
+            hash: random.one_in(3),
+            roundrobin: random.one_in(3),
+            stubborn: random.one_in(3),
+            weight: random.one_in(3),
+            prio: random.one_in(3),
+        };
+        balancer.settings.blacklist = Duration::from_secs(random.below(3) * 5);
+        balancer.acls.add(2, acl::Entry::parse(&["deny", "10.0.0.0/30"]).unwrap()).unwrap();
+        for index in 0..random.below(8) as u32 {
+            let host = if random.one_in(8) { "name" } else { "192.0.2.1" };
+            let numbers: Vec<String> = [4, 5, 4, 3].iter().map(|end| random.below(*end).to_string()).collect();
+            let mut server = server(&format!("{host}:80:{}", numbers.join(":")));
+            server.acl = random.one_in(5).then_some(2);
+            if !random.one_in(6) {
+                balancer.servers.set(R(index), server).unwrap();
+            }
+        }
+        if random.one_in(2) {
+            balancer.servers.set(ServerId::Emergency, server("192.0.2.9:80:2")).unwrap();
+        }
+        balancer
+    }
+
+    #[test]
+    fn every_offer_is_that_of_the_naive_twin() {
+        for seed in 0..400 {
+            let mut random = Random::new(seed);
+            let mut balancer = random_balancer(&mut random);
+            let mut twin = Twin { turn: 0 };
+            let mut held = Vec::new();
+            for step in 0..60 {
+                let now = at(step);
+                let from = client(random.below(12) as u32);
+                let Admission { client, mut search, .. } = balancer.admit(from, 1_024, now);
+                let tracked = balancer.clients.client(client.unwrap()).unwrap().server();
+                let before = balancer.clone();
+                let mut offers = Vec::new();
+                let failures = random.below(4) as usize;
+                while let Some(id) = balancer.next_server(&mut search, now) {
+                    offers.push(id);
+                    if offers.len() > failures {
+                        balancer.connected(id, client, now);
+                        held.push(id);
+                        break;
+                    }
+                    balancer.failed(id, now);
+                    balancer.release(id);
+                }
+                let expected = twin.offers(&before, from, tracked, now, failures + 1);
+                assert_eq!(offers, expected, "seed {seed}, step {step}, {from}: {before:?}");
+                if random.one_in(3) && !held.is_empty() {
+                    balancer.release(held.swap_remove(random.below(held.len() as u64) as usize));
+                }
+                balancer.check();
+            }
+        }
     }
 }

@@ -1,0 +1,111 @@
+//! What do the decisions cost: choosing a server, and finding a client?
+//!
+//! `cargo bench --bench micro` runs all; a word after `--` runs those whose name contains it.
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use pen::balance::acl::{Acls, Action, Entry, Net};
+use pen::balance::{Balancer, Clients, Modes, Server, ServerId, Settings};
+use pen::base::addr::ClientAddr;
+use pen::base::operand::{ServerSpec, Services};
+use pen::base::time::{Moment, Now};
+
+/// The 32-bit numbers in an order that jumps about: multiplication by an odd number is one to one.
+fn client(n: u32) -> ClientAddr {
+    ClientAddr::Inet(IpAddr::V4(Ipv4Addr::from_bits(n.wrapping_mul(0x9e37_79b1))))
+}
+
+fn balancer(servers: u32, modes: Modes, weighted: bool) -> Balancer {
+    let mut balancer = Balancer::new(Settings { modes, ..Settings::default() });
+    for index in 0..servers {
+        let weight = if weighted { 1 + index % 7 } else { 0 };
+        let spec = ServerSpec::parse(&format!("192.0.2.1:80:0:0:{weight}:{index}"), &Services::default());
+        let server = Server::new(&spec.expect("the operand is well formed"), 80);
+        balancer.servers.set(ServerId::Regular(index), server).expect("there are few servers");
+    }
+    balancer
+}
+
+/// How long does it take to choose a server for one client, by each selector?
+fn selection(criterion: &mut Criterion) {
+    let off = Modes { roundrobin: true, ..Modes::default() };
+    let table = [
+        ("tracked", Modes::default(), false),
+        ("roundrobin", off, false),
+        ("hash", Modes { hash: true, ..Modes::default() }, false),
+        ("hash of unequal weights", Modes { hash: true, ..Modes::default() }, true),
+        ("weight", Modes { weight: true, ..off }, true),
+        ("prio", Modes { prio: true, ..off }, false),
+    ];
+    let mut group = criterion.benchmark_group("selection");
+    for (name, modes, weighted) in table {
+        for servers in [2, 10, 1_000] {
+            let mut balancer = balancer(servers, modes, weighted);
+            let mut n = 0_u32;
+            group.bench_function(BenchmarkId::new(name, servers), |bencher| {
+                bencher.iter(|| {
+                    n = n.wrapping_add(1);
+                    let mut admission = balancer.admit(client(n % 1_024), 1_024, Now::default());
+                    let id = balancer.next_server(&mut admission.search, Now::default()).expect("all are there");
+                    balancer.connected(id, admission.client, Now::default());
+                    balancer.release(id);
+                    id
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// Does finding a client, or driving one out for another, cost the same in a large table as in a
+/// small one?
+fn client_table(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("client table");
+    for max in [2_048_u32, 1_000_000] {
+        let mut clients = Clients::new(max as usize);
+        let mut n = 0;
+        let mut admit = |n: u32| clients.admit(client(n), Moment::from_nanos(u64::from(n)), Duration::ZERO);
+        (0..max).for_each(|n| _ = admit(n));
+        group.bench_function(BenchmarkId::new("known client", max), |bencher| {
+            bencher.iter(|| {
+                n = (n + 7_919) % max;
+                admit(black_box(n))
+            });
+        });
+        let mut n = max;
+        group.bench_function(BenchmarkId::new("new client drives one out", max), |bencher| {
+            bencher.iter(|| {
+                n = n.wrapping_add(1);
+                admit(black_box(n))
+            });
+        });
+    }
+    group.finish();
+}
+
+/// How long does a client wait for an access list of which no entry matches it?
+fn access_list(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("access list");
+    for entries in [10_u32, 10_000] {
+        let mut acls = Acls::default();
+        for n in 0..entries {
+            let net = Net::v4(Ipv4Addr::from_bits(0x0a00_0000 + n), Ipv4Addr::BROADCAST);
+            acls.add(0, Entry { action: Action::Deny, net }).expect("list 0 exists");
+        }
+        let from = ClientAddr::Inet(IpAddr::from([192, 0, 2, 1]));
+        group.bench_function(BenchmarkId::new("no entry matches", entries), |bencher| {
+            bencher.iter(|| acls.check(0, black_box(from)));
+        });
+    }
+    group.finish();
+}
+
+fn short() -> Criterion {
+    Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1))
+}
+
+criterion_group! { name = micro; config = short(); targets = selection, client_table, access_list }
+criterion_main!(micro);
