@@ -1,5 +1,6 @@
 //! Access lists: who may use pen, a server, or the control port.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -195,7 +196,7 @@ fn v6_mask(len: u8) -> Ipv6Addr {
 /// are about addresses.
 #[derive(Clone, Debug, Default)]
 pub struct Acls {
-    lists: [Vec<Entry>; ACLS],
+    lists: [List; ACLS],
 }
 
 impl Acls {
@@ -207,27 +208,82 @@ impl Acls {
 
     /// Empties a list, 0 to 9.
     pub fn clear(&mut self, list: usize) -> Result<(), AclError> {
-        self.list_mut(list)?.clear();
+        *self.list_mut(list)? = List::default();
         Ok(())
     }
 
     /// The entries of a list, in the order in which they count.
     pub fn entries(&self, list: usize) -> &[Entry] {
-        self.lists.get(list).map_or(&[], Vec::as_slice)
+        self.lists.get(list).map_or(&[], |list| &list.entries)
     }
 
     /// Whether a list lets a client pass. A list that does not exist lets nobody pass.
     pub fn check(&self, list: usize, from: ClientAddr) -> bool {
-        let Some(entries) = self.lists.get(list) else { return false };
+        let Some(list) = self.lists.get(list) else { return false };
         let ClientAddr::Inet(ip) = canonical(from) else { return true };
-        match entries.iter().find(|entry| entry.net.matches(ip)) {
+        match list.first_match(ip) {
             Some(entry) => entry.action == Action::Permit,
-            None => entries.last().is_none_or(|last| last.action == Action::Deny),
+            None => list.entries.last().is_none_or(|last| last.action == Action::Deny),
         }
     }
 
-    fn list_mut(&mut self, list: usize) -> Result<&mut Vec<Entry>, AclError> {
+    fn list_mut(&mut self, list: usize) -> Result<&mut List, AclError> {
         self.lists.get_mut(list).ok_or_else(|| AclError::NoSuchList(list.to_string()))
+    }
+}
+
+/// One list: its entries in order, and the same by mask, so that a long list costs no more than
+/// one look-up for each mask that occurs in it.
+#[derive(Clone, Debug, Default)]
+struct List {
+    entries: Vec<Entry>,
+    masks: Vec<Mask>,
+}
+
+/// The entries of one family that have the same mask.
+#[derive(Clone, Debug)]
+struct Mask {
+    is_v6: bool,
+    bits: u128,
+    /// Index of the first entry for each address.
+    first: HashMap<u128, usize>,
+}
+
+/// With more masks than these, which takes masks that are no prefixes, a scan is as good.
+const MASKS_MAX: usize = 33 + 129;
+
+/// A list as short as this is scanned faster.
+const SHORT: usize = 16;
+
+impl List {
+    fn push(&mut self, entry: Entry) {
+        let index = self.entries.len();
+        self.entries.push(entry);
+        let (is_v6, bits, net) = match entry.net {
+            Net::V4(ip, mask) => (false, mask.to_bits().into(), ip.to_bits().into()),
+            Net::V6(ip, len) => (true, v6_mask(len).to_bits(), ip.to_bits()),
+        };
+        let known = self.masks.iter().position(|mask| mask.is_v6 == is_v6 && mask.bits == bits);
+        let at = known.unwrap_or(self.masks.len());
+        if at <= MASKS_MAX {
+            if at == self.masks.len() {
+                self.masks.push(Mask { is_v6, bits, first: HashMap::new() });
+            }
+            self.masks[at].first.entry(net).or_insert(index);
+        }
+    }
+
+    fn first_match(&self, ip: IpAddr) -> Option<&Entry> {
+        if self.entries.len() <= SHORT || self.masks.len() > MASKS_MAX {
+            return self.entries.iter().find(|entry| entry.net.matches(ip));
+        }
+        let (is_v6, bits) = match ip {
+            IpAddr::V4(ip) => (false, ip.to_bits().into()),
+            IpAddr::V6(ip) => (true, ip.to_bits()),
+        };
+        let masks = self.masks.iter().filter(|mask| mask.is_v6 == is_v6);
+        let first = masks.filter_map(|mask| mask.first.get(&(bits & mask.bits))).min()?;
+        self.entries.get(*first)
     }
 }
 
@@ -353,9 +409,10 @@ mod tests {
         // Few bits that differ, so that entries match often.
         let v4 = |random: &mut Random| 0x0a00_0000_u32 | (random.next() & 0x8181_0181) as u32;
         let v6 = |random: &mut Random| 0x2001_0db8_u128 << 96 | u128::from(random.next() & 0x8000_0001_0000_0081);
-        for round in 0..2_000 {
+        for round in 0..1_000 {
             let (mut acls, mut twin) = (Acls::default(), Vec::new());
-            for _ in 0..random.below(8) {
+            let length = [8, 40, 400][random.below(3) as usize];
+            for _ in 0..random.below(length) {
                 let permit = random.one_in(2);
                 let action = if permit { Action::Permit } else { Action::Deny };
                 let (net, row) = if random.one_in(2) {

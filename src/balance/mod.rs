@@ -225,10 +225,6 @@ impl View<'_> {
             && server.has_place(comes_back)
             && server.acl.is_none_or(|list| self.acls.check(list, self.search.from()))
     }
-
-    fn server(&self, index: usize) -> &Server {
-        self.servers.regular(index).expect("selectors ask about open candidates only")
-    }
 }
 
 impl Candidates for View<'_> {
@@ -247,15 +243,15 @@ impl Candidates for View<'_> {
     }
 
     fn connections(&self, index: usize) -> u32 {
-        self.server(index).connections
+        self.servers.regular(index).map_or(0, |server| server.connections)
     }
 
     fn weight(&self, index: usize) -> u32 {
-        self.server(index).weight
+        self.servers.regular(index).map_or(0, |server| server.weight)
     }
 
     fn prio(&self, index: usize) -> i32 {
-        self.server(index).prio
+        self.servers.regular(index).map_or(0, |server| server.prio)
     }
 }
 

@@ -60,11 +60,12 @@ fn put(message: &mut [u8], at: usize, bytes: &[u8]) -> usize {
 impl Selector for Hash {
     fn pick<C: Candidates>(&mut self, candidates: &C) -> Option<usize> {
         let mut best: Option<Leader> = None;
-        for index in (0..candidates.count()).filter(|index| candidates.is_open(*index)) {
+        for index in 0..candidates.count() {
             let hash = self.server(index);
             let weight = candidates.weight(index).max(1);
+            // Whether one is open is asked only of those that may win, because it costs more.
             let wins = best.as_mut().is_none_or(|leader| leader.loses_to(hash, weight));
-            if wins {
+            if wins && candidates.is_open(index) {
                 best = Some(Leader { index, hash, weight, cost: None });
             }
         }
@@ -86,18 +87,18 @@ impl Leader {
         if weight == self.weight {
             return hash > self.hash;
         }
-        let own = f64::from(self.weight);
-        let cost = *self.cost.get_or_insert_with(|| negative_ln(unit(self.hash)) / own);
+        let cost = *self.cost.get_or_insert_with(|| negative_ln(unit(self.hash)) / f64::from(self.weight));
         let u = unit(hash);
-        let weight = f64::from(weight);
+        let enough = cost * f64::from(weight);
         // 1 - u is never above -ln(u): whoever is too dear by this bound needs no logarithm.
-        (1.0 - u) / weight < cost && negative_ln(u) / weight < cost
+        1.0 - u < enough && negative_ln(u) < enough
     }
 }
 
-/// A hash as a number between 0 and 1, both excluded: its upper 52 bits and a half.
+/// A hash as a number between 0 and 1, both excluded: its upper 52 bits and a half. Exact.
 fn unit(hash: u64) -> f64 {
-    ((hash >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
+    let from_one_to_two = f64::from_bits(1023 << 52 | hash >> 12);
+    from_one_to_two - 1.0 + f64::EPSILON / 2.0
 }
 
 /// -ln(u) for u between 0 and 1, with only the operations that IEEE 754 defines to the last bit:

@@ -21,7 +21,8 @@ pub use search::{Search, Stage};
 use tracked::Tracked;
 use weight::Weight;
 
-/// The servers, as one search sees them. Indexes are those of the server table.
+/// The servers, as one search sees them. Indexes are those of the server table; where there is no
+/// server, the numbers mean nothing.
 pub trait Candidates {
     /// One more than the largest index.
     fn count(&self) -> usize;
@@ -121,13 +122,12 @@ impl Selectors {
 }
 
 /// The open candidate for which `before` says that it comes before all others; the lowest index
-/// wins a tie.
+/// wins a tie. Whether one is open is asked only of those that may win, because it costs more.
 fn first_by<C: Candidates>(candidates: &C, before: impl Fn(usize, usize) -> bool) -> Option<usize> {
     let mut best = None;
-    for index in (0..candidates.count()).filter(|index| candidates.is_open(*index)) {
-        match best {
-            Some(leader) if !before(index, leader) => {}
-            _ => best = Some(index),
+    for index in 0..candidates.count() {
+        if best.is_none_or(|leader| before(index, leader)) && candidates.is_open(index) {
+            best = Some(index);
         }
     }
     best
