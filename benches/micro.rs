@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use pen::balance::acl::{Acls, Action, Entry, Net};
+use pen::balance::acl::{Acls, Action, Entry, Subnet};
 use pen::balance::{Balancer, Clients, Modes, Server, ServerId, Settings};
 use pen::base::addr::ClientAddr;
 use pen::base::operand::{ServerSpec, Services};
@@ -92,7 +92,7 @@ fn access_list(criterion: &mut Criterion) {
     for entries in [10_u32, 10_000] {
         let mut acls = Acls::default();
         for n in 0..entries {
-            let net = Net::v4(Ipv4Addr::from_bits(0x0a00_0000 + n), Ipv4Addr::BROADCAST);
+            let net = Subnet::v4(Ipv4Addr::from_bits(0x0a00_0000 + n), Ipv4Addr::BROADCAST);
             acls.add(0, Entry { action: Action::Deny, net }).expect("list 0 exists");
         }
         let from = ClientAddr::Inet(IpAddr::from([192, 0, 2, 1]));

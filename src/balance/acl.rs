@@ -21,7 +21,7 @@ pub enum Action {
 
 /// The clients that an entry matches. Held without the bits that do not count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Net {
+pub enum Subnet {
     /// IPv4 clients (IPv4-mapped ones too): address and mask.
     V4(Ipv4Addr, Ipv4Addr),
     /// IPv6 clients: address and the length of the prefix, 0 to 128.
@@ -34,7 +34,7 @@ pub struct Entry {
     /// What it says.
     pub action: Action,
     /// Of whom.
-    pub net: Net,
+    pub net: Subnet,
 }
 
 /// Why an entry or the number of a list is wrong. Reads as a sentence that names the word.
@@ -105,14 +105,14 @@ impl Entry {
             [address, mask] => (*address, Some(*mask)),
             [_, _, word, ..] => return Err(AclError::TooManyWords(shown(word))),
         };
-        Ok(Entry { action, net: Net::parse(address, mask)? })
+        Ok(Entry { action, net: Subnet::parse(address, mask)? })
     }
 
     /// The same with the bits that do not count cleared, and IPv4-mapped IPv6 as IPv4.
     fn canonical(self) -> Entry {
         let net = match self.net {
-            Net::V4(ip, mask) => Net::v4(ip, mask),
-            Net::V6(ip, len) => Net::v6(ip, len),
+            Subnet::V4(ip, mask) => Subnet::v4(ip, mask),
+            Subnet::V6(ip, len) => Subnet::v6(ip, len),
         };
         Entry { net, ..self }
     }
@@ -126,29 +126,29 @@ impl fmt::Display for Entry {
             Action::Deny => "deny",
         };
         match self.net {
-            Net::V4(ip, mask) => write!(f, "{action} {ip} {mask}"),
-            Net::V6(ip, len) => write!(f, "{action} {ip}/{len}"),
+            Subnet::V4(ip, mask) => write!(f, "{action} {ip} {mask}"),
+            Subnet::V6(ip, len) => write!(f, "{action} {ip}/{len}"),
         }
     }
 }
 
-impl Net {
+impl Subnet {
     /// IPv4 clients whose address is `ip` in all bits that the mask has.
-    pub fn v4(ip: Ipv4Addr, mask: Ipv4Addr) -> Net {
-        Net::V4(ip & mask, mask)
+    pub fn v4(ip: Ipv4Addr, mask: Ipv4Addr) -> Subnet {
+        Subnet::V4(ip & mask, mask)
     }
 
     /// IPv6 clients whose address begins with the first `len` bits of `ip`; at most 128 count. A
     /// prefix within the IPv4-mapped addresses stands for IPv4 clients.
-    pub fn v6(ip: Ipv6Addr, len: u8) -> Net {
+    pub fn v6(ip: Ipv6Addr, len: u8) -> Subnet {
         let len = len.min(128);
         match ip.to_ipv4_mapped() {
-            Some(ip) if len >= 96 => Net::v4(ip, v4_mask(len - 96)),
-            _ => Net::V6(ip & v6_mask(len), len),
+            Some(ip) if len >= 96 => Subnet::v4(ip, v4_mask(len - 96)),
+            _ => Subnet::V6(ip & v6_mask(len), len),
         }
     }
 
-    fn parse(text: &str, mask: Option<&str>) -> Result<Net, AclError> {
+    fn parse(text: &str, mask: Option<&str>) -> Result<Subnet, AclError> {
         let (address, len) = match text.split_once('/') {
             Some((address, len)) => (address, Some(len)),
             None => (text, None),
@@ -163,20 +163,20 @@ impl Net {
             }
         };
         match (ip, mask) {
-            (IpAddr::V4(ip), None) => Ok(Net::v4(ip, v4_mask(len_up_to(32)?))),
+            (IpAddr::V4(ip), None) => Ok(Subnet::v4(ip, v4_mask(len_up_to(32)?))),
             (IpAddr::V4(ip), Some(mask)) if len.is_none() => {
-                Ok(Net::v4(ip, mask.parse().map_err(|_| AclError::BadMask(shown(mask)))?))
+                Ok(Subnet::v4(ip, mask.parse().map_err(|_| AclError::BadMask(shown(mask)))?))
             }
-            (IpAddr::V6(ip), None) => Ok(Net::v6(ip, len_up_to(128)?)),
+            (IpAddr::V6(ip), None) => Ok(Subnet::v6(ip, len_up_to(128)?)),
             (_, Some(mask)) => Err(AclError::TooManyWords(shown(mask))),
         }
     }
 
     fn matches(self, ip: IpAddr) -> bool {
         match (self, ip) {
-            (Net::V4(net, mask), IpAddr::V4(ip)) => ip & mask == net,
-            (Net::V6(net, len), IpAddr::V6(ip)) => ip & v6_mask(len) == net,
-            (Net::V4(..), IpAddr::V6(_)) | (Net::V6(..), IpAddr::V4(_)) => false,
+            (Subnet::V4(net, mask), IpAddr::V4(ip)) => ip & mask == net,
+            (Subnet::V6(net, len), IpAddr::V6(ip)) => ip & v6_mask(len) == net,
+            (Subnet::V4(..), IpAddr::V6(_)) | (Subnet::V6(..), IpAddr::V4(_)) => false,
         }
     }
 }
@@ -260,8 +260,8 @@ impl List {
         let index = self.entries.len();
         self.entries.push(entry);
         let (is_v6, bits, net) = match entry.net {
-            Net::V4(ip, mask) => (false, mask.to_bits().into(), ip.to_bits().into()),
-            Net::V6(ip, len) => (true, v6_mask(len).to_bits(), ip.to_bits()),
+            Subnet::V4(ip, mask) => (false, mask.to_bits().into(), ip.to_bits().into()),
+            Subnet::V6(ip, len) => (true, v6_mask(len).to_bits(), ip.to_bits()),
         };
         let known = self.masks.iter().position(|mask| mask.is_v6 == is_v6 && mask.bits == bits);
         let at = known.unwrap_or(self.masks.len());
@@ -417,11 +417,11 @@ mod tests {
                 let action = if permit { Action::Permit } else { Action::Deny };
                 let (net, row) = if random.one_in(2) {
                     let (ip, mask) = (v4(&mut random), random.next() as u32 | random.next() as u32);
-                    (Net::V4(ip.into(), mask.into()), (permit, format!("{ip:032b}"), format!("{mask:032b}")))
+                    (Subnet::V4(ip.into(), mask.into()), (permit, format!("{ip:032b}"), format!("{mask:032b}")))
                 } else {
                     let (ip, len) = (v6(&mut random), random.below(129) as usize);
                     let mask = "1".repeat(len) + &"0".repeat(128 - len);
-                    (Net::V6(ip.into(), len as u8), (permit, format!("{ip:0128b}"), mask))
+                    (Subnet::V6(ip.into(), len as u8), (permit, format!("{ip:0128b}"), mask))
                 };
                 acls.add(9, Entry { action, net }).unwrap();
                 twin.push(row);
