@@ -1,0 +1,60 @@
+//! The architecture and the style of `src/`, as far as a program can check them.
+//!
+//! Every check names the file and the line and says what to do. Each is tried on small wrong
+//! examples as well, so that it is known to fail when it should.
+
+mod tidy {
+    pub mod arrows;
+    pub mod bans;
+    pub mod lengths;
+    pub mod names;
+    pub mod source;
+    pub mod unsafety;
+}
+
+use tidy::source::{Finding, Source};
+use tidy::{arrows, bans, lengths, names, source, unsafety};
+
+/// Runs one check on all of `src/` and fails with everything it found.
+fn check(what: &str, check: impl Fn(&Source) -> Vec<Finding>) {
+    let findings: Vec<String> = source::all().iter().flat_map(check).map(|finding| format!("  {finding}\n")).collect();
+    assert!(findings.is_empty(), "{what}: {} found\n{}", findings.len(), findings.concat());
+}
+
+#[test]
+fn all_of_the_source_is_looked_at() {
+    let paths: Vec<String> = source::all().into_iter().map(|source| source.path).collect();
+    for path in ["src/lib.rs", "src/net.rs", "src/base/mod.rs", "src/base/addr.rs", "src/bin/pen.rs"] {
+        assert!(paths.iter().any(|found| found == path), "{path} is not among {paths:?}");
+    }
+}
+
+#[test]
+fn each_part_uses_only_the_parts_it_may() {
+    check("arrows between parts", arrows::check);
+}
+
+#[test]
+fn the_world_is_reached_only_where_it_belongs() {
+    check("things out of place", bans::check);
+}
+
+#[test]
+fn nothing_unfinished_is_left() {
+    check("unfinished work", bans::unfinished);
+}
+
+#[test]
+fn names_say_what_things_are() {
+    check("names", names::check);
+}
+
+#[test]
+fn files_and_functions_are_short() {
+    check("lengths", lengths::check);
+}
+
+#[test]
+fn every_unsafe_is_small_and_says_why_it_is_sound() {
+    check("unsafe", unsafety::check);
+}
