@@ -59,15 +59,23 @@ fn write_each(out: &mut Vec<u8>, chunk: &[u8], write_start: impl Fn(&mut Vec<u8>
         return 0;
     }
     let first = first_request(chunk).unwrap_or(chunk);
-    let mut lines = 0;
-    for head in std::iter::once(first).chain(further_requests(first)) {
-        write_start(out);
-        out.push(b' ');
-        out.extend(first_line(head).iter().map(|&byte| masked(byte)));
-        out.push(b'\n');
+    let start = out.len();
+    write_start(out);
+    out.push(b' ');
+    let start = start..out.len();
+    write_text(out, first);
+    let mut lines = 1;
+    for request in further_requests(first) {
+        out.extend_from_within(start.clone());
+        write_text(out, request);
         lines += 1;
     }
     lines
+}
+
+fn write_text(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend(first_line(bytes).iter().map(|&byte| masked(byte)));
+    out.push(b'\n');
 }
 
 /// Writes the server as one word: the path of a Unix socket may hold anything.

@@ -4,7 +4,7 @@
 //! unknown length ends the search, a request line that the chunk cuts before its version is
 //! none. A chunk may begin in the middle of a head, whose end then counts as usual.
 
-use memchr::{memchr, memmem};
+use memchr::memchr;
 
 /// The longest method looked for. The longest registered one has 17 bytes.
 const METHOD_MAX: usize = 32;
@@ -32,10 +32,10 @@ fn is_request(bytes: &[u8]) -> bool {
         return false;
     }
     let (line, _) = split_line(&bytes[method + 1..]);
-    match memmem::rfind(line, b" HTTP/1.") {
-        Some(target) => target > 0 && line.len() <= target + " HTTP/1.1".len(),
-        None => false,
-    }
+    let version = b" HTTP/1.";
+    let before_minor = line.split_last().map_or(line, |(_, before)| before);
+    let target = line.strip_suffix(version).or_else(|| before_minor.strip_suffix(version));
+    target.is_some_and(|target| !target.is_empty())
 }
 
 /// The bytes of a method: of all that RFC 9110 section 5.6.2 allows, those that methods have.

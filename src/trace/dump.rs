@@ -84,29 +84,50 @@ fn is_text(bytes: &[u8]) -> bool {
 fn columns(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'\n');
     for (number, row) in bytes.chunks(ROW).enumerate() {
+        // All cells are filled in, which compiles to straight code; those of a short row that
+        // are too many are blanked again.
+        let mut cells = [0; ROW];
+        cells[..row.len()].copy_from_slice(row);
         let mut line = [b' '; ROW_TEXT];
-        let offset = number * ROW;
-        for (digit, place) in line[..8].iter_mut().enumerate() {
-            *place = hex_digit((offset >> (28 - 4 * digit)) as u8);
-        }
-        for (column, &byte) in row.iter().enumerate() {
-            let place = 10 + 3 * column + usize::from(column >= ROW / 2);
-            line[place] = hex_digit(byte >> 4);
-            line[place + 1] = hex_digit(byte);
+        write_offset(&mut line, number * ROW);
+        for (column, &byte) in cells.iter().enumerate() {
+            line[cell(column)..cell(column) + 2].copy_from_slice(&HEX[usize::from(byte)]);
             line[BAR + 1 + column] = masked(byte);
         }
         line[BAR] = b'|';
-        line[BAR + 1 + row.len()] = b'|';
-        line[BAR + 2 + row.len()] = b'\n';
-        out.extend_from_slice(&line[..BAR + 3 + row.len()]);
+        if row.len() < ROW {
+            line[cell(row.len())..BAR].fill(b' ');
+        }
+        let end = BAR + 1 + row.len();
+        line[end] = b'|';
+        line[end + 1] = b'\n';
+        out.extend_from_slice(&line[..end + 2]);
     }
 }
 
-/// The lower four bits as a digit.
-#[inline]
-fn hex_digit(value: u8) -> u8 {
-    b"0123456789abcdef"[usize::from(value & 0xf)]
+fn write_offset(line: &mut [u8; ROW_TEXT], offset: usize) {
+    // A chunk is far smaller than four gibibytes.
+    for (pair, byte) in line.chunks_exact_mut(2).zip((offset as u32).to_be_bytes()) {
+        pair.copy_from_slice(&HEX[usize::from(byte)]);
+    }
 }
+
+/// Where on the line the hexadecimal digits of a column stand: in two groups of eight.
+const fn cell(column: usize) -> usize {
+    10 + 3 * column + (column >= ROW / 2) as usize
+}
+
+/// The two digits of each byte.
+static HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
