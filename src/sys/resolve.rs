@@ -217,9 +217,9 @@ fn answer_all(questions: impl BufRead, mut answers: impl Write) {
 
 /// What getaddrinfo(3) says when the name exists without an address; not every system has it.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
-const NO_DATA: libc::c_int = libc::EAI_NODATA;
+const NO_ADDRESS: libc::c_int = libc::EAI_NODATA;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-const NO_DATA: libc::c_int = libc::EAI_NONAME;
+const NO_ADDRESS: libc::c_int = libc::EAI_NONAME;
 
 /// The addresses of a host, in the order of RFC 6724. Blocks.
 pub fn look_up(name: &str) -> Answer {
@@ -231,7 +231,7 @@ pub fn look_up(name: &str) -> Answer {
     // SAFETY: all pointers are to live values, and the name ends with a NUL.
     let code = unsafe { libc::getaddrinfo(name.as_ptr(), std::ptr::null(), &raw const hints, &raw mut list) };
     if code != 0 {
-        let unknown = code == libc::EAI_NONAME || code == NO_DATA;
+        let unknown = code == libc::EAI_NONAME || code == NO_ADDRESS;
         return Err(if unknown { NoAddress::NoSuchName } else { NoAddress::NoAnswer });
     }
     let mut addresses = Vec::new();
