@@ -9,11 +9,12 @@ mod tidy {
     pub mod lengths;
     pub mod names;
     pub mod source;
+    pub mod texts;
     pub mod unsafety;
 }
 
 use tidy::source::{Finding, Source};
-use tidy::{arrows, bans, lengths, names, source, unsafety};
+use tidy::{arrows, bans, lengths, names, source, texts, unsafety};
 
 /// Runs one check on all of `src/` and fails with everything it found.
 fn check(what: &str, check: impl Fn(&Source) -> Vec<Finding>) {
@@ -57,4 +58,9 @@ fn files_and_functions_are_short() {
 #[test]
 fn every_unsafe_is_small_and_says_why_it_is_sound() {
     check("unsafe", unsafety::check);
+}
+
+#[test]
+fn changes_begin_with_an_open_section() {
+    assert_eq!(texts::fault_of_changes(&texts::text("CHANGES")), None);
 }

@@ -1,0 +1,119 @@
+//! What the manuals and CHANGES must say: every flag and every command that there is, none
+//! that is not, and what is new since the last release.
+
+use std::collections::BTreeSet;
+
+/// A text of the repository.
+pub fn text(path: &str) -> String {
+    let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(top.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// What the `.It` lines of a section name with `macro_name`, each with its line. Reads mdoc(7):
+/// the words after the macro up to the next one, commas between them separating the names.
+pub fn heads(page: &str, section: &str, macro_name: &str) -> Vec<(String, usize)> {
+    let mut inside = false;
+    let mut heads = Vec::new();
+    for (number, line) in page.lines().enumerate() {
+        if let Some(title) = line.strip_prefix(".Sh ") {
+            inside = title == section;
+        }
+        let Some(words) = line.strip_prefix(".It ").filter(|_| inside) else { continue };
+        heads.extend(named(words, macro_name).into_iter().map(|name| (name, number + 1)));
+    }
+    heads
+}
+
+/// The names that `macro_name` gives within the words of one line.
+fn named(words: &str, macro_name: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut name: Vec<&str> = Vec::new();
+    let mut is_on = false;
+    for word in words.split_whitespace().chain(["Ns"]) {
+        let is_macro = is_macro(word);
+        if (is_macro || word == ",") && !name.is_empty() {
+            names.push(name.join(" "));
+            name.clear();
+        }
+        if is_macro {
+            is_on = word == macro_name;
+        } else if is_on && word != "," {
+            name.push(word);
+        }
+    }
+    names
+}
+
+/// Macros have two letters, the first large: `Ar`, `Op`, `Ns`.
+fn is_macro(word: &str) -> bool {
+    matches!(word.as_bytes(), [first, second] if first.is_ascii_uppercase() && second.is_ascii_lowercase())
+}
+
+/// What is in the table and in no manual, and the other way round; `named` are the names of the
+/// manuals, each with where it stands.
+pub fn differences(kind: &str, table: &[String], named: &[(String, String)]) -> Vec<String> {
+    let described: BTreeSet<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
+    let missing = table.iter().filter(|name| !described.contains(name.as_str()));
+    let mut found: Vec<String> =
+        missing.map(|name| format!("{kind} '{name}' is in no manual: describe it in an .It of its own\n")).collect();
+    for (name, place) in named {
+        if !table.contains(name) {
+            found.push(format!("{place}: {kind} '{name}' does not exist: take it out, or add it to the table\n"));
+        }
+    }
+    found
+}
+
+/// What is wrong with CHANGES; `None` if its first section is open and says something.
+pub fn fault_of_changes(text: &str) -> Option<&'static str> {
+    let mut lines = text.lines().skip_while(|line| !line.starts_with("## "));
+    let Some(first) = lines.next() else {
+        return Some("CHANGES has no section: begin one, '## VERSION, unreleased'");
+    };
+    if !first.ends_with(", unreleased") {
+        return Some("the first section of CHANGES is closed: begin one above it, '## VERSION, unreleased'");
+    }
+    let is_empty = lines.take_while(|line| !line.starts_with("## ")).all(|line| line.trim().is_empty());
+    is_empty.then_some("the open section of CHANGES is empty: say what a user can notice")
+}
+
+#[test]
+fn the_heads_of_a_manual_are_read() {
+    let page = ".Sh OPTIONS\n.It Fl a , -ascii\n.It Fl b Ar seconds , Fl -blacklist Ar seconds\ntext\n.Fl q\n\
+                .Sh COMMANDS\n.It Ic no acl Ar n\n.It Ic hash , no hash , prio\n\
+                .It Ic client_acl Oo Ar n Oc , Ic control_acl Op Ar n\n.It Ic log Ns Ar x\n.It text\n.Sh MORE\n.It Fl z , Ic z\n";
+    let words = |heads: Vec<(String, usize)>| -> Vec<String> {
+        heads.into_iter().map(|(name, line)| format!("{line} {name}")).collect()
+    };
+    assert_eq!(words(heads(page, "OPTIONS", "Fl")), ["2 a", "2 -ascii", "3 b", "3 -blacklist"]);
+    let commands = ["7 no acl", "8 hash", "8 no hash", "8 prio", "9 client_acl", "9 control_acl", "10 log"];
+    assert_eq!(words(heads(page, "COMMANDS", "Ic")), commands);
+}
+
+#[test]
+fn a_manual_that_differs_from_its_table_is_found() {
+    let table = ["a", "b", "no b"].map(String::from);
+    let named = |names: &[&str]| -> Vec<(String, String)> {
+        names.iter().map(|name| (String::from(*name), String::from("man/x.1:7"))).collect()
+    };
+    assert!(differences("flag", &table, &named(&["a", "b", "no b", "a"])).is_empty());
+    let found = differences("flag", &table, &named(&["a", "no b", "c"]));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("flag 'b' is in no manual"), "{found:?}");
+    assert!(found[1].starts_with("man/x.1:7: flag 'c' does not exist"), "{found:?}");
+}
+
+#[test]
+fn changes_without_an_open_section_are_found() {
+    let table = [
+        ("# Changes\n\n## 1.1.0, unreleased\n\n- x\n\n## 1.0.0, 2026-12-01\n", None),
+        ("# Changes\n\n## 1.0.0, 2026-12-01\n\n- x\n\n## 0.9, unreleased\n- y\n", Some("the first section")),
+        ("# Changes\n\n## 1.1.0, unreleased\n\n## 1.0.0, 2026-12-01\n\n- x\n", Some("the open section")),
+        ("# Changes\n", Some("CHANGES has no section")),
+    ];
+    for (text, start) in table {
+        let fault = fault_of_changes(text);
+        let agrees = fault.is_some() == start.is_some() && fault.unwrap_or("").starts_with(start.unwrap_or(""));
+        assert!(agrees, "{text}: {fault:?}");
+    }
+}
