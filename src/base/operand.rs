@@ -125,7 +125,7 @@ impl ListenSpec {
             None => host,
         };
         let host = match bare.parse::<Ipv6Addr>() {
-            Ok(ip) => Host::Addr(IpAddr::V6(ip)),
+            Ok(ip) => Host::Addr(IpAddr::V6(ip).to_canonical()),
             Err(_) => name_or_ipv4(bare)?,
         };
         let port = if port == "0" { 0 } else { parse_port(port, services)? };
@@ -177,7 +177,7 @@ pub fn parse_host(text: &str) -> Result<Host, OperandError> {
     }
     match split_host(text)? {
         (host, None) => Ok(host),
-        (_, Some(_)) => Err(OperandError::BadName(String::from(text))),
+        (_, Some(_)) => Err(OperandError::BadName(shown(text))),
     }
 }
 
@@ -188,11 +188,11 @@ pub fn parse_port(text: &str, services: &Services) -> Result<u16, OperandError> 
     }
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) || digits.is_empty() {
-        return services.port(text).ok_or_else(|| OperandError::UnknownPort(String::from(text)));
+        return services.port(text).ok_or_else(|| OperandError::UnknownPort(shown(text)));
     }
     match text.parse::<u16>() {
         Ok(port) if port > 0 => Ok(port),
-        _ => Err(OperandError::PortOutOfRange(String::from(text))),
+        _ => Err(OperandError::PortOutOfRange(shown(text))),
     }
 }
 
@@ -242,15 +242,20 @@ fn name_or_ipv4(text: &str) -> Result<Host, OperandError> {
     if name.len() <= 253 && name.split('.').all(is_label) {
         Ok(Host::Name(String::from(text)))
     } else {
-        Err(OperandError::BadName(text.chars().flat_map(char::escape_default).take(80).collect()))
+        Err(OperandError::BadName(shown(text)))
     }
 }
 
 fn parse_number<T: std::str::FromStr + Default>(part: &'static str, text: Option<&str>) -> Result<T, OperandError> {
     match text.unwrap_or("") {
         "" => Ok(T::default()),
-        text => text.parse().map_err(|_| OperandError::BadNumber(part, String::from(text))),
+        text => text.parse().map_err(|_| OperandError::BadNumber(part, shown(text))),
     }
+}
+
+/// A text as an error shows it: on one line, and not for ever.
+fn shown(text: &str) -> String {
+    text.chars().flat_map(char::escape_default).take(80).collect()
 }
 
 #[cfg(test)]
@@ -291,6 +296,7 @@ mod tests {
             (":::80", addr("::"), 80),
             ("::1:80", addr("::1"), 80),
             ("[::1]:80", addr("::1"), 80),
+            ("::ffff:127.0.0.1:80", addr("127.0.0.1"), 80),
             ("/run/pen.sock", Host::Unix("/run/pen.sock".into()), 0),
             ("./pen.sock", Host::Unix("./pen.sock".into()), 0),
         ];
@@ -359,7 +365,9 @@ mod tests {
             ("h:70000", "port 70000 is not within 1 to 65535"),
             ("h:0", "port 0 is not within 1 to 65535"),
             ("h:80x", "'80x' is not a port or TCP service"),
+            ("h:80\n81", "'80\\n81' is not a port or TCP service"),
             ("h:80:x", "max 'x' is not a number"),
+            ("h:80:\t5", "max '\\t5' is not a number"),
             ("h:80:-5", "max '-5' is not a number"),
             ("h:80:1:2:3:x", "prio 'x' is not a number"),
             ("h:80:1:2:3:4:5", "more than host:port:max:hard:weight:prio"),
