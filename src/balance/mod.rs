@@ -46,6 +46,8 @@ pub struct Balancer {
     selectors: Selectors,
     /// Places claimed and not yet given back, of all servers.
     claimed: u64,
+    /// The regular server that was connected to last.
+    current: u32,
 }
 
 impl Balancer {
@@ -59,6 +61,7 @@ impl Balancer {
             acls: Acls::default(),
             selectors: Selectors::default(),
             claimed: 0,
+            current: 0,
         }
     }
 
@@ -146,9 +149,16 @@ impl Balancer {
         if let Some(server) = self.servers.server_mut(id) {
             server.failing = false;
         }
-        if let (ServerId::Regular(index), Some(client)) = (id, client) {
+        let ServerId::Regular(index) = id else { return };
+        self.current = index;
+        if let Some(client) = client {
             self.clients.remember(client, index as usize, now.moment);
         }
+    }
+
+    /// The index of the regular server that was connected to last; 0 if there was none.
+    pub fn current(&self) -> u32 {
+        self.current
     }
 
     /// A connect failed by the server's fault: it was refused, or took too long. The server is

@@ -114,9 +114,10 @@ impl Server {
         self.endpoints = addresses.iter().map(|ip| Endpoint::inet(SocketAddr::new(*ip, self.port))).collect();
     }
 
-    /// Whether the host is a name of which no address is known.
+    /// Whether it is not known where to connect: the host is a name of which no address is known,
+    /// or a command has given no port yet.
     pub fn is_unresolved(&self) -> bool {
-        self.endpoints.is_empty()
+        self.endpoints.is_empty() || self.port == 0 && !matches!(self.host, Host::Unix(_))
     }
 
     /// Whether it is left out at this moment because it failed or because somebody said so.
