@@ -4,6 +4,7 @@
 
 pub mod balance;
 pub mod base;
+pub mod control;
 pub mod logs;
 pub mod net;
 pub mod proxy;

@@ -1,0 +1,701 @@
+//! The control language: its commands, and how a line becomes one.
+//!
+//! [`COMMANDS`] is the one table; [`parse`], penctl and the test of the manual read it. Nothing
+//! here knows a running pen: what a command does to one is said in `execute`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::read;
+use super::words::{CommandError, LINE_MAX, Problem, Words, unsigned};
+use crate::balance::acl::{ACLS, Entry};
+use crate::balance::clients::CLIENTS_MAX;
+use crate::balance::settings::DumpForm;
+use crate::base::operand::{Host, ListenSpec, Services};
+
+/// The most pairs there may be; beyond it a typing error is likelier than a machine.
+pub const CONN_MAX: u32 = 1_000_000;
+/// The longest time in seconds, 68 years: what the original takes.
+pub const SECONDS_MAX: u32 = i32::MAX as u32;
+/// The highest debug level; those above 2 are as 2.
+pub const DEBUG_MAX: u32 = 9;
+
+/// One command, complete and within all ranges.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Appends an entry to an access list.
+    Acl {
+        /// The number of the list.
+        list: usize,
+        /// The entry.
+        entry: Entry,
+    },
+    /// Empties an access list.
+    ClearAcl(usize),
+    /// Closes a connection.
+    Close(usize),
+    /// Describes a connection.
+    Connection(usize),
+    /// Tells the address of the control port.
+    Control,
+    /// Sets how dumps show bytes.
+    Dump(DumpForm),
+    /// Names an event engine, of which there is only one.
+    EventEngine,
+    /// Ends pen.
+    Exit,
+    /// Executes a file of commands.
+    Include(PathBuf),
+    /// Tells where pen listens, or moves it.
+    Listen(Option<ListenAt>),
+    /// Tells where the request log goes, or moves it.
+    Log(Option<LogSpec>),
+    /// Ends the request log.
+    NoLog,
+    /// Tells which modes are on.
+    Modes,
+    /// Tells a number, or sets it.
+    Number(Number, Option<u32>),
+    /// Tells the process id.
+    Pid,
+    /// Lists the clients that connected within that time.
+    Recent(Duration),
+    /// Changes or adds a server.
+    Server {
+        /// Its index.
+        index: u32,
+        /// What changes.
+        changes: Box<ServerChanges>,
+    },
+    /// Lists the servers.
+    Servers,
+    /// Sets the local address of connections to servers.
+    Source(Option<IpAddr>),
+    /// Turns a mode on or off.
+    Switch(Mode, bool),
+}
+
+/// The settings that are plain numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Number {
+    /// Seconds that a server which failed is left out.
+    Blacklist,
+    /// The access list of clients.
+    ClientAcl,
+    /// Clients that are remembered.
+    ClientsMax,
+    /// Pairs at once.
+    ConnMax,
+    /// The access list of the control port.
+    ControlAcl,
+    /// The debug level.
+    Debug,
+    /// Seconds that a pair may be silent.
+    IdleTimeout,
+    /// Connects under way at once.
+    PendingMax,
+    /// Seconds that a connect may take.
+    Timeout,
+    /// Seconds that a client is remembered.
+    Tracking,
+}
+
+impl Number {
+    /// The lowest and the highest value.
+    pub fn range(self) -> (u32, u32) {
+        match self {
+            Number::Blacklist | Number::IdleTimeout | Number::Tracking => (0, SECONDS_MAX),
+            // A connect that may take no time at all never succeeds.
+            Number::Timeout => (1, SECONDS_MAX),
+            Number::ClientAcl | Number::ControlAcl => (0, ACLS as u32 - 1),
+            Number::ClientsMax => (1, CLIENTS_MAX as u32),
+            Number::ConnMax | Number::PendingMax => (1, CONN_MAX),
+            Number::Debug => (0, DEBUG_MAX),
+        }
+    }
+}
+
+/// The modes of choosing a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// By a hash of the client's address.
+    Hash,
+    /// By priority.
+    Prio,
+    /// In turn, and without remembering clients.
+    RoundRobin,
+    /// The first choice only.
+    Stubborn,
+    /// By weight.
+    Weight,
+}
+
+/// A listening address, and how it was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListenAt {
+    /// Where to listen.
+    pub spec: ListenSpec,
+    /// The words of the operator, for `listen` to repeat.
+    pub text: String,
+}
+
+/// A request log, and how it was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogSpec {
+    /// Where the lines go.
+    pub to: LogTo,
+    /// The words of the operator, for `log` to repeat.
+    pub text: String,
+}
+
+/// Where the lines of a request log go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LogTo {
+    /// Into a file.
+    File(PathBuf),
+    /// To a penlogd, in UDP datagrams.
+    Network {
+        /// Its host.
+        host: Host,
+        /// Its port.
+        port: u16,
+    },
+}
+
+/// What a `server` line changes; the rest stays as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ServerChanges {
+    /// Its host.
+    pub address: Option<Host>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// Its soft limit, 0 for none.
+    pub max: Option<u32>,
+    /// Its hard limit.
+    pub hard: Option<u32>,
+    /// Its weight.
+    pub weight: Option<u32>,
+    /// Its priority.
+    pub prio: Option<i32>,
+    /// The access list of its clients.
+    pub acl: Option<usize>,
+    /// How long from now it is left out; zero lets it in again.
+    pub blacklist: Option<Duration>,
+}
+
+/// A command of the table.
+#[derive(Debug)]
+pub struct Row {
+    /// Its first word, or its first two: `no hash`.
+    pub name: &'static str,
+    /// What follows, as a manual shows it.
+    pub arguments: &'static str,
+    /// What it does, a sentence.
+    pub what: &'static str,
+    reading: Reading,
+}
+
+type Read = fn(&mut Words<'_>) -> Result<Command, Problem>;
+
+/// How the words after the name are read.
+#[derive(Debug)]
+enum Reading {
+    /// By a function.
+    By(Read),
+    /// As a number within its range, or nothing.
+    Number(Number),
+    /// There are none.
+    Is(Command),
+    /// The command is another pen's.
+    Absent,
+}
+
+impl Row {
+    /// False for a command of the original that is refused by its name.
+    pub fn exists(&self) -> bool {
+        !matches!(self.reading, Reading::Absent)
+    }
+
+    fn read(&self, words: &mut Words<'_>) -> Result<Command, Problem> {
+        let command = match &self.reading {
+            Reading::By(read) => read(words)?,
+            Reading::Number(number) => {
+                let (low, high) = number.range();
+                let value = words.next().map(|word| unsigned(word, low, high)).transpose()?;
+                Command::Number(*number, value)
+            }
+            Reading::Is(command) => command.clone(),
+            Reading::Absent => return Err(Problem::Absent(self.name)),
+        };
+        words.end()?;
+        Ok(command)
+    }
+}
+
+/// Reads one line. `None` stands for a blank line or a comment.
+///
+/// A line is at most 4096 bytes; its words are separated by blanks and tabs; a word that begins
+/// with `#` begins a comment. An error says in one sentence which word is wrong.
+pub fn parse(line: &str, services: &Services) -> Result<Option<Command>, CommandError> {
+    let fail = |problem| CommandError::new(None, problem);
+    if line.len() > LINE_MAX {
+        return Err(fail(Problem::LongLine));
+    }
+    if line.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(fail(Problem::ControlCharacter));
+    }
+    let mut words = Words::new(line, services);
+    let Some(first) = words.next() else { return Ok(None) };
+    let row = if first == "no" {
+        let second = words.need("a command after 'no'").map_err(fail)?;
+        find_no(second).ok_or_else(|| fail(Problem::Unknown(format!("no {second}"))))?
+    } else {
+        find(first).ok_or_else(|| fail(Problem::Unknown(String::from(first))))?
+    };
+    // "not in this pen" names the command itself.
+    let command = if row.exists() { Some(row.name) } else { None };
+    row.read(&mut words).map(Some).map_err(|problem| CommandError::new(command, problem))
+}
+
+fn find(name: &str) -> Option<&'static Row> {
+    COMMANDS.iter().find(|row| row.name == name)
+}
+
+fn find_no(name: &str) -> Option<&'static Row> {
+    // What is not in this pen has no rows of its own for its "no" forms.
+    let absent = || find(name).filter(|row| !row.exists());
+    COMMANDS.iter().find(|row| row.name.strip_prefix("no ") == Some(name)).or_else(absent)
+}
+
+/// All commands in the order of the manual, which describes each; behind them those of the
+/// original that are not in this pen.
+pub static COMMANDS: &[Row] = &[
+    by("acl", "N permit|deny ADDRESS[/LENGTH] [MASK]", "Appends an entry to access list N, 0 to 9.", read::acl),
+    by("no acl", "N", "Empties access list N, which then permits everybody.", read::no_acl),
+    by("ascii", "[auto]", "Shows bytes in dumps as text; with auto, in columns unless all are text.", read::ascii),
+    is("no ascii", "Shows bytes in dumps in columns.", Command::Dump(DumpForm::Columns)),
+    number("blacklist", "[SECONDS]", "Leaves a server that failed out that long; 0 for not at all.", Number::Blacklist),
+    number("client_acl", "[N]", "Checks clients against access list N.", Number::ClientAcl),
+    number("clients_max", "[N]", "Remembers at most N clients.", Number::ClientsMax),
+    by("close", "N", "Closes connection N.", read::close),
+    number("conn_max", "[N]", "Serves at most N connections at once.", Number::ConnMax),
+    by("connection", "N", "Describes connection N.", read::connection),
+    is("control", "Tells where the control port is.", Command::Control),
+    number("control_acl", "[N]", "Checks users of the control port against access list N.", Number::ControlAcl),
+    number("debug", "[LEVEL]", "Says events at level 1, and dumps bytes as well at level 2.", Number::Debug),
+    is("epoll", "Does nothing: pen takes the best event engine by itself.", Command::EventEngine),
+    is("exit", "Ends pen, if it was started with -X.", Command::Exit),
+    switch("hash", "Chooses the server by a hash of the client's address.", Mode::Hash, true),
+    switch("no hash", "Does not choose the server by a hash.", Mode::Hash, false),
+    number(
+        "idle_timeout",
+        "[SECONDS]",
+        "Closes connections that were silent so long; 0 for none.",
+        Number::IdleTimeout,
+    ),
+    by("include", "FILE", "Executes the commands in a file, all or none.", read::include),
+    is("kqueue", "Does nothing, as epoll.", Command::EventEngine),
+    by("listen", "[ADDRESS]", "Listens for clients there instead.", read::listen),
+    by("log", "[FILE|HOST:PORT]", "Writes the request log there.", read::log),
+    is("no log", "Ends the request log.", Command::NoLog),
+    is("mode", "Tells which modes are on.", Command::Modes),
+    number("pending_max", "[N]", "Begins at most N connects at once.", Number::PendingMax),
+    is("pid", "Tells the process id of pen.", Command::Pid),
+    is("poll", "Does nothing, as epoll.", Command::EventEngine),
+    switch("prio", "Chooses the server with the lowest priority number.", Mode::Prio, true),
+    switch("no prio", "Does not choose the server by its priority.", Mode::Prio, false),
+    by("recent", "[SECONDS]", "Lists the clients that connected within that time, or within 300.", read::recent),
+    switch("roundrobin", "Takes servers in turn for each connection.", Mode::RoundRobin, true),
+    switch("no roundrobin", "Sends clients to the server that they had before.", Mode::RoundRobin, false),
+    is("select", "Does nothing, as epoll.", Command::EventEngine),
+    by("server", "N KEY VALUE ...", "Changes or adds server N.", read::server),
+    is("servers", "Lists the servers.", Command::Servers),
+    by("source", "ADDRESS", "Connects to servers from this local address.", read::source),
+    is("no source", "Leaves the local address to the system.", Command::Source(None)),
+    switch("stubborn", "Closes a client whose server is not available.", Mode::Stubborn, true),
+    switch("no stubborn", "Tries other servers for such a client.", Mode::Stubborn, false),
+    number("timeout", "[SECONDS]", "Gives a connect that long.", Number::Timeout),
+    number("tracking", "[SECONDS]", "Remembers clients that long; 0 for ever.", Number::Tracking),
+    switch("weight", "Chooses the server with the fewest connections for its weight.", Mode::Weight, true),
+    switch("no weight", "Does not choose the server by its weight.", Mode::Weight, false),
+    absent("abort_on_error"),
+    absent("block"),
+    absent("delayed_forward"),
+    absent("dsr_if"),
+    absent("dsr_ip"),
+    absent("dummy"),
+    absent("http"),
+    absent("idlers"),
+    absent("keepalive"),
+    absent("peek"),
+    absent("socket"),
+    absent("ssl_ciphers"),
+    absent("ssl_client_renegotiation_interval"),
+    absent("ssl_ocsp_response"),
+    absent("ssl_option"),
+    absent("ssl_sni_path"),
+    absent("status"),
+    absent("tarpit_acl"),
+    absent("tcp_fastclose"),
+    absent("tcp_nodelay"),
+    absent("transparent"),
+    absent("web_stats"),
+    absent("write"),
+];
+
+const fn row(name: &'static str, arguments: &'static str, what: &'static str, reading: Reading) -> Row {
+    Row { name, arguments, what, reading }
+}
+
+const fn by(name: &'static str, arguments: &'static str, what: &'static str, read: Read) -> Row {
+    row(name, arguments, what, Reading::By(read))
+}
+
+const fn is(name: &'static str, what: &'static str, command: Command) -> Row {
+    row(name, "", what, Reading::Is(command))
+}
+
+const fn switch(name: &'static str, what: &'static str, mode: Mode, on: bool) -> Row {
+    row(name, "", what, Reading::Is(Command::Switch(mode, on)))
+}
+
+const fn number(name: &'static str, arguments: &'static str, what: &'static str, number: Number) -> Row {
+    row(name, arguments, what, Reading::Number(number))
+}
+
+const fn absent(name: &'static str) -> Row {
+    row(name, "", "Not in this pen.", Reading::Absent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::operand::OperandError;
+
+    fn services() -> Services {
+        Services::parse("pop3 110/tcp\nwww 80/tcp\n")
+    }
+
+    fn good(line: &str) -> Command {
+        parse(line, &services()).unwrap_or_else(|error| panic!("{line}: {error}")).expect(line)
+    }
+
+    fn bad(line: &str) -> String {
+        match parse(line, &services()) {
+            Ok(command) => panic!("{line}: {command:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    fn addr(text: &str) -> Host {
+        Host::Addr(text.parse().unwrap())
+    }
+
+    fn listen(host: Host, port: u16, text: &str) -> Command {
+        Command::Listen(Some(ListenAt { spec: ListenSpec { host, port }, text: String::from(text) }))
+    }
+
+    fn log(to: LogTo, text: &str) -> Command {
+        Command::Log(Some(LogSpec { to, text: String::from(text) }))
+    }
+
+    #[test]
+    fn blank_lines_and_comments_are_no_commands() {
+        for line in ["", " ", "\t", "#", "# hello", "  #hello"] {
+            assert_eq!(parse(line, &services()), Ok(None), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn commands_without_arguments_are_understood_and_take_no_further_word() {
+        let table = [
+            ("no ascii", Command::Dump(DumpForm::Columns)),
+            ("control", Command::Control),
+            ("epoll", Command::EventEngine),
+            ("exit", Command::Exit),
+            ("hash", Command::Switch(Mode::Hash, true)),
+            ("no hash", Command::Switch(Mode::Hash, false)),
+            ("kqueue", Command::EventEngine),
+            ("no log", Command::NoLog),
+            ("mode", Command::Modes),
+            ("pid", Command::Pid),
+            ("poll", Command::EventEngine),
+            ("prio", Command::Switch(Mode::Prio, true)),
+            ("no prio", Command::Switch(Mode::Prio, false)),
+            ("roundrobin", Command::Switch(Mode::RoundRobin, true)),
+            ("no roundrobin", Command::Switch(Mode::RoundRobin, false)),
+            ("select", Command::EventEngine),
+            ("servers", Command::Servers),
+            ("no source", Command::Source(None)),
+            ("stubborn", Command::Switch(Mode::Stubborn, true)),
+            ("no stubborn", Command::Switch(Mode::Stubborn, false)),
+            ("weight", Command::Switch(Mode::Weight, true)),
+            ("no weight", Command::Switch(Mode::Weight, false)),
+        ];
+        for (line, command) in table {
+            assert_eq!(good(line), command, "{line}");
+            assert_eq!(good(&format!("\t{line} \t# why")), command, "{line}");
+            assert_eq!(bad(&format!("{line} frob")), format!("{line}: unexpected word 'frob'"));
+        }
+    }
+
+    #[test]
+    fn numbers_are_queries_without_a_value_and_keep_to_their_ranges() {
+        let table = [
+            ("blacklist", Number::Blacklist, 0, 2_147_483_647),
+            ("client_acl", Number::ClientAcl, 0, 9),
+            ("clients_max", Number::ClientsMax, 1, 16_777_216),
+            ("conn_max", Number::ConnMax, 1, 1_000_000),
+            ("control_acl", Number::ControlAcl, 0, 9),
+            ("debug", Number::Debug, 0, 9),
+            ("idle_timeout", Number::IdleTimeout, 0, 2_147_483_647),
+            ("pending_max", Number::PendingMax, 1, 1_000_000),
+            ("timeout", Number::Timeout, 1, 2_147_483_647),
+            ("tracking", Number::Tracking, 0, 2_147_483_647),
+        ];
+        for (name, number, low, high) in table {
+            assert_eq!(good(name), Command::Number(number, None));
+            for value in [low, high] {
+                assert_eq!(good(&format!("{name} {value}")), Command::Number(number, Some(value)));
+            }
+            for value in [i64::from(low) - 1, i64::from(high) + 1, -5, i64::MAX] {
+                let message = format!("{name}: {value} is not within {low} to {high}");
+                assert_eq!(bad(&format!("{name} {value}")), message);
+            }
+            assert_eq!(bad(&format!("{name} abc")), format!("{name}: 'abc' is not a number"));
+            assert_eq!(bad(&format!("{name} 3x")), format!("{name}: '3x' is not a number"));
+            assert_eq!(bad(&format!("{name} {low} 2")), format!("{name}: unexpected word '2'"));
+        }
+    }
+
+    #[test]
+    fn commands_with_arguments_are_understood() {
+        let acl = |list, words: &[&str]| Command::Acl { list, entry: Entry::parse(words).unwrap() };
+        let network = |host, port| LogTo::Network { host, port };
+        let table = [
+            ("acl 1 permit 192.0.2.1", acl(1, &["permit", "192.0.2.1"])),
+            ("acl 0 deny 10.0.0.0 255.0.0.0", acl(0, &["deny", "10.0.0.0", "255.0.0.0"])),
+            ("acl 9 deny 10.0.0.0/8", acl(9, &["deny", "10.0.0.0/8"])),
+            ("acl 2 permit ::1", acl(2, &["permit", "::1"])),
+            ("acl 2 permit 2001:db8::/32", acl(2, &["permit", "2001:db8::/32"])),
+            ("no acl 4", Command::ClearAcl(4)),
+            ("ascii", Command::Dump(DumpForm::Ascii)),
+            ("ascii auto", Command::Dump(DumpForm::Auto)),
+            ("close 17", Command::Close(17)),
+            ("connection 0", Command::Connection(0)),
+            ("include /etc/pen.cfg", Command::Include(PathBuf::from("/etc/pen.cfg"))),
+            ("listen", Command::Listen(None)),
+            ("listen 80", listen(addr("0.0.0.0"), 80, "80")),
+            ("listen lbhost:pop3", listen(Host::Name(String::from("lbhost")), 110, "lbhost:pop3")),
+            ("listen [::1]:80", listen(addr("::1"), 80, "[::1]:80")),
+            ("listen 127.0.0.1:0", listen(addr("127.0.0.1"), 0, "127.0.0.1:0")),
+            ("listen /run/pen", listen(Host::Unix(PathBuf::from("/run/pen")), 0, "/run/pen")),
+            ("log", Command::Log(None)),
+            ("log pen.log", log(LogTo::File(PathBuf::from("pen.log")), "pen.log")),
+            ("log /var/log/a:b", log(LogTo::File(PathBuf::from("/var/log/a:b")), "/var/log/a:b")),
+            ("log host1:10000", log(network(Host::Name(String::from("host1")), 10000), "host1:10000")),
+            ("log ::1:10000", log(network(addr("::1"), 10000), "::1:10000")),
+            ("recent", Command::Recent(seconds(300))),
+            ("recent 0", Command::Recent(seconds(0))),
+            ("recent 5", Command::Recent(seconds(5))),
+            ("source 192.0.2.1", Command::Source(Some("192.0.2.1".parse().unwrap()))),
+            ("source ::1", Command::Source(Some("::1".parse().unwrap()))),
+        ];
+        for (line, command) in table {
+            assert_eq!(good(line), command, "{line}");
+        }
+    }
+
+    #[test]
+    fn bad_arguments_are_refused_by_a_message_that_names_the_word() {
+        let table = [
+            ("acl", "acl: the number of a list is missing"),
+            ("acl 1", "acl: permit or deny is missing"),
+            ("acl x permit 1.2.3.4", "acl: 'x' is not an access list, 0 to 9"),
+            ("acl 10 permit 1.2.3.4", "acl: '10' is not an access list, 0 to 9"),
+            ("acl -1 permit 1.2.3.4", "acl: '-1' is not an access list, 0 to 9"),
+            ("acl 1 allow 1.2.3.4", "acl: 'allow' is neither permit nor deny"),
+            ("acl 1 permit", "acl: no address after permit or deny"),
+            ("acl 1 permit host1", "acl: 'host1' is not an address"),
+            ("acl 1 permit 1.2.3.4/33", "acl: '33' is not the length of a prefix"),
+            ("acl 1 permit ::1/129", "acl: '129' is not the length of a prefix"),
+            ("acl 1 permit 1.2.3.4 8", "acl: '8' is not an IPv4 mask"),
+            ("acl 1 permit ::1 ffff::", "acl: 'ffff::' is one word too many"),
+            ("acl 1 permit 1.2.3.4 255.0.0.0 x", "acl: 'x' is one word too many"),
+            ("no acl", "no acl: the number of a list is missing"),
+            ("no acl 10", "no acl: '10' is not an access list, 0 to 9"),
+            ("no acl 1 2", "no acl: unexpected word '2'"),
+            ("ascii on", "ascii: 'on' is not auto"),
+            ("ascii auto x", "ascii: unexpected word 'x'"),
+            ("close", "close: the number of a connection is missing"),
+            ("close all", "close: 'all' is not a number"),
+            ("close -1", "close: -1 is not within 0 to 999999"),
+            ("close 1 2", "close: unexpected word '2'"),
+            ("connection", "connection: the number of a connection is missing"),
+            ("connection 1000000", "connection: 1000000 is not within 0 to 999999"),
+            ("include", "include: the name of a file is missing"),
+            ("include a b", "include: unexpected word 'b'"),
+            ("listen 65536", "listen: '65536': port 65536 is not within 1 to 65535"),
+            ("listen 0", "listen: '0': port 0 is not within 1 to 65535"),
+            ("listen nosuch", "listen: 'nosuch': 'nosuch' is not a port or TCP service"),
+            ("listen *:80", "listen: '*:80': '*' is not a host name"),
+            ("listen 80 81", "listen: unexpected word '81'"),
+            ("log a b", "log: unexpected word 'b'"),
+            ("log host1:0", "log: 'host1:0': port 0 is not within 1 to 65535"),
+            ("log host1:", "log: 'host1:': no port"),
+            ("recent x", "recent: 'x' is not a number"),
+            ("recent -1", "recent: -1 is not within 0 to 2147483647"),
+            ("source", "source: an address is missing"),
+            ("source host1", "source: 'host1' is not an IP address"),
+            ("source ::1 x", "source: unexpected word 'x'"),
+        ];
+        for (line, message) in table {
+            assert_eq!(bad(line), message, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_server_line_takes_several_keys() {
+        let server = |index, changes| Command::Server { index, changes: Box::new(changes) };
+        let none = ServerChanges::default;
+        let all = ServerChanges {
+            address: Some(addr("127.0.0.1")),
+            port: Some(110),
+            max: Some(3),
+            hard: Some(4),
+            weight: Some(5),
+            prio: Some(-6),
+            acl: Some(7),
+            blacklist: Some(seconds(8)),
+        };
+        let name = Host::Name(String::from("host1"));
+        let table = [
+            ("server 0 port 80", server(0, ServerChanges { port: Some(80), ..none() })),
+            ("server 65534 max 4294967295", server(65_534, ServerChanges { max: Some(u32::MAX), ..none() })),
+            ("server 1 address host1", server(1, ServerChanges { address: Some(name), ..none() })),
+            ("server 1 address [::1]", server(1, ServerChanges { address: Some(addr("::1")), ..none() })),
+            ("server 1 blacklist 0", server(1, ServerChanges { blacklist: Some(seconds(0)), ..none() })),
+            ("server 2 address 127.0.0.1 port pop3 max 3 hard 4 weight 5 prio -6 acl 7 blacklist 8", server(2, all)),
+        ];
+        for (line, command) in table {
+            assert_eq!(good(line), command, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_bad_server_line_names_what_is_wrong() {
+        let table = [
+            ("server", "server: the number of a server is missing"),
+            ("server 0", "server: a key is missing"),
+            ("server x port 1", "server: 'x' is not a number"),
+            ("server -1 port 1", "server: -1 is not within 0 to 65534"),
+            ("server 65535 port 1", "server: 65535 is not within 0 to 65534"),
+            ("server 999999999999 port 1", "server: 999999999999 is not within 0 to 65534"),
+            ("server 0 foo 1", "server: unknown key 'foo'"),
+            ("server 0 port", "server: 'port' has no value"),
+            ("server 0 max 3 hard", "server: 'hard' has no value"),
+            ("server 0 max 3 max 4", "server: 'max' is given twice"),
+            ("server 0 port 0", "server: '0': port 0 is not within 1 to 65535"),
+            ("server 0 port 80x", "server: '80x': '80x' is not a port or TCP service"),
+            ("server 0 address a..b", "server: 'a..b': 'a..b' is not a host name"),
+            ("server 0 max -1", "server: -1 is not within 0 to 4294967295"),
+            ("server 0 hard x", "server: 'x' is not a number"),
+            ("server 0 weight 1.5", "server: '1.5' is not a number"),
+            ("server 0 prio x", "server: 'x' is not a number"),
+            ("server 0 prio 2147483648", "server: 2147483648 is not within -2147483648 to 2147483647"),
+            ("server 0 acl 10", "server: '10' is not an access list, 0 to 9"),
+            ("server 0 blacklist -1", "server: -1 is not within 0 to 2147483647"),
+        ];
+        for (line, message) in table {
+            assert_eq!(bad(line), message, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_here_is_refused_by_name() {
+        let long = format!("mode{}", " ".repeat(LINE_MAX));
+        let table = [
+            ("frob", "unknown command 'frob'"),
+            ("frob with words", "unknown command 'frob'"),
+            ("SERVERS", "unknown command 'SERVERS'"),
+            ("servers\u{a0}", "unknown command 'servers\\u{a0}'"),
+            ("%n%s", "unknown command '%n%s'"),
+            ("no", "a command after 'no' is missing"),
+            ("no frob", "unknown command 'no frob'"),
+            ("no servers", "unknown command 'no servers'"),
+            ("no no log", "unknown command 'no no'"),
+            ("ssl_ciphers ALL", "'ssl_ciphers' is not in this pen"),
+            ("no http", "'http' is not in this pen"),
+            ("status", "'status' is not in this pen"),
+            ("mode\u{1b}", "the line has a control character"),
+            ("mode\0", "the line has a control character"),
+            ("mode\n", "the line has a control character"),
+            (&long, "the line is longer than 4096 bytes"),
+        ];
+        for (line, message) in table {
+            assert_eq!(bad(line), message, "{line:?}");
+        }
+        for row in COMMANDS.iter().filter(|row| !row.exists()) {
+            assert_eq!(bad(row.name), format!("'{}' is not in this pen", row.name));
+        }
+    }
+
+    #[test]
+    fn only_an_unknown_service_may_be_known_elsewhere() {
+        for (line, lacks) in [("listen frob", true), ("server 0 port frob", true), ("listen 0", false), ("frob", false)]
+        {
+            assert_eq!(parse(line, &services()).unwrap_err().lacks_service(), lacks, "{line}");
+        }
+        assert!(matches!(LogSpec::parse("h:frob", &services()), Err(OperandError::UnknownPort(_))));
+    }
+
+    #[test]
+    fn the_table_has_each_name_once_and_a_sentence_for_each() {
+        for (index, row) in COMMANDS.iter().enumerate() {
+            assert!(COMMANDS[..index].iter().all(|other| other.name != row.name), "{}", row.name);
+            assert!(row.what.ends_with('.') && row.what.starts_with(char::is_uppercase), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn no_line_whatever_makes_the_parser_panic() {
+        // Words of the language in random order, among them bad ones, are harder to take than noise.
+        let names = COMMANDS.iter().flat_map(|row| row.name.split(' '));
+        let others = [
+            "permit",
+            "deny",
+            "address",
+            "max",
+            "acl",
+            "blacklist",
+            "1",
+            "-1",
+            "65536",
+            "::1/9",
+            "a:b:c",
+            "é",
+            "#",
+            "\0",
+        ];
+        let words: Vec<&str> = names.chain(others).collect();
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..100_000 {
+            let mut line = String::new();
+            for _ in 0..state % 7 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                line.push_str(words[(state >> 33) as usize % words.len()]);
+                line.push(' ');
+            }
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state ^= state >> 31;
+            if let Err(error) = parse(&line, &services()) {
+                assert!(!error.to_string().chars().any(char::is_control), "{line:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Files of commands: read whole, with the files that they include, before any of it is applied.
+//!
+//! Files are read through a closure, so that the simulation can have its own.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::command::{Command, parse};
+use crate::base::error::reason;
+use crate::base::operand::Services;
+
+/// How deep files may include files.
+pub const DEPTH_MAX: usize = 8;
+
+/// How many files may be read in all: eight levels can otherwise multiply without end.
+pub const FILES_MAX: usize = 256;
+
+/// A command of a file, and where it stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// The file.
+    pub file: Rc<Path>,
+    /// The number of the line, from 1.
+    pub number: usize,
+    /// The command.
+    pub command: Command,
+}
+
+/// Why a file of commands cannot be used: `FILE:LINE: what is wrong`, or `cannot read FILE: why`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    pub(super) fn at(file: &Path, number: usize, message: &str) -> ConfigError {
+        ConfigError(format!("{}:{number}: {message}", file.display()))
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Reads a file and the files that it includes, which stand in the place of their `include`
+/// lines. `read` brings the text of a file; names are taken as they are written, so a relative
+/// one begins at the directory of the process.
+pub fn read_file<R>(path: &Path, services: &Services, read: R) -> Result<Vec<Line>, ConfigError>
+where
+    R: FnMut(&Path) -> io::Result<String>,
+{
+    let mut reader = Reader { services, read, open: Vec::new(), files: 0, lines: Vec::new() };
+    match reader.file(path) {
+        Ok(()) => Ok(reader.lines),
+        Err(Fault::File(message)) => Err(ConfigError(message)),
+        Err(Fault::Line(error)) => Err(error),
+    }
+}
+
+enum Fault {
+    /// Something about a file as such: it is for whoever named it to say where that was.
+    File(String),
+    /// Something about a line.
+    Line(ConfigError),
+}
+
+struct Reader<'a, R> {
+    services: &'a Services,
+    read: R,
+    /// The files that are being read, each included by the one before it.
+    open: Vec<PathBuf>,
+    files: usize,
+    lines: Vec<Line>,
+}
+
+impl<R: FnMut(&Path) -> io::Result<String>> Reader<'_, R> {
+    fn file(&mut self, path: &Path) -> Result<(), Fault> {
+        let name = path.display();
+        if self.open.iter().any(|open| open == path) {
+            return Err(Fault::File(format!("{name} includes itself")));
+        }
+        if self.open.len() >= DEPTH_MAX {
+            return Err(Fault::File(format!("{name} is included more than {DEPTH_MAX} files deep")));
+        }
+        if self.files >= FILES_MAX {
+            return Err(Fault::File(format!("{name} is one of more than {FILES_MAX} files")));
+        }
+        self.files += 1;
+        let text = (self.read)(path).map_err(|error| Fault::File(format!("cannot read {name}: {}", reason(&error))))?;
+        self.open.push(path.to_path_buf());
+        let file: Rc<Path> = Rc::from(path);
+        for (number, line) in (1..).zip(text.lines()) {
+            self.line(&file, number, line)?;
+        }
+        self.open.pop();
+        Ok(())
+    }
+
+    fn line(&mut self, file: &Rc<Path>, number: usize, line: &str) -> Result<(), Fault> {
+        let fail = |message: &str| Fault::Line(ConfigError::at(file, number, message));
+        match parse(line, self.services) {
+            Err(error) => Err(fail(&error.to_string())),
+            Ok(None) => Ok(()),
+            Ok(Some(Command::Include(path))) => self.file(&path).map_err(|fault| match fault {
+                Fault::File(message) => fail(&message),
+                Fault::Line(error) => Fault::Line(error),
+            }),
+            Ok(Some(command)) => {
+                self.lines.push(Line { file: Rc::clone(file), number, command });
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::command::{Mode, Number};
+
+    /// Reads `main` of some files: file, number and command of each line.
+    fn read(files: &[(&str, &str)]) -> Result<Vec<(String, usize, Command)>, String> {
+        let open = |path: &Path| {
+            let found = files.iter().find(|(name, _)| Path::new(name) == path);
+            found.map(|(_, text)| String::from(*text)).ok_or_else(|| io::Error::from_raw_os_error(2))
+        };
+        match read_file(Path::new("main"), &Services::default(), open) {
+            Ok(lines) => {
+                let parts = |line: Line| (line.file.display().to_string(), line.number, line.command);
+                Ok(lines.into_iter().map(parts).collect())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn a_file_is_its_commands_with_those_of_its_includes_in_place() {
+        let main = "# comment\n\n \troundrobin # in turn\r\ninclude other\r\nhash";
+        let lines = read(&[("main", main), ("other", "\nblacklist 7\n")]).unwrap();
+        let expected = [
+            ("main", 3, Command::Switch(Mode::RoundRobin, true)),
+            ("other", 2, Command::Number(Number::Blacklist, Some(7))),
+            ("main", 5, Command::Switch(Mode::Hash, true)),
+        ];
+        assert_eq!(lines, expected.map(|(file, number, command)| (String::from(file), number, command)));
+        assert_eq!(read(&[("main", "")]), Ok(vec![]));
+    }
+
+    #[test]
+    fn an_error_says_in_which_file_and_line_it_is() {
+        let table: [(&[(&str, &str)], &str); 6] = [
+            (&[("main", "hash\nfrob 3\n")], "main:2: unknown command 'frob'"),
+            (&[("main", "hash\n\nblacklist x")], "main:3: blacklist: 'x' is not a number"),
+            (&[("main", "include other"), ("other", "\nno\n")], "other:2: a command after 'no' is missing"),
+            (&[], "cannot read main: no such file or directory"),
+            (&[("main", "hash\ninclude gone")], "main:2: cannot read gone: no such file or directory"),
+            (&[("main", "include")], "main:1: include: the name of a file is missing"),
+        ];
+        for (files, message) in table {
+            assert_eq!(read(files), Err(String::from(message)));
+        }
+    }
+
+    #[test]
+    fn files_that_include_each_other_are_refused() {
+        assert_eq!(read(&[("main", "hash\ninclude main")]), Err(String::from("main:2: main includes itself")));
+        let circle = [("main", "include a"), ("a", "include b"), ("b", "\ninclude a")];
+        assert_eq!(read(&circle), Err(String::from("b:2: a includes itself")));
+        // The same file under another name each time is stopped by the depth.
+        let open = |path: &Path| Ok(format!("include y/../{}", path.display()));
+        let error = read_file(Path::new("x"), &Services::default(), open).unwrap_err().to_string();
+        assert!(error.ends_with("is included more than 8 files deep"), "{error}");
+        // A file may well be included twice, but not for ever.
+        assert_eq!(read(&[("main", "include a\ninclude a"), ("a", "hash")]).unwrap().len(), 2);
+        let wide = "include a\n".repeat(FILES_MAX);
+        let error = read(&[("main", &wide), ("a", "hash")]).unwrap_err();
+        assert_eq!(error, "main:256: a is one of more than 256 files");
+    }
+}

@@ -1,0 +1,499 @@
+//! Applies commands to a balancer, and says what the event loop must do besides.
+//!
+//! Pure. A command that is refused changes nothing. What only the loop can do is an [`Effect`];
+//! if that fails, the loop answers with a refusal in place of the reply.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::command::{Command, ListenAt, LogSpec, Mode, Number, ServerChanges};
+use super::config::{ConfigError, Line};
+use super::status;
+use crate::balance::{Balancer, Server, ServerId, Settings};
+use crate::base::operand::{Host, ServerSpec};
+use crate::base::time::Now;
+
+/// What replies tell of pen besides the balancer.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    /// The process id.
+    pub pid: u32,
+    /// The listening address as it was given.
+    pub listen: &'a str,
+    /// The address of the control port as it was given; empty if there is none.
+    pub control: &'a str,
+}
+
+/// What became of a command.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// The text of the reply with all its newlines, maybe empty, or why the command is refused.
+    pub reply: Result<String, String>,
+    /// What the loop must do, in this order. Empty if the command is refused.
+    pub effects: Vec<Effect>,
+}
+
+impl Outcome {
+    fn quiet() -> Outcome {
+        Outcome { reply: Ok(String::new()), effects: Vec::new() }
+    }
+
+    fn tells(text: impl Into<String>) -> Outcome {
+        Outcome { reply: Ok(text.into()), effects: Vec::new() }
+    }
+
+    fn asks(effect: Effect) -> Outcome {
+        Outcome { reply: Ok(String::new()), effects: vec![effect] }
+    }
+
+    fn refused(reason: impl Into<String>) -> Outcome {
+        Outcome { reply: Err(reason.into()), effects: Vec::new() }
+    }
+}
+
+/// A reply as it goes to whoever asked: a refusal is one line that begins with `error: `.
+pub fn reply_text(reply: Result<String, String>) -> String {
+    reply.unwrap_or_else(|reason| format!("error: {reason}\n"))
+}
+
+/// What a command asks of the event loop.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Listen there; the listener of before is closed once the new one is open.
+    Listen(ListenAt),
+    /// Write the request log there, or nowhere, and note it in the settings; the log of before is
+    /// closed once the new one is open.
+    SetLog(Option<LogSpec>),
+    /// Close a connection; the reply is [`status::closing`].
+    Close(usize),
+    /// Describe a connection; the reply is [`status::connection`].
+    ShowConnection(usize),
+    /// Read a file of commands and [`apply`] it.
+    Include(PathBuf),
+    /// Look the name of a server up.
+    Resolve(ServerId),
+    /// There may be this many pairs from now on.
+    ConnMax(usize),
+    /// This many connects may be under way from now on.
+    PendingMax(usize),
+    /// Pairs may be silent so long from now on; zero for ever.
+    IdleTimeout(Duration),
+    /// End.
+    Exit,
+}
+
+/// Executes one command.
+pub fn execute(balancer: &mut Balancer, command: Command, now: Now, around: &Around<'_>) -> Outcome {
+    let outcome = carry_out(balancer, command, now, around);
+    settle(balancer);
+    outcome
+}
+
+/// Executes a file of commands, all or none: if one is refused, the balancer is as it was. The
+/// replies follow one another.
+pub fn apply(balancer: &mut Balancer, lines: Vec<Line>, now: Now, around: &Around<'_>) -> Result<Outcome, ConfigError> {
+    let before = (balancer.settings.clone(), balancer.servers.clone(), balancer.acls.clone());
+    let mut text = String::new();
+    let mut effects = Vec::new();
+    for line in lines {
+        let outcome = carry_out(balancer, line.command, now, around);
+        match outcome.reply {
+            Ok(reply) => text.push_str(&reply),
+            Err(reason) => {
+                (balancer.settings, balancer.servers, balancer.acls) = before;
+                return Err(ConfigError::at(&line.file, line.number, &reason));
+            }
+        }
+        effects.extend(outcome.effects);
+    }
+    settle(balancer);
+    Ok(Outcome { reply: Ok(text), effects })
+}
+
+/// The client table follows its setting last of all, because clients that leave it do not come
+/// back.
+fn settle(balancer: &mut Balancer) {
+    if balancer.clients.max() != balancer.settings.clients_max {
+        balancer.clients.resize(balancer.settings.clients_max);
+    }
+}
+
+fn carry_out(balancer: &mut Balancer, command: Command, now: Now, around: &Around<'_>) -> Outcome {
+    match command {
+        Command::Acl { list, entry } => done(balancer.acls.add(list, entry)),
+        Command::ClearAcl(list) => done(balancer.acls.clear(list)),
+        Command::Close(number) => Outcome::asks(Effect::Close(number)),
+        Command::Connection(number) => Outcome::asks(Effect::ShowConnection(number)),
+        Command::Control => Outcome::tells(line_of(around.control)),
+        Command::Dump(form) => {
+            balancer.settings.dump_form = form;
+            Outcome::quiet()
+        }
+        Command::EventEngine => Outcome::quiet(),
+        Command::Exit if balancer.settings.may_exit => Outcome::asks(Effect::Exit),
+        Command::Exit => Outcome::refused("Exit is not enabled; restart with -X flag"),
+        Command::Include(path) => Outcome::asks(Effect::Include(path)),
+        Command::Listen(None) => Outcome::tells(line_of(around.listen)),
+        Command::Listen(Some(at)) => Outcome { reply: Ok(line_of(&at.text)), effects: vec![Effect::Listen(at)] },
+        Command::Log(None) => Outcome::tells(line_of(balancer.settings.log.as_deref().unwrap_or(""))),
+        Command::Log(Some(log)) => Outcome { reply: Ok(line_of(&log.text)), effects: vec![Effect::SetLog(Some(log))] },
+        Command::NoLog => Outcome::asks(Effect::SetLog(None)),
+        Command::Modes => Outcome::tells(status::modes(&balancer.settings.modes)),
+        Command::Number(number, value) => set_number(&mut balancer.settings, number, value),
+        Command::Pid => Outcome::tells(format!("{}\n", around.pid)),
+        Command::Recent(within) => Outcome::tells(status::recent(balancer, within, now)),
+        Command::Server { index, changes } => change_server(balancer, index, *changes, now),
+        Command::Servers => Outcome::tells(status::servers(balancer)),
+        Command::Source(source) => {
+            balancer.settings.source = source;
+            Outcome::quiet()
+        }
+        Command::Switch(mode, on) => {
+            *mode_of(&mut balancer.settings, mode) = on;
+            Outcome::quiet()
+        }
+    }
+}
+
+fn done<E: std::fmt::Display>(result: Result<(), E>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::quiet(),
+        Err(error) => Outcome::refused(error.to_string()),
+    }
+}
+
+/// A text as a line; nothing at all if there is nothing to tell.
+fn line_of(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("{text}\n") }
+}
+
+fn mode_of(settings: &mut Settings, mode: Mode) -> &mut bool {
+    let modes = &mut settings.modes;
+    match mode {
+        Mode::Hash => &mut modes.hash,
+        Mode::Prio => &mut modes.prio,
+        Mode::RoundRobin => &mut modes.roundrobin,
+        Mode::Stubborn => &mut modes.stubborn,
+        Mode::Weight => &mut modes.weight,
+    }
+}
+
+/// Sets a number if there is one to set, and tells what it is then.
+fn set_number(settings: &mut Settings, number: Number, value: Option<u32>) -> Outcome {
+    let mut effects = Vec::new();
+    if let Some(value) = value {
+        let seconds = Duration::from_secs(u64::from(value));
+        let count = value as usize;
+        match number {
+            Number::Blacklist => settings.blacklist = seconds,
+            Number::ClientAcl => settings.client_acl = count,
+            Number::ClientsMax => settings.clients_max = count,
+            Number::ConnMax => {
+                settings.conn_max = count;
+                effects.push(Effect::ConnMax(count));
+            }
+            Number::ControlAcl => settings.control_acl = count,
+            Number::Debug => settings.debug = value,
+            Number::IdleTimeout => {
+                settings.idle_timeout = seconds;
+                effects.push(Effect::IdleTimeout(seconds));
+            }
+            Number::PendingMax => {
+                settings.pending_max = count;
+                effects.push(Effect::PendingMax(count));
+            }
+            Number::Timeout => settings.connect_timeout = seconds,
+            Number::Tracking => settings.tracking = seconds,
+        }
+    }
+    let reply = match number {
+        Number::IdleTimeout => format!("Idle timeout: {} seconds\n", settings.idle_timeout.as_secs()),
+        // The original says nothing here.
+        Number::PendingMax if value.is_some() => String::new(),
+        _ => format!("{}\n", number_now(settings, number)),
+    };
+    Outcome { reply: Ok(reply), effects }
+}
+
+fn number_now(settings: &Settings, number: Number) -> u64 {
+    match number {
+        Number::Blacklist => settings.blacklist.as_secs(),
+        Number::ClientAcl => settings.client_acl as u64,
+        Number::ClientsMax => settings.clients_max as u64,
+        Number::ConnMax => settings.conn_max as u64,
+        Number::ControlAcl => settings.control_acl as u64,
+        Number::Debug => u64::from(settings.debug),
+        Number::IdleTimeout => settings.idle_timeout.as_secs(),
+        Number::PendingMax => settings.pending_max as u64,
+        Number::Timeout => settings.connect_timeout.as_secs(),
+        Number::Tracking => settings.tracking.as_secs(),
+    }
+}
+
+/// Changes a server for later connections, or puts a new one into the table. A new one needs an
+/// address, and is not used before it has a port.
+fn change_server(balancer: &mut Balancer, index: u32, changes: ServerChanges, now: Now) -> Outcome {
+    let id = ServerId::Regular(index);
+    if balancer.servers.server(id).is_none() {
+        let Some(host) = changes.address.clone() else {
+            return Outcome::refused(format!("server {index} has no address yet"));
+        };
+        let spec = ServerSpec { host, port: None, max: 0, hard: 0, weight: 0, prio: 0 };
+        if let Err(error) = balancer.servers.set(id, Server::new(&spec, 0)) {
+            return Outcome::refused(error.to_string());
+        }
+    }
+    let server = balancer.servers.server_mut(id).expect("it was there or has just been put there");
+    change(server, &changes, now);
+    match changes.address {
+        Some(Host::Name(_)) => Outcome::asks(Effect::Resolve(id)),
+        Some(Host::Addr(_) | Host::Unix(_)) | None => Outcome::quiet(),
+    }
+}
+
+fn change(server: &mut Server, changes: &ServerChanges, now: Now) {
+    if let Some(port) = changes.port {
+        server.set_port(port);
+    }
+    if let Some(host) = changes.address.clone().filter(|host| *host != server.host) {
+        // Another machine is not to blame for what this one did.
+        server.blacklisted_until = None;
+        server.set_host(host);
+    }
+    server.max = changes.max.unwrap_or(server.max);
+    server.hard = changes.hard.unwrap_or(server.hard);
+    server.weight = changes.weight.unwrap_or(server.weight);
+    server.prio = changes.prio.unwrap_or(server.prio);
+    server.acl = changes.acl.or(server.acl);
+    if let Some(time) = changes.blacklist {
+        server.blacklisted_until = (!time.is_zero()).then(|| now.moment + time);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::base::addr::{ClientAddr, Endpoint};
+    use crate::base::operand::Services;
+    use crate::base::time::Moment;
+    use crate::control::command::{LogTo, parse};
+    use crate::control::config::read_file;
+
+    const NOW: Now = Now { moment: Moment::from_nanos(1_000_000_000_000), unix: 1_700_000_000 };
+    const AROUND: Around<'_> = Around { pid: 4711, listen: "21000", control: "127.0.0.1:21001" };
+
+    /// A balancer with two servers, as the table of the original's replies has it.
+    fn balancer() -> Balancer {
+        let mut balancer = Balancer::new(Settings::default());
+        for (index, text) in (0..).zip(["127.0.0.1:21010", "127.0.0.1:21011"]) {
+            let spec = ServerSpec::parse(text, &Services::default()).unwrap();
+            balancer.servers.set(ServerId::Regular(index), Server::new(&spec, 21_000)).unwrap();
+        }
+        balancer
+    }
+
+    fn run(balancer: &mut Balancer, line: &str) -> Outcome {
+        let command = parse(line, &Services::default()).unwrap().unwrap();
+        execute(balancer, command, NOW, &AROUND)
+    }
+
+    fn reply(balancer: &mut Balancer, line: &str) -> String {
+        reply_text(run(balancer, line).reply)
+    }
+
+    #[test]
+    fn replies_are_those_of_the_original() {
+        let mut balancer = balancer();
+        // One after the other: a query shows what was set before.
+        let table = [
+            ("acl 1 permit 127.0.0.1", ""),
+            ("no acl 1", ""),
+            ("ascii", ""),
+            ("no ascii", ""),
+            ("blacklist", "30\n"),
+            ("blacklist 7", "7\n"),
+            ("blacklist", "7\n"),
+            ("client_acl", "0\n"),
+            ("client_acl 1", "1\n"),
+            ("clients_max", "2048\n"),
+            ("clients_max 3000", "3000\n"),
+            ("conn_max", "500\n"),
+            ("conn_max 600", "600\n"),
+            ("control", "127.0.0.1:21001\n"),
+            ("control_acl", "0\n"),
+            ("control_acl 4", "4\n"),
+            ("debug", "0\n"),
+            ("debug 1", "1\n"),
+            ("epoll", ""),
+            ("hash", ""),
+            ("mode", "hash no roundrobin no stubborn no weight no prio\n"),
+            ("no hash", ""),
+            ("idle_timeout", "Idle timeout: 0 seconds\n"),
+            ("idle_timeout 5", "Idle timeout: 5 seconds\n"),
+            ("listen", "21000\n"),
+            ("log", ""),
+            ("no log", ""),
+            ("pending_max 50", ""),
+            ("pending_max", "50\n"),
+            ("pid", "4711\n"),
+            ("recent", ""),
+            ("server 0 port 21010 max 3 hard 4 weight 5 prio 6 acl 0 blacklist 0", ""),
+            ("server 2 address ::1 port 21012", ""),
+            ("server 3 address /run/x", ""),
+            (
+                "servers",
+                "0 addr 127.0.0.1 port 21010 conn 0 max 3 hard 4 weight 5 prio 6 sx 0 rx 0\n\
+                 1 addr 127.0.0.1 port 21011 conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 0\n\
+                 2 addr ::1 port 21012 conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 0\n\
+                 3 addr /run/x port 1 conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 0\n",
+            ),
+            ("source 127.0.0.9", ""),
+            ("no source", ""),
+            ("timeout", "5\n"),
+            ("timeout 3", "3\n"),
+            ("tracking", "0\n"),
+            ("tracking 7", "7\n"),
+            ("exit", "error: Exit is not enabled; restart with -X flag\n"),
+        ];
+        for (line, expected) in table {
+            assert_eq!(reply(&mut balancer, line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn settings_take_the_values_that_commands_give_them() {
+        let mut balancer = balancer();
+        let lines = "acl 3 deny 192.0.2.0/24\nascii\nblacklist 1\nclient_acl 3\nclients_max 4\nconn_max 5\n\
+                     control_acl 6\ndebug 2\nidle_timeout 7\npending_max 8\nsource ::1\ntimeout 9\ntracking 10\n\
+                     hash\nroundrobin\nstubborn\nweight\nprio";
+        for line in lines.lines() {
+            assert!(run(&mut balancer, line).reply.is_ok(), "{line}");
+        }
+        let settings = &balancer.settings;
+        let seconds = Duration::from_secs;
+        assert_eq!((settings.blacklist, settings.connect_timeout), (seconds(1), seconds(9)));
+        assert_eq!((settings.tracking, settings.idle_timeout), (seconds(10), seconds(7)));
+        assert_eq!((settings.client_acl, settings.control_acl), (3, 6));
+        assert_eq!((settings.clients_max, settings.conn_max, settings.pending_max), (4, 5, 8));
+        assert_eq!((settings.debug, settings.source), (2, Some("::1".parse().unwrap())));
+        assert_eq!(settings.dump_form, crate::base::diag::DumpForm::Ascii);
+        assert_eq!(reply(&mut balancer, "mode"), "hash roundrobin stubborn weight prio\n");
+        assert_eq!(balancer.clients.max(), 4);
+        assert!(!balancer.acls.check(3, ClientAddr::Inet("192.0.2.77".parse().unwrap())));
+        for mode in ["hash", "roundrobin", "stubborn", "weight", "prio"] {
+            run(&mut balancer, &format!("no {mode}"));
+        }
+        assert_eq!(reply(&mut balancer, "mode"), "no hash no roundrobin no stubborn no weight no prio\n");
+        run(&mut balancer, "no acl 3");
+        assert!(balancer.acls.check(3, ClientAddr::Inet("192.0.2.77".parse().unwrap())));
+        for (line, form) in
+            [("no ascii", crate::base::diag::DumpForm::Columns), ("ascii auto", crate::base::diag::DumpForm::Auto)]
+        {
+            run(&mut balancer, line);
+            assert_eq!(balancer.settings.dump_form, form);
+        }
+    }
+
+    #[test]
+    fn what_only_the_loop_can_do_is_an_effect() {
+        let mut balancer = balancer();
+        balancer.settings.may_exit = true;
+        let log = LogSpec { to: LogTo::File(PathBuf::from("x")), text: String::from("x") };
+        let table = [
+            ("close 3", "", Effect::Close(3)),
+            ("connection 3", "", Effect::ShowConnection(3)),
+            ("conn_max 9", "9\n", Effect::ConnMax(9)),
+            ("exit", "", Effect::Exit),
+            ("idle_timeout 3", "Idle timeout: 3 seconds\n", Effect::IdleTimeout(Duration::from_secs(3))),
+            ("include x", "", Effect::Include(PathBuf::from("x"))),
+            ("log x", "x\n", Effect::SetLog(Some(log))),
+            ("no log", "", Effect::SetLog(None)),
+            ("pending_max 3", "", Effect::PendingMax(3)),
+            ("server 0 address host1", "", Effect::Resolve(ServerId::Regular(0))),
+            ("server 9 address host1 port 80", "", Effect::Resolve(ServerId::Regular(9))),
+        ];
+        for (line, text, effect) in table {
+            let expected = Outcome { reply: Ok(String::from(text)), effects: vec![effect] };
+            assert_eq!(run(&mut balancer, line), expected, "{line}");
+        }
+        let outcome = run(&mut balancer, "listen 127.0.0.1:81");
+        assert_eq!(outcome.reply.unwrap(), "127.0.0.1:81\n");
+        assert!(matches!(&outcome.effects[..], [Effect::Listen(ListenAt { text, .. })] if text == "127.0.0.1:81"));
+        assert_eq!(balancer.settings.log, None, "the loop notes it once the log is open");
+    }
+
+    #[test]
+    fn a_server_changes_for_later_connections_only() {
+        let mut balancer = balancer();
+        let id = ServerId::Regular(0);
+        let server = balancer.servers.server_mut(id).unwrap();
+        (server.connections, server.sent) = (3, 17);
+        run(&mut balancer, "server 0 blacklist 60");
+        let server = balancer.servers.server(id).unwrap();
+        assert!(server.is_blacklisted(NOW.moment + Duration::from_secs(59)));
+        assert!(!server.is_blacklisted(NOW.moment + Duration::from_secs(60)));
+        run(&mut balancer, "server 0 address 127.0.0.1");
+        assert!(balancer.servers.server(id).unwrap().is_blacklisted(NOW.moment), "it is the same machine");
+        run(&mut balancer, "server 0 blacklist 0");
+        assert!(!balancer.servers.server(id).unwrap().is_blacklisted(NOW.moment));
+        run(&mut balancer, "server 0 blacklist 60");
+        run(&mut balancer, "server 0 address 127.0.0.2");
+        let server = balancer.servers.server(id).unwrap();
+        assert!(!server.is_blacklisted(NOW.moment), "another machine is not to blame");
+        assert_eq!(server.endpoints, [Endpoint::inet("127.0.0.2:21010".parse().unwrap())]);
+        assert_eq!((server.connections, server.sent), (3, 17));
+        run(&mut balancer, "server 0 acl 4 port 80");
+        let server = balancer.servers.server(id).unwrap();
+        assert_eq!(server.endpoints, [Endpoint::inet("127.0.0.2:80".parse().unwrap())]);
+        assert_eq!(server.acl, Some(4));
+    }
+
+    #[test]
+    fn a_new_server_needs_an_address_first_and_a_port_to_be_used() {
+        let mut balancer = balancer();
+        let outcome = run(&mut balancer, "server 5 max 3");
+        assert_eq!(reply_text(outcome.reply), "error: server 5 has no address yet\n");
+        assert_eq!(balancer.servers.len(), 2);
+        run(&mut balancer, "server 5 address 127.0.0.1 max 3");
+        let id = ServerId::Regular(5);
+        assert!(balancer.servers.server(id).unwrap().is_unresolved());
+        run(&mut balancer, "server 5 port 80");
+        assert!(!balancer.servers.server(id).unwrap().is_unresolved());
+        run(&mut balancer, "server 65534 address /run/x");
+        assert!(!balancer.servers.server(ServerId::Regular(65_534)).unwrap().is_unresolved());
+    }
+
+    fn apply_text(balancer: &mut Balancer, text: &str) -> Result<Outcome, String> {
+        let lines = read_file(Path::new("pen.cfg"), &Services::default(), |_| Ok(String::from(text)));
+        apply(balancer, lines.unwrap(), NOW, &AROUND).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_file_of_commands_is_applied_in_order() {
+        let mut balancer = balancer();
+        let outcome = apply_text(&mut balancer, "blacklist 9\nmode\nno log\nserver 0 address host1\nblacklist");
+        let expected = Outcome {
+            reply: Ok(String::from("9\nno hash no roundrobin no stubborn no weight no prio\n9\n")),
+            effects: vec![Effect::SetLog(None), Effect::Resolve(ServerId::Regular(0))],
+        };
+        assert_eq!(outcome, Ok(expected));
+    }
+
+    #[test]
+    fn a_file_with_a_command_that_is_refused_changes_nothing() {
+        let mut balancer = balancer();
+        for n in 1..=3 {
+            balancer.admit(ClientAddr::Inet([127, 0, 0, n].into()), 1024, NOW);
+        }
+        let servers = reply(&mut balancer, "servers");
+        let text = "blacklist 9\nacl 1 deny 127.0.0.1\nclients_max 1\nserver 0 port 1\nserver 7 address ::1\n\nexit\n";
+        let error = apply_text(&mut balancer, text).unwrap_err();
+        assert_eq!(error, "pen.cfg:7: Exit is not enabled; restart with -X flag");
+        assert_eq!(balancer.settings, Settings::default());
+        assert_eq!(reply(&mut balancer, "servers"), servers);
+        assert_eq!((balancer.clients.len(), balancer.clients.max()), (3, 2048));
+        assert!(balancer.acls.entries(1).is_empty());
+    }
+}

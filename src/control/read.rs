@@ -1,0 +1,150 @@
+//! How the arguments of each command are read: one function per row of the table that needs one.
+//!
+//! A function takes the words that are its own; whatever is left over is refused by its caller.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::command::{CONN_MAX, Command, ListenAt, LogSpec, LogTo, SECONDS_MAX, ServerChanges};
+use super::words::{Problem, Words, number, unsigned};
+use crate::balance::acl::{Entry, parse_list};
+use crate::balance::servers::SERVERS_MAX;
+use crate::balance::settings::DumpForm;
+use crate::base::operand::{ListenSpec, OperandError, Services, parse_host, parse_port};
+
+/// Clients that connected in the last five minutes are recent.
+const RECENT: u32 = 300;
+
+/// Numbers of connections are below the table's greatest size.
+const CONNECTION_MAX: u32 = CONN_MAX - 1;
+
+impl LogSpec {
+    /// Reads the name of a request log: `host:port` for a penlogd; a file if there is a slash, or
+    /// no colon.
+    pub fn parse(text: &str, services: &Services) -> Result<LogSpec, OperandError> {
+        let to = if text.contains('/') || !text.contains(':') {
+            LogTo::File(PathBuf::from(text))
+        } else {
+            match ListenSpec::parse(text, services)? {
+                ListenSpec { port: 0, .. } => return Err(OperandError::PortOutOfRange(String::from("0"))),
+                ListenSpec { host, port } => LogTo::Network { host, port },
+            }
+        };
+        Ok(LogSpec { to, text: String::from(text) })
+    }
+}
+
+pub(super) fn acl(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let list = acl_number(words)?;
+    let rest: Vec<&str> = words.collect();
+    if rest.is_empty() {
+        return Err(Problem::Missing("permit or deny"));
+    }
+    Ok(Command::Acl { list, entry: Entry::parse(&rest).map_err(Problem::Acl)? })
+}
+
+pub(super) fn no_acl(words: &mut Words<'_>) -> Result<Command, Problem> {
+    Ok(Command::ClearAcl(acl_number(words)?))
+}
+
+fn acl_number(words: &mut Words<'_>) -> Result<usize, Problem> {
+    parse_list(words.need("the number of a list")?).map_err(Problem::Acl)
+}
+
+pub(super) fn ascii(words: &mut Words<'_>) -> Result<Command, Problem> {
+    match words.next() {
+        None => Ok(Command::Dump(DumpForm::Ascii)),
+        Some("auto") => Ok(Command::Dump(DumpForm::Auto)),
+        Some(other) => Err(Problem::NotOneOf(String::from(other), "auto")),
+    }
+}
+
+pub(super) fn close(words: &mut Words<'_>) -> Result<Command, Problem> {
+    Ok(Command::Close(connection_number(words)?))
+}
+
+pub(super) fn connection(words: &mut Words<'_>) -> Result<Command, Problem> {
+    Ok(Command::Connection(connection_number(words)?))
+}
+
+fn connection_number(words: &mut Words<'_>) -> Result<usize, Problem> {
+    Ok(unsigned(words.need("the number of a connection")?, 0, CONNECTION_MAX)? as usize)
+}
+
+pub(super) fn include(words: &mut Words<'_>) -> Result<Command, Problem> {
+    Ok(Command::Include(PathBuf::from(words.need("the name of a file")?)))
+}
+
+pub(super) fn listen(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let Some(word) = words.next() else { return Ok(Command::Listen(None)) };
+    let spec = ListenSpec::parse(word, words.services).map_err(|error| operand(word, error))?;
+    Ok(Command::Listen(Some(ListenAt { spec, text: String::from(word) })))
+}
+
+pub(super) fn log(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let Some(word) = words.next() else { return Ok(Command::Log(None)) };
+    let log = LogSpec::parse(word, words.services).map_err(|error| operand(word, error))?;
+    Ok(Command::Log(Some(log)))
+}
+
+pub(super) fn recent(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let seconds = words.next().map_or(Ok(RECENT), |word| unsigned(word, 0, SECONDS_MAX))?;
+    Ok(Command::Recent(Duration::from_secs(u64::from(seconds))))
+}
+
+pub(super) fn server(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let index = unsigned(words.need("the number of a server")?, 0, SERVERS_MAX as u32 - 1)?;
+    let mut changes = Box::new(ServerChanges::default());
+    let mut key = words.need("a key")?;
+    loop {
+        let value = words.next().ok_or_else(|| Problem::NoValue(String::from(key)))?;
+        change(&mut changes, key, value, words.services)?;
+        match words.next() {
+            Some(next) => key = next,
+            None => return Ok(Command::Server { index, changes }),
+        }
+    }
+}
+
+fn change(changes: &mut ServerChanges, key: &str, value: &str, services: &Services) -> Result<(), Problem> {
+    let limit = |value| unsigned(value, 0, u32::MAX);
+    match key {
+        "address" => once(&mut changes.address, key, parse_host(value).map_err(|error| operand(value, error))?),
+        "port" => once(&mut changes.port, key, parse_port(value, services).map_err(|error| operand(value, error))?),
+        "max" => once(&mut changes.max, key, limit(value)?),
+        "hard" => once(&mut changes.hard, key, limit(value)?),
+        "weight" => once(&mut changes.weight, key, limit(value)?),
+        "prio" => once(&mut changes.prio, key, priority(value)?),
+        "acl" => once(&mut changes.acl, key, parse_list(value).map_err(Problem::Acl)?),
+        "blacklist" => {
+            let seconds = unsigned(value, 0, SECONDS_MAX)?;
+            once(&mut changes.blacklist, key, Duration::from_secs(u64::from(seconds)))
+        }
+        _ => Err(Problem::UnknownKey(String::from(key))),
+    }
+}
+
+fn priority(word: &str) -> Result<i32, Problem> {
+    let value = number(word, i64::from(i32::MIN), i64::from(i32::MAX))?;
+    Ok(i32::try_from(value).expect("the range is that of i32"))
+}
+
+/// Stores a value unless there is one already: a line that says two things of one key is a
+/// mistake.
+fn once<T>(place: &mut Option<T>, key: &str, value: T) -> Result<(), Problem> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Problem::Twice(String::from(key))),
+    }
+}
+
+pub(super) fn source(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let word = words.need("an address")?;
+    let ip: IpAddr = word.parse().map_err(|_| Problem::NotAnAddress(String::from(word)))?;
+    Ok(Command::Source(Some(ip.to_canonical())))
+}
+
+fn operand(word: &str, error: OperandError) -> Problem {
+    Problem::Operand(String::from(word), error)
+}
