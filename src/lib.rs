@@ -10,4 +10,5 @@ pub mod net;
 pub mod proxy;
 pub mod select;
 pub mod sys;
+pub mod tools;
 pub mod trace;

@@ -1,0 +1,283 @@
+//! penctl: passes one command to a running pen and prints its reply.
+//!
+//! The command is checked against pen's own table before anything is sent, so that a typing error
+//! is answered without a pen, too.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use lexopt::Arg;
+
+use crate::base::error::{Error, reason};
+use crate::base::operand::{Host, ListenSpec, Services};
+use crate::control::command::{COMMANDS, parse};
+
+/// How long a pen has to answer, name look-up and connect included.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest reply that is taken.
+const REPLY_MAX: u64 = 64 * 1024 * 1024;
+
+const USAGE: &str = "usage: penctl host:port|/path/to/socket command ...";
+
+/// Runs penctl and returns its exit status: 0, 1 if pen refuses the command, 64 for an error of
+/// usage, 69 if pen does not answer.
+pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut impl Write, err: &mut impl Write) -> u8 {
+    let services =
+        std::fs::read_to_string("/etc/services").map_or_else(|_| Services::default(), |text| Services::parse(&text));
+    let result = plan(args, &services).and_then(|plan| match plan {
+        Plan::Print(text) => Ok(text.into_bytes()),
+        Plan::Ask(pen, command) => ask(pen, command),
+    });
+    let result = result.and_then(|reply| match reply.strip_prefix(b"error: ") {
+        Some(refusal) => Err(Error::system(String::from_utf8_lossy(refusal).trim_end())),
+        None => Ok(reply),
+    });
+    let printed = match &result {
+        Ok(reply) => out.write_all(reply).and_then(|()| out.flush()),
+        Err(error) => writeln!(err, "penctl: {error}"),
+    };
+    match (result, printed) {
+        (Err(error), _) => error.exit_status(),
+        // Whoever closes the pipe has seen enough.
+        (Ok(_), Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = writeln!(err, "penctl: cannot print the reply: {}", reason(&error));
+            1
+        }
+        (Ok(_), _) => 0,
+    }
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+enum Plan {
+    Print(String),
+    Ask(Pen, String),
+}
+
+/// Where a pen listens for commands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Pen {
+    Tcp { host: String, port: u16, text: String },
+    Unix(PathBuf),
+}
+
+fn plan(args: impl IntoIterator<Item = OsString>, services: &Services) -> Result<Plan, Error> {
+    let mut parser = lexopt::Parser::from_iter(args);
+    let wrong = |error: lexopt::Error| Error::usage(format!("{error}; try 'penctl --help'"));
+    let operand = match parser.next().map_err(wrong)? {
+        Some(Arg::Long("help")) => return Ok(Plan::Print(help())),
+        Some(Arg::Long("version")) => return Ok(Plan::Print(format!("penctl {}\n", env!("CARGO_PKG_VERSION")))),
+        Some(option @ (Arg::Long(_) | Arg::Short(_))) => return Err(wrong(option.unexpected())),
+        Some(Arg::Value(operand)) => text(operand)?,
+        None => return Err(Error::usage("no address of a pen; try 'penctl --help'")),
+    };
+    let pen = parse_pen(&operand, services)?;
+    // From here on every word is the command's, also one with a minus sign.
+    let words = parser.raw_args().map_err(wrong)?.map(text).collect::<Result<Vec<_>, _>>()?;
+    let command = words.join(" ");
+    match parse(&command, services) {
+        Ok(Some(_)) => Ok(Plan::Ask(pen, command)),
+        Ok(None) => Err(Error::usage("no command; try 'penctl --help'")),
+        // Names of services are pen's to know.
+        Err(error) if error.lacks_service() => Ok(Plan::Ask(pen, command)),
+        Err(error) => Err(Error::usage(error.to_string())),
+    }
+}
+
+fn text(word: OsString) -> Result<String, Error> {
+    word.into_string().map_err(|word| Error::usage(format!("{word:?} is not UTF-8 text")))
+}
+
+/// Reads the address of a pen, which has the form of a listening address, but always a host.
+fn parse_pen(operand: &str, services: &Services) -> Result<Pen, Error> {
+    let fail = |what: &str| Error::usage(format!("'{}': {what}", operand.escape_debug()));
+    if !operand.contains(['/', ':']) {
+        return Err(fail("no port"));
+    }
+    let ListenSpec { host, port } = ListenSpec::parse(operand, services).map_err(|error| fail(&error.to_string()))?;
+    let host = match host {
+        Host::Unix(path) => return Ok(Pen::Unix(path)),
+        Host::Addr(ip) => ip.to_string(),
+        Host::Name(name) => name,
+    };
+    match port {
+        0 => Err(fail("port 0 is not within 1 to 65535")),
+        port => Ok(Pen::Tcp { host, port, text: String::from(operand) }),
+    }
+}
+
+fn help() -> String {
+    let mut text = format!("{USAGE}\n\ncommands:\n");
+    for row in COMMANDS.iter().filter(|row| row.exists()) {
+        let synopsis = format!("{} {}", row.name, row.arguments);
+        writeln!(text, "  {}\n        {}", synopsis.trim_end(), row.what).expect("writing into a string does not fail");
+    }
+    text.push_str("\noptions:\n  --help     prints this\n  --version  prints the version\n");
+    text
+}
+
+/// Asks a pen. The exchange has a thread of its own, so that look-up, connect and reply together
+/// have one limit; whatever it is stuck in ends with the program.
+fn ask(pen: Pen, command: String) -> Result<Vec<u8>, Error> {
+    let name = match &pen {
+        Pen::Tcp { text, .. } => text.clone(),
+        Pen::Unix(path) => path.display().to_string(),
+    };
+    let (sender, answer) = mpsc::channel();
+    thread::spawn(move || {
+        // Nobody listens any more if this comes too late.
+        let _ = sender.send(exchange(&pen, &command));
+    });
+    match answer.recv_timeout(PATIENCE) {
+        Ok(Ok(reply)) => Ok(reply),
+        Ok(Err((what, error))) => Err(Error::unavailable(format!("{what} {name}: {}", reason(&error)))),
+        Err(_) => Err(Error::unavailable(format!("no reply from {name} within {} seconds", PATIENCE.as_secs()))),
+    }
+}
+
+fn exchange(pen: &Pen, command: &str) -> Result<Vec<u8>, (&'static str, io::Error)> {
+    let unreachable = |error| ("cannot connect to", error);
+    match pen {
+        Pen::Tcp { host, port, .. } => {
+            let addresses = (host.as_str(), *port).to_socket_addrs().map_err(|error| ("cannot look up", error))?;
+            let mut failed = io::Error::other("no address");
+            for address in addresses {
+                match TcpStream::connect(address) {
+                    Ok(stream) => return converse(stream, command),
+                    Err(error) => failed = error,
+                }
+            }
+            Err(unreachable(failed))
+        }
+        Pen::Unix(path) => converse(UnixStream::connect(path).map_err(unreachable)?, command),
+    }
+}
+
+fn converse(mut stream: impl Read + Write, command: &str) -> Result<Vec<u8>, (&'static str, io::Error)> {
+    let mut reply = Vec::new();
+    stream
+        .write_all(format!("{command}\n").as_bytes())
+        .and_then(|()| stream.take(REPLY_MAX).read_to_end(&mut reply))
+        .map_err(|error| ("no reply from", error))?;
+    Ok(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+
+    /// Runs penctl: exit status, standard output, standard error.
+    fn penctl(args: &[&str]) -> (u8, String, String) {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let args = std::iter::once("penctl").chain(args.iter().copied()).map(OsString::from);
+        let status = run(args, &mut out, &mut err);
+        (status, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    /// A pen that gives one reply, and returns the command.
+    fn answer(mut stream: impl Read + Write, reply: &str) -> String {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while line.last() != Some(&b'\n') && stream.read(&mut byte).unwrap() == 1 {
+            line.push(byte[0]);
+        }
+        stream.write_all(reply.as_bytes()).unwrap();
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn the_words_become_a_line_and_the_reply_is_printed() {
+        let table = [
+            ("127.0.0.1", &["blacklist", "5"][..], "blacklist 5\n", "5\n", (0, "5\n", "")),
+            ("127.0.0.1", &["server", "0", "prio", "-3"], "server 0 prio -3\n", "", (0, "", "")),
+            ("localhost", &["blacklist 6"], "blacklist 6\n", "6\n", (0, "6\n", "")),
+            ("127.0.0.1", &["no", "acl", "1"], "no acl 1\n", "error: no\n", (1, "", "penctl: no\n")),
+            ("127.0.0.1", &["server", "0", "port", "frob"], "server 0 port frob\n", "", (0, "", "")),
+        ];
+        for (host, words, line, reply, (status, out, err)) in table {
+            let listener = TcpListener::bind((host, 0)).unwrap();
+            let pen = format!("{host}:{}", listener.local_addr().unwrap().port());
+            let asked = thread::spawn(move || answer(listener.accept().unwrap().0, reply));
+            let args: Vec<&str> = std::iter::once(pen.as_str()).chain(words.iter().copied()).collect();
+            assert_eq!(penctl(&args), (status, String::from(out), String::from(err)), "{words:?}");
+            assert_eq!(asked.join().unwrap(), line);
+        }
+    }
+
+    #[test]
+    fn a_pen_may_be_at_an_ipv6_address_or_a_path() {
+        if let Ok(listener) = TcpListener::bind("[::1]:0") {
+            let port = listener.local_addr().unwrap().port();
+            let asked = thread::spawn(move || {
+                for _ in 0..2 {
+                    answer(listener.accept().unwrap().0, "7\n");
+                }
+            });
+            assert_eq!(penctl(&[&format!("[::1]:{port}"), "pid"]).0, 0);
+            assert_eq!(penctl(&[&format!("::1:{port}"), "pid"]).0, 0);
+            asked.join().unwrap();
+        } else {
+            println!("cannot test IPv6 here: no address ::1");
+        }
+        let path = std::env::temp_dir().join(format!("penctl-test-{}.sock", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let asked = thread::spawn(move || answer(listener.accept().unwrap().0, "7\n"));
+        assert_eq!(penctl(&[path.to_str().unwrap(), "pid"]), (0, String::from("7\n"), String::new()));
+        asked.join().unwrap();
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn errors_of_usage_end_with_64_before_anything_is_sent() {
+        let table: [(&[&str], &str); 12] = [
+            (&[], "no address of a pen; try 'penctl --help'"),
+            (&["-x"], "invalid option '-x'; try 'penctl --help'"),
+            (&["127.0.0.1", "servers"], "'127.0.0.1': no port"),
+            (&["127.0.0.1:", "servers"], "'127.0.0.1:': no port"),
+            (&["127.0.0.1:0", "servers"], "'127.0.0.1:0': port 0 is not within 1 to 65535"),
+            (&["127.0.0.1:frob", "servers"], "'127.0.0.1:frob': 'frob' is not a port or TCP service"),
+            (&["no such host:1", "pid"], "'no such host:1': 'no such host' is not a host name"),
+            (&["127.0.0.1:9"], "no command; try 'penctl --help'"),
+            (&["127.0.0.1:9", ""], "no command; try 'penctl --help'"),
+            (&["127.0.0.1:9", "#"], "no command; try 'penctl --help'"),
+            (&["127.0.0.1:9", "frob"], "unknown command 'frob'"),
+            (&["127.0.0.1:9", "blacklist", "x"], "blacklist: 'x' is not a number"),
+        ];
+        for (args, message) in table {
+            assert_eq!(penctl(args), (64, String::new(), format!("penctl: {message}\n")), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_pen_that_is_not_there_is_exit_status_69() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let pen = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let message = format!("penctl: cannot connect to {pen}: connection refused\n");
+        assert_eq!(penctl(&[&pen, "pid"]), (69, String::new(), message));
+        let message = String::from("penctl: cannot connect to /nosuch/sock: no such file or directory\n");
+        assert_eq!(penctl(&["/nosuch/sock", "pid"]), (69, String::new(), message));
+    }
+
+    #[test]
+    fn help_lists_every_command_that_there_is() {
+        let (status, help, _) = penctl(&["--help"]);
+        assert_eq!(status, 0);
+        assert!(help.starts_with(USAGE));
+        for row in COMMANDS {
+            let is_listed = help.lines().any(|line| line.starts_with(&format!("  {}", row.name)));
+            assert_eq!(is_listed, row.exists(), "{}", row.name);
+        }
+        assert_eq!(penctl(&["--version"]), (0, format!("penctl {}\n", env!("CARGO_PKG_VERSION")), String::new()));
+    }
+}
