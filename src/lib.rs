@@ -5,6 +5,7 @@
 pub mod balance;
 pub mod base;
 pub mod control;
+pub mod daemon;
 pub mod logs;
 pub mod net;
 pub mod proxy;

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod console;
 pub mod log;
 pub mod net;
+pub mod pid_file;
 pub mod process;
 pub mod resolve;
 pub mod signal;

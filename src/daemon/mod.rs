@@ -1,0 +1,3 @@
+//! pen put together.
+
+pub mod options;

@@ -1,0 +1,564 @@
+//! The command line: one table of flags, and what reads it.
+//!
+//! The parser, `--help` and the test of the manual read the same rows. Nothing is looked up,
+//! opened or changed here.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::balance::settings::{DumpForm, Settings};
+use crate::base::error::Error;
+
+/// One flag.
+#[derive(Debug)]
+pub struct Flag {
+    /// The letter after one dash.
+    pub short: Option<char>,
+    /// The word after two dashes.
+    pub long: Option<&'static str>,
+    /// What it takes.
+    pub value: Value,
+    /// What it does, as `--help` says it.
+    pub help: &'static str,
+    /// What counts without it, as `--help` says it; empty for "off" or "none".
+    pub default: &'static str,
+    /// Which one it is.
+    pub id: Id,
+}
+
+/// What a flag takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Value {
+    /// Nothing.
+    None,
+    /// A text, with the name that `--help` gives it.
+    Text(&'static str),
+    /// A whole number with its name, the least and the greatest that is taken.
+    Number(&'static str, u32, u32),
+}
+
+/// Which flag it is: what it sets, or where it stands in the story of the options.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the table says what each is")]
+pub enum Id {
+    Ascii,
+    Blacklist,
+    Clients,
+    Debug,
+    Emergency,
+    Foreground,
+    Hash,
+    Chroot,
+    Log,
+    MultiAccept,
+    PidFile,
+    Backlog,
+    RoundRobin,
+    Stubborn,
+    Timeout,
+    User,
+    Connections,
+    Abuse,
+    Control,
+    Config,
+    Command,
+    Tracking,
+    Weight,
+    AllowExit,
+    Demo,
+    Help,
+    Version,
+    /// Taken without a word, and without effect.
+    Accepted,
+    /// Taken with a note, and without effect.
+    Obsolete,
+    /// Refused: what it stands for is not there.
+    Refused,
+}
+
+/// The most seconds of any time: some 31 years.
+const SECONDS_MAX: u32 = 1_000_000_000;
+/// The most pairs; each has two of the event loop's tokens.
+const CONNECTIONS_MAX: u32 = 10_000_000;
+/// The most clients that are remembered.
+const CLIENTS_MAX: u32 = 100_000_000;
+/// The most of what is counted per turn, or left to the kernel.
+const COUNT_MAX: u32 = 1_000_000;
+
+const fn seconds(least: u32) -> Value {
+    Value::Number("SECONDS", least, SECONDS_MAX)
+}
+
+const fn count(most: u32) -> Value {
+    Value::Number("N", 1, most)
+}
+
+const fn flag(
+    short: char,
+    long: &'static str,
+    value: Value,
+    help: &'static str,
+    default: &'static str,
+    id: Id,
+) -> Flag {
+    Flag { short: Some(short), long: Some(long), value, help, default, id }
+}
+
+const fn long(long: &'static str, help: &'static str, id: Id) -> Flag {
+    Flag { short: None, long: Some(long), value: Value::None, help, default: "", id }
+}
+
+const fn short(short: char, value: Value, help: &'static str, id: Id) -> Flag {
+    Flag { short: Some(short), long: None, value, help, default: "", id }
+}
+
+/// All flags, in the order of `--help`.
+pub const FLAGS: &[Flag] = &[
+    flag('a', "ascii", Value::None, "dump everything as text", "", Id::Ascii),
+    flag('b', "blacklist", seconds(0), "leave a failed server out for so long", "30", Id::Blacklist),
+    flag('B', "abuse", Value::Text("SERVER"), "server for clients that client_acl refuses", "", Id::Abuse),
+    flag('c', "clients", count(CLIENTS_MAX), "remember so many clients", "2048", Id::Clients),
+    flag('C', "control", Value::Text("ADDRESS"), "listen there for penctl: [host:]port or a path", "", Id::Control),
+    flag('d', "debug", Value::None, "tell events; twice: dump all bytes as well", "", Id::Debug),
+    flag('e', "emergency", Value::Text("SERVER"), "server for when no other can be used", "", Id::Emergency),
+    flag('f', "foreground", Value::None, "stay in the foreground", "", Id::Foreground),
+    flag('F', "config", Value::Text("FILE"), "obey the commands in a file", "", Id::Config),
+    flag('h', "hash", Value::None, "choose by a hash of the client's address", "", Id::Hash),
+    flag('j', "chroot", Value::Text("DIR"), "make it the root directory", "", Id::Chroot),
+    flag('l', "log", Value::Text("LOG"), "log requests to a file, or to host:port", "", Id::Log),
+    flag('m', "multi-accept", count(COUNT_MAX), "accept at most so many clients at once", "100", Id::MultiAccept),
+    flag('O', "command", Value::Text("COMMAND"), "obey a command of penctl's language", "", Id::Command),
+    short('o', Value::Text("COMMAND"), "as -O", Id::Command),
+    flag('p', "pid-file", Value::Text("FILE"), "write the process id there", "", Id::PidFile),
+    flag('P', "poll", Value::None, "no effect: the best way is always used", "", Id::Accepted),
+    flag('q', "backlog", count(COUNT_MAX), "so many clients may wait in the kernel", "500", Id::Backlog),
+    flag('r', "round-robin", Value::None, "do not send clients back where they were", "", Id::RoundRobin),
+    flag('s', "stubborn", Value::None, "no fail-over: close the client instead", "", Id::Stubborn),
+    flag('t', "timeout", seconds(1), "a server must accept within that time", "5", Id::Timeout),
+    flag('T', "tracking", seconds(0), "forget a client after that time; 0: never", "0", Id::Tracking),
+    flag('u', "user", Value::Text("USER"), "run as that user", "", Id::User),
+    flag('W', "weight", Value::None, "choose by weight", "", Id::Weight),
+    flag('x', "connections", count(CONNECTIONS_MAX), "serve at most so many clients at once", "500", Id::Connections),
+    flag('X', "allow-exit", Value::None, "allow the command exit", "", Id::AllowExit),
+    long("demo", "show what pen does, with servers of its own", Id::Demo),
+    long("help", "print this", Id::Help),
+    long("version", "print the version", Id::Version),
+    short('D', Value::None, "", Id::Obsolete),
+    short('n', Value::None, "", Id::Obsolete),
+    short('Q', Value::None, "", Id::Obsolete),
+    short('S', Value::Text("N"), "", Id::Obsolete),
+    short('A', Value::None, "TLS", Id::Refused),
+    short('E', Value::None, "TLS", Id::Refused),
+    short('G', Value::None, "TLS", Id::Refused),
+    short('H', Value::None, "X-Forwarded-For", Id::Refused),
+    short('i', Value::None, "Windows services", Id::Refused),
+    short('K', Value::None, "TLS", Id::Refused),
+    short('L', Value::None, "TLS", Id::Refused),
+    short('N', Value::None, "never did anything", Id::Refused),
+    short('R', Value::None, "TLS", Id::Refused),
+    short('U', Value::None, "UDP", Id::Refused),
+    short('w', Value::None, "HTML statistics", Id::Refused),
+    short('Z', Value::None, "TLS", Id::Refused),
+];
+
+/// What somebody wants.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Wish {
+    /// pen is to run.
+    Run(Box<Options>),
+    /// The options on standard output.
+    Help,
+    /// The version on standard output.
+    Version,
+}
+
+/// A command line that is in order as far as it can be read without looking anything up.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Options {
+    /// Settings and commands, in the order in which they were given.
+    pub steps: Vec<Step>,
+    /// Where to listen, and the servers.
+    pub operands: Vec<String>,
+    /// `-f`.
+    pub foreground: bool,
+    /// `--demo`.
+    pub demo: bool,
+    /// `-B`, the abuse server.
+    pub abuse: Option<String>,
+    /// `-C`, where to listen for commands.
+    pub control: Option<String>,
+    /// `-e`, the emergency server.
+    pub emergency: Option<String>,
+    /// `-F`, the file of commands.
+    pub config: Option<PathBuf>,
+    /// `-j`, the jail.
+    pub chroot: Option<PathBuf>,
+    /// `-u`, the user.
+    pub user: Option<String>,
+    /// One line each for what is obsolete.
+    pub notes: Vec<String>,
+}
+
+/// A setting or a command: the later one counts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// A flag without value or with a number, which is then not 0.
+    Set(Id, u32),
+    /// `-l`.
+    Log(String),
+    /// `-p`.
+    PidFile(PathBuf),
+    /// `-O` or `-o`.
+    Command(String),
+}
+
+impl Step {
+    /// Changes the setting; a command is for others to obey.
+    pub fn apply(&self, settings: &mut Settings) {
+        match self {
+            Step::Set(id, number) => set(settings, *id, *number),
+            Step::Log(text) => settings.log = Some(text.clone()),
+            Step::PidFile(path) => settings.pid_file = Some(path.clone()),
+            Step::Command(_) => {}
+        }
+    }
+}
+
+fn set(settings: &mut Settings, id: Id, number: u32) {
+    let time = Duration::from_secs(u64::from(number));
+    let count = usize::try_from(number).unwrap_or(usize::MAX);
+    match id {
+        Id::Ascii => settings.dump_form = DumpForm::Ascii,
+        Id::Blacklist => settings.blacklist = time,
+        Id::Clients => settings.clients_max = count,
+        Id::Debug => settings.debug = settings.debug.saturating_add(1),
+        Id::Hash => settings.modes.hash = true,
+        Id::MultiAccept => settings.multi_accept = count,
+        Id::Backlog => settings.backlog = number,
+        Id::RoundRobin => settings.modes.roundrobin = true,
+        Id::Stubborn => settings.modes.stubborn = true,
+        Id::Timeout => settings.connect_timeout = time,
+        Id::Tracking => settings.tracking = time,
+        Id::Weight => settings.modes.weight = true,
+        Id::Connections => settings.conn_max = count,
+        Id::AllowExit => settings.may_exit = true,
+        // The rest never becomes a setting.
+        Id::Emergency | Id::Foreground | Id::Chroot | Id::Log | Id::PidFile | Id::User | Id::Abuse => {}
+        Id::Control | Id::Config | Id::Command | Id::Demo | Id::Help | Id::Version => {}
+        Id::Accepted | Id::Obsolete | Id::Refused => {}
+    }
+}
+
+/// Reads a command line without its first word. Every mistake names its culprit.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Wish, Error> {
+    let mut parser = lexopt::Parser::from_args(args);
+    let mut options = Options::default();
+    loop {
+        let (given, found) = match parser.next().map_err(sentence)? {
+            None => return Ok(Wish::Run(Box::new(options))),
+            Some(lexopt::Arg::Value(operand)) => {
+                options.operands.push(text("an operand", operand)?);
+                continue;
+            }
+            Some(lexopt::Arg::Short(letter)) => {
+                (format!("-{letter}"), FLAGS.iter().find(|flag| flag.short == Some(letter)))
+            }
+            Some(lexopt::Arg::Long(word)) => (format!("--{word}"), FLAGS.iter().find(|flag| flag.long == Some(word))),
+        };
+        let flag =
+            found.ok_or_else(|| Error::usage(format!("unknown option {}; try 'pen --help'", printable(&given))))?;
+        match flag.id {
+            Id::Help => return Ok(Wish::Help),
+            Id::Version => return Ok(Wish::Version),
+            Id::Refused => return Err(refusal(flag, &given)),
+            _ => {}
+        }
+        let value = match flag.value {
+            Value::None => String::new(),
+            Value::Text(_) | Value::Number(..) => {
+                text(&format!("the value of option {given}"), parser.value().map_err(sentence)?)?
+            }
+        };
+        options.take(flag, &given, value)?;
+    }
+}
+
+impl Options {
+    fn take(&mut self, flag: &Flag, given: &str, value: String) -> Result<(), Error> {
+        match flag.id {
+            Id::Abuse => self.abuse = Some(value),
+            Id::Control => self.control = Some(value),
+            Id::Emergency => self.emergency = Some(value),
+            Id::Config => self.config = Some(PathBuf::from(value)),
+            Id::Chroot => self.chroot = Some(PathBuf::from(value)),
+            Id::User => self.user = Some(value),
+            Id::Foreground => self.foreground = true,
+            Id::Demo => self.demo = true,
+            Id::Log => self.steps.push(Step::Log(value)),
+            Id::PidFile => self.steps.push(Step::PidFile(PathBuf::from(value))),
+            Id::Command => self.steps.push(Step::Command(value)),
+            Id::Obsolete => self.notes.push(format!("option {given} is obsolete and does nothing")),
+            Id::Accepted | Id::Help | Id::Version | Id::Refused => {}
+            id => {
+                let number = match flag.value {
+                    Value::Number(_, least, most) => number(given, &value, least, most)?,
+                    Value::None | Value::Text(_) => 0,
+                };
+                self.steps.push(Step::Set(id, number));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refusal(flag: &Flag, given: &str) -> Error {
+    let what = flag.help;
+    match flag.short {
+        Some('i' | 'N') => Error::usage(format!("option {given} ({what}) is not in this pen")),
+        _ => Error::usage(format!("option {given} ({what}) is not in this pen yet")),
+    }
+}
+
+fn number(given: &str, value: &str, least: u32, most: u32) -> Result<u32, Error> {
+    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    match value.parse() {
+        Ok(number) if is_number && (least..=most).contains(&number) => Ok(number),
+        _ => {
+            let value = printable(value);
+            Err(Error::usage(format!("option {given} takes a number from {least} to {most}, not '{value}'")))
+        }
+    }
+}
+
+fn text(what: &str, value: OsString) -> Result<String, Error> {
+    value
+        .into_string()
+        .map_err(|raw| Error::usage(format!("{what} is not UTF-8: '{}'", printable(&raw.to_string_lossy()))))
+}
+
+/// What somebody typed, as it may be shown: no control characters, and not too long.
+pub fn printable(text: &str) -> String {
+    text.chars().take(200).map(|c| if c.is_control() { '.' } else { c }).collect()
+}
+
+fn sentence(error: lexopt::Error) -> Error {
+    match error {
+        lexopt::Error::MissingValue { option: Some(option) } => {
+            Error::usage(format!("option {} needs a value", printable(&option)))
+        }
+        lexopt::Error::UnexpectedValue { option, value } => {
+            let (option, value) = (printable(&option), printable(&value.to_string_lossy()));
+            Error::usage(format!("option {option} takes no value, not '{value}'"))
+        }
+        other => Error::usage(printable(&other.to_string())),
+    }
+}
+
+/// What `--help` prints.
+pub fn help() -> String {
+    let mut text = String::from(
+        "usage: pen [options] [host:]port|/path/to/socket [server ...]\n\
+         \x20      pen --demo\n\n\
+         A server is host[:port[:max[:hard[:weight[:prio]]]]], with IPv6 in brackets.\n\n",
+    );
+    for flag in FLAGS.iter().filter(|flag| !matches!(flag.id, Id::Obsolete | Id::Refused)) {
+        let names = match (flag.short, flag.long) {
+            (Some(short), Some(long)) => format!("-{short}, --{long}"),
+            (Some(short), None) => format!("-{short}"),
+            (None, long) => format!("    --{}", long.unwrap_or_default()),
+        };
+        let value = match flag.value {
+            Value::None => "",
+            Value::Text(name) | Value::Number(name, ..) => name,
+        };
+        let default = if flag.default.is_empty() { String::new() } else { format!(" [{}]", flag.default) };
+        let left = format!("{names} {value}");
+        text.push_str(&format!("  {left:<27} {}{default}\n", flag.help));
+    }
+    text.push_str("\nexample:\n  pen smtp mailhost1:smtp mailhost2:25 mailhost3\n\nSee pen(1).\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(words: &[&str]) -> Result<Wish, Error> {
+        parse(words.iter().map(OsString::from))
+    }
+
+    fn options(words: &[&str]) -> Options {
+        match wish(words) {
+            Ok(Wish::Run(options)) => *options,
+            other => panic!("{words:?}: {other:?}"),
+        }
+    }
+
+    fn settings(words: &[&str]) -> Settings {
+        let mut settings = Settings::default();
+        options(words).steps.iter().for_each(|step| step.apply(&mut settings));
+        settings
+    }
+
+    #[test]
+    fn flags_bundle_and_stand_anywhere() {
+        let table: [&[&str]; 7] = [
+            &["-d", "-d", "-h", "-b", "5", "80", "a", "b"],
+            &["-ddhb5", "80", "a", "b"],
+            &["-hddb", "5", "80", "a", "b"],
+            &["80", "-dd", "a", "-hb5", "b"],
+            &["80", "a", "b", "-b5", "-hdd"],
+            &["-dd", "--hash", "--blacklist=5", "--", "80", "a", "b"],
+            &["--debug", "--debug", "--blacklist", "5", "-h", "80", "--", "a", "b"],
+        ];
+        for words in table {
+            assert_eq!(options(words).operands, ["80", "a", "b"], "{words:?}");
+            let settings = settings(words);
+            assert_eq!((settings.debug, settings.modes.hash), (2, true), "{words:?}");
+            assert_eq!(settings.blacklist, Duration::from_secs(5), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn after_two_dashes_everything_is_an_operand() {
+        assert_eq!(options(&["--", "80", "-d", "--help"]).operands, ["80", "-d", "--help"]);
+    }
+
+    #[test]
+    fn every_setting_is_set() {
+        let seconds = Duration::from_secs;
+        let defaults = Settings::default();
+        let table: [(&[&str], Settings); 16] = [
+            (&["-a"], Settings { dump_form: DumpForm::Ascii, ..defaults.clone() }),
+            (&["-b0"], Settings { blacklist: seconds(0), ..defaults.clone() }),
+            (&["-c", "1"], Settings { clients_max: 1, ..defaults.clone() }),
+            (&["-l", "pen.log"], Settings { log: Some(String::from("pen.log")), ..defaults.clone() }),
+            (&["-m7"], Settings { multi_accept: 7, ..defaults.clone() }),
+            (&["-p", "x.pid"], Settings { pid_file: Some(PathBuf::from("x.pid")), ..defaults.clone() }),
+            (&["-q", "8"], Settings { backlog: 8, ..defaults.clone() }),
+            (&["-t1"], Settings { connect_timeout: seconds(1), ..defaults.clone() }),
+            (&["-T9"], Settings { tracking: seconds(9), ..defaults.clone() }),
+            (&["-x20"], Settings { conn_max: 20, ..defaults.clone() }),
+            (&["-X"], Settings { may_exit: true, ..defaults.clone() }),
+            (&["-P"], defaults.clone()),
+            (&["--poll"], defaults.clone()),
+            (&["-b1", "-b2"], Settings { blacklist: seconds(2), ..defaults.clone() }),
+            (&["--timeout", "8"], Settings { connect_timeout: seconds(8), ..defaults.clone() }),
+            (&[], defaults.clone()),
+        ];
+        for (words, expected) in table {
+            assert_eq!(settings(words), expected, "{words:?}");
+        }
+        let modes = settings(&["-rsWh"]).modes;
+        assert!(modes.hash && modes.roundrobin && modes.stubborn && modes.weight && !modes.prio);
+    }
+
+    #[test]
+    fn what_is_not_a_setting_is_kept() {
+        let options = options(&[
+            "-f",
+            "-Chost:81",
+            "-e",
+            "e:1",
+            "-B",
+            "b",
+            "-F",
+            "pen.cfg",
+            "-j/jail",
+            "-u",
+            "nobody",
+            "-O",
+            "acl 1",
+            "-o",
+            "poll",
+            "-b",
+            "5",
+        ]);
+        assert!(options.foreground && !options.demo);
+        assert_eq!(options.control.as_deref(), Some("host:81"));
+        assert_eq!(options.emergency.as_deref(), Some("e:1"));
+        assert_eq!(options.abuse.as_deref(), Some("b"));
+        assert_eq!(options.config, Some(PathBuf::from("pen.cfg")));
+        assert_eq!(options.chroot, Some(PathBuf::from("/jail")));
+        assert_eq!(options.user.as_deref(), Some("nobody"));
+        let command = |text: &str| Step::Command(String::from(text));
+        assert_eq!(options.steps, [command("acl 1"), command("poll"), Step::Set(Id::Blacklist, 5)]);
+    }
+
+    #[test]
+    fn obsolete_flags_are_noted_one_line_each() {
+        let options = options(&["-DnQ", "-S3", "80", "-S", "4"]);
+        let note = |letter: &str| format!("option -{letter} is obsolete and does nothing");
+        assert_eq!(options.notes, ["D", "n", "Q", "S", "S"].map(note));
+        assert_eq!(options.operands, ["80"]);
+    }
+
+    #[test]
+    fn every_mistake_names_its_culprit() {
+        let table: [(&[&str], &str); 23] = [
+            (&["-y"], "unknown option -y; try 'pen --help'"),
+            (&["-fy"], "unknown option -y; try 'pen --help'"),
+            (&["--nosuch=3"], "unknown option --nosuch; try 'pen --help'"),
+            (&["--no\u{1b}[m"], "unknown option --no.[m; try 'pen --help'"),
+            (&["-t"], "option -t needs a value"),
+            (&["--timeout"], "option --timeout needs a value"),
+            (&["--hash=5"], "option --hash takes no value, not '5'"),
+            (&["-t0"], "option -t takes a number from 1 to 1000000000, not '0'"),
+            (&["--timeout=0"], "option --timeout takes a number from 1 to 1000000000, not '0'"),
+            (&["-x", "0"], "option -x takes a number from 1 to 10000000, not '0'"),
+            (&["-x", "-5"], "option -x takes a number from 1 to 10000000, not '-5'"),
+            (&["-c0"], "option -c takes a number from 1 to 100000000, not '0'"),
+            (&["-m0"], "option -m takes a number from 1 to 1000000, not '0'"),
+            (&["-q0"], "option -q takes a number from 1 to 1000000, not '0'"),
+            (&["-b-1"], "option -b takes a number from 0 to 1000000000, not '-1'"),
+            (&["-b", "+5"], "option -b takes a number from 0 to 1000000000, not '+5'"),
+            (&["-b", "abc"], "option -b takes a number from 0 to 1000000000, not 'abc'"),
+            (&["-fb5r"], "option -b takes a number from 0 to 1000000000, not '5r'"),
+            (&["-T", ""], "option -T takes a number from 0 to 1000000000, not ''"),
+            (&["-b4294967296"], "option -b takes a number from 0 to 1000000000, not '4294967296'"),
+            (&["-U"], "option -U (UDP) is not in this pen yet"),
+            (&["-fH"], "option -H (X-Forwarded-For) is not in this pen yet"),
+            (&["-i", "x"], "option -i (Windows services) is not in this pen"),
+        ];
+        for (words, message) in table {
+            let error = wish(words).unwrap_err();
+            assert_eq!(error.to_string(), message, "{words:?}");
+            assert_eq!(error.exit_status(), 64, "{words:?}");
+        }
+        for letter in "AEGKLRZ".chars() {
+            let error = wish(&[&format!("-{letter}"), "x"]).unwrap_err();
+            assert_eq!(error.to_string(), format!("option -{letter} (TLS) is not in this pen yet"));
+        }
+    }
+
+    #[test]
+    fn the_table_has_each_name_once_and_says_what_each_does() {
+        for (at, flag) in FLAGS.iter().enumerate() {
+            for other in &FLAGS[at + 1..] {
+                assert!(flag.short.is_none() || flag.short != other.short, "{flag:?}");
+                assert!(flag.long.is_none() || flag.long != other.long, "{flag:?}");
+            }
+            assert_eq!(flag.help.is_empty(), flag.id == Id::Obsolete, "{flag:?}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_that_help_prints_are_those_that_count() {
+        for flag in FLAGS {
+            if let (Value::Number(..), Some(letter)) = (flag.value, flag.short) {
+                let words = [format!("-{letter}{}", flag.default)];
+                assert_eq!(settings(&[&words[0]]), Settings::default(), "{flag:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_wishes() {
+        assert_eq!(wish(&["--help"]), Ok(Wish::Help));
+        assert_eq!(wish(&["-f", "--version", "-t"]), Ok(Wish::Version));
+        let help = help();
+        assert!(help.contains("  -b, --blacklist SECONDS     leave a failed server out for so long [30]\n"), "{help}");
+        assert!(help.lines().all(|line| line.len() <= 80), "{help}");
+    }
+}
