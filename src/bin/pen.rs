@@ -1,3 +1,7 @@
 //! pen, the balancer.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pen::daemon::main(std::env::args_os().skip(1))
+}

@@ -116,6 +116,7 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Ready;
     use std::collections::VecDeque;
     use std::io::{Read, Write};
 
@@ -158,7 +159,7 @@ mod tests {
     }
 
     impl Stream for Peer {
-        fn connected(&self) -> io::Result<bool> {
+        fn connected(&mut self, _: Ready) -> io::Result<bool> {
             Ok(true)
         }
 
@@ -182,11 +183,15 @@ mod tests {
         fn no_delay(&mut self) -> io::Result<()> {
             Ok(())
         }
+
+        fn descriptor(&self) -> i32 {
+            -1
+        }
     }
 
     /// Lets a peer send `pieces`, and tells what was asked and what it got.
     fn run(pieces: &[&[u8]]) -> (Option<Vec<u8>>, Vec<u8>) {
-        let mut exchange = Exchange::new(Peer { ended: false, ..Peer::default() });
+        let mut exchange = Exchange::new(Peer::default());
         let mut asked = None;
         for turn in 0..100 {
             let peer = exchange.stream();

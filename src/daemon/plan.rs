@@ -1,0 +1,295 @@
+//! What a command line comes to: a balancer that is set up, and what is to be opened.
+//!
+//! Everything that can be checked without asking anybody is checked here. Files of commands are
+//! read, and nothing is changed: a plan that fails has never happened.
+
+use std::io;
+use std::path::Path;
+
+use super::options::{Options, Step, printable};
+use crate::balance::settings::Settings;
+use crate::balance::{Balancer, Server, ServerId};
+use crate::base::error::Error;
+use crate::base::operand::{Host, ListenSpec, ServerSpec, Services};
+use crate::base::time::Now;
+use crate::control::command::{self, Command, ListenAt, LogSpec};
+use crate::control::config;
+use crate::control::execute::{Around, Effect, Outcome, apply, execute};
+
+/// What is to be opened, and the balancer.
+#[derive(Debug)]
+pub struct Plan {
+    /// Servers, access lists and settings.
+    pub balancer: Balancer,
+    /// Where clients arrive.
+    pub listen: ListenAt,
+    /// Where commands arrive.
+    pub control: Option<ListenAt>,
+    /// The request log.
+    pub log: Option<LogSpec>,
+    /// What the commands of `-O` reply.
+    pub replies: String,
+}
+
+/// Makes the plan. Options and the commands of `-O` count in the order in which they were given,
+/// then comes the file of `-F`, then the operands. `read` brings the text of a file.
+pub fn check<R>(options: &Options, services: &Services, now: Now, read: R) -> Result<Plan, Error>
+where
+    R: FnMut(&Path) -> io::Result<String>,
+{
+    let balancer = Balancer::new(Settings::default());
+    let mut draft = Draft { balancer, listen: None, control: None, log: None, services, now, read };
+    draft.control = options.control.as_deref().map(|text| draft.listen_at("control address", text)).transpose()?;
+    let replies = draft.steps(&options.steps)?;
+    if let Some(path) = &options.config {
+        draft.file(path)?;
+    }
+    let (first, servers) = match options.operands.split_first() {
+        Some((first, servers)) => (Some(first), servers),
+        None => (None, &[][..]),
+    };
+    if let Some(text) = first {
+        draft.listen = Some(draft.listen_at("listening address", text)?);
+    }
+    let no_address = || Error::usage("no listening address; try 'pen --help'");
+    let listen = draft.listen.clone().ok_or_else(no_address)?;
+    for (index, text) in (0..).zip(servers) {
+        draft.server(ServerId::Regular(index), text, listen.spec.port)?;
+    }
+    for (id, text) in [(ServerId::Emergency, &options.emergency), (ServerId::Abuse, &options.abuse)] {
+        if let Some(text) = text {
+            draft.server(id, text, listen.spec.port)?;
+        }
+    }
+    let Draft { mut balancer, control, log, .. } = draft;
+    balancer.settings.log = log.as_ref().map(|log| log.text.clone());
+    balancer.clients.resize(balancer.settings.clients_max);
+    Ok(Plan { balancer, listen, control, log, replies })
+}
+
+struct Draft<'a, R> {
+    balancer: Balancer,
+    listen: Option<ListenAt>,
+    control: Option<ListenAt>,
+    log: Option<LogSpec>,
+    services: &'a Services,
+    now: Now,
+    read: R,
+}
+
+impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
+    fn steps(&mut self, steps: &[Step]) -> Result<String, Error> {
+        let mut replies = String::new();
+        for step in steps {
+            step.apply(&mut self.balancer.settings);
+            match step {
+                Step::Command(line) => replies.push_str(&self.command(line)?),
+                Step::Log(text) => {
+                    let log = LogSpec::parse(text, self.services);
+                    self.log = Some(log.map_err(|error| Error::usage(format!("log '{}': {error}", printable(text))))?);
+                }
+                Step::Set(..) | Step::PidFile(_) => {}
+            }
+        }
+        Ok(replies)
+    }
+
+    /// Obeys one command of `-O`, and returns its reply.
+    fn command(&mut self, line: &str) -> Result<String, Error> {
+        let wrong = |what: &dyn std::fmt::Display| Error::config(format!("option -O: {what}"));
+        let Some(command) = command::parse(line, self.services).map_err(|error| wrong(&error))? else {
+            return Ok(String::new());
+        };
+        if let Command::Include(path) = &command {
+            self.file(path)?;
+            return Ok(String::new());
+        }
+        let (listen, control) = (self.listen_text(), self.control_text());
+        let around = Around { pid: std::process::id(), listen: &listen, control: &control };
+        let outcome = execute(&mut self.balancer, command, self.now, &around);
+        let reply = self.obey(outcome).map_err(|reason| wrong(&reason))?;
+        Ok(reply)
+    }
+
+    fn file(&mut self, path: &Path) -> Result<(), Error> {
+        let wrong = |error: &dyn std::fmt::Display| Error::config(error.to_string());
+        let lines = config::read_file(path, self.services, &mut self.read).map_err(|error| wrong(&error))?;
+        let (listen, control) = (self.listen_text(), self.control_text());
+        let around = Around { pid: std::process::id(), listen: &listen, control: &control };
+        let outcome = apply(&mut self.balancer, lines, self.now, &around).map_err(|error| wrong(&error))?;
+        self.obey(outcome).map_err(|reason| Error::config(format!("{}: {reason}", path.display())))?;
+        Ok(())
+    }
+
+    /// Takes down what the event loop will have to do, as far as it can before it runs.
+    fn obey(&mut self, outcome: Outcome) -> Result<String, String> {
+        let reply = outcome.reply?;
+        for effect in outcome.effects {
+            match effect {
+                Effect::Listen(at) => self.listen = Some(at),
+                Effect::SetLog(log) => self.log = log,
+                Effect::Close(_) | Effect::ShowConnection(_) => {
+                    return Err(String::from("there are no connections yet"));
+                }
+                Effect::Exit => return Err(String::from("exit: pen does not run yet")),
+                Effect::Include(path) => return Err(format!("include {}: not here", path.display())),
+                // All servers without an address are looked up at the start, and the loop begins
+                // with the settings that the balancer has then.
+                Effect::Resolve(_) | Effect::ConnMax(_) | Effect::PendingMax(_) | Effect::IdleTimeout(_) => {}
+            }
+        }
+        Ok(reply)
+    }
+
+    fn listen_at(&self, what: &str, text: &str) -> Result<ListenAt, Error> {
+        match ListenSpec::parse(text, self.services) {
+            Ok(spec) => Ok(ListenAt { spec, text: String::from(text) }),
+            Err(error) => Err(Error::usage(format!("{what} '{}': {error}", printable(text)))),
+        }
+    }
+
+    fn server(&mut self, id: ServerId, text: &str, default_port: u16) -> Result<(), Error> {
+        let wrong = |error: &dyn std::fmt::Display| Error::config(format!("server '{}': {error}", printable(text)));
+        let spec = ServerSpec::parse(text, self.services).map_err(|error| wrong(&error))?;
+        if spec.port.is_none() && default_port == 0 && !matches!(spec.host, Host::Unix(_)) {
+            return Err(wrong(&"no port, and the listening address has none either"));
+        }
+        self.balancer.servers.set(id, Server::new(&spec, default_port)).map_err(|error| wrong(&error))
+    }
+
+    fn listen_text(&self) -> String {
+        self.listen.as_ref().map_or_else(String::new, |at| at.text.clone())
+    }
+
+    fn control_text(&self) -> String {
+        self.control.as_ref().map_or_else(String::new, |at| at.text.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::{Wish, parse};
+    use super::*;
+    use crate::control::command::LogTo;
+    use std::ffi::OsString;
+    use std::time::Duration;
+
+    const FILE: &str = "listen 127.0.0.1:81\n# a comment\nserver 0 address 10.0.0.1 port 8001\n\
+                        server 1 address 10.0.0.2 port 8002 max 5\nblacklist 7\nlog file.log\nclient_acl 3\n";
+
+    fn plan(words: &[&str]) -> Result<Plan, Error> {
+        let Wish::Run(options) = parse(words.iter().map(OsString::from))? else { panic!("{words:?} is to run") };
+        let services = Services::parse("http 80/tcp\npop3 110/tcp\n");
+        check(&options, &services, Now::default(), |path| match path.to_str() {
+            Some("good.cfg") => Ok(String::from(FILE)),
+            Some("bad.cfg") => Ok(String::from("blacklist 3\n\nserver 0 port x\n")),
+            Some("close.cfg") => Ok(String::from("close 3\n")),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        })
+    }
+
+    fn servers(plan: &Plan) -> Vec<String> {
+        plan.balancer.servers.iter().map(|(id, server)| format!("{id} {}:{}", server.host, server.port)).collect()
+    }
+
+    #[test]
+    fn operands_are_where_to_listen_and_the_servers() {
+        let table: [(&[&str], &str, u16, &[&str]); 5] = [
+            (&["80"], "80", 80, &[]),
+            (&["lbhost:http", "host1", "host2:8080"], "lbhost:http", 80, &["0 host1:80", "1 host2:8080"]),
+            (&["pop3", "localhost:1110", "other:pop3"], "pop3", 110, &["0 localhost:1110", "1 other:110"]),
+            (&[":::80", "[::1]:81"], ":::80", 80, &["0 ::1:81"]),
+            (&["/run/pen.sock", "/run/a.sock", "b:1"], "/run/pen.sock", 0, &["0 /run/a.sock:0", "1 b:1"]),
+        ];
+        for (words, text, port, expected) in table {
+            let plan = plan(words).unwrap();
+            assert_eq!((plan.listen.text.as_str(), plan.listen.spec.port), (text, port));
+            assert_eq!(servers(&plan), expected);
+        }
+    }
+
+    #[test]
+    fn special_servers_take_the_listening_port_as_well() {
+        let plan = plan(&["-e", "spare", "-B", "honeypot:99", "-C", "127.0.0.1:8888", "80"]).unwrap();
+        let port = |id| plan.balancer.servers.server(id).unwrap().port;
+        assert_eq!((port(ServerId::Emergency), port(ServerId::Abuse)), (80, 99));
+        assert_eq!(plan.control.unwrap().spec.port, 8888);
+    }
+
+    #[test]
+    fn a_file_makes_operands_unnecessary_and_operands_win() {
+        let by_file = plan(&["-F", "good.cfg"]).unwrap();
+        assert_eq!(by_file.listen.text, "127.0.0.1:81");
+        assert_eq!(servers(&by_file), ["0 10.0.0.1:8001", "1 10.0.0.2:8002"]);
+        assert_eq!(by_file.balancer.settings.log.as_deref(), Some("file.log"));
+
+        let both = plan(&["-F", "good.cfg", "82", "10.0.0.9"]).unwrap();
+        assert_eq!(both.listen.text, "82");
+        assert_eq!(servers(&both), ["0 10.0.0.9:82", "1 10.0.0.2:8002"]);
+    }
+
+    #[test]
+    fn options_count_in_order_and_the_file_after_them() {
+        let seconds = Duration::from_secs;
+        let table: [(&[&str], Duration); 5] = [
+            (&["-b", "3", "80"], seconds(3)),
+            (&["-b", "3", "-O", "blacklist 4", "80"], seconds(4)),
+            (&["-O", "blacklist 4", "-b", "3", "80"], seconds(3)),
+            (&["-O", "include good.cfg", "-b", "3"], seconds(3)),
+            (&["-F", "good.cfg", "-b", "3", "-O", "blacklist 4"], seconds(7)),
+        ];
+        for (words, expected) in table {
+            assert_eq!(plan(words).unwrap().balancer.settings.blacklist, expected, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn settings_reach_what_they_size() {
+        let plan = plan(&["-c", "7", "-O", "source 127.0.0.5", "-O", "epoll", "-o", "", "80"]).unwrap();
+        assert_eq!(plan.balancer.clients.max(), 7);
+        assert!(plan.balancer.settings.source.is_some());
+    }
+
+    #[test]
+    fn a_log_is_a_file_or_a_network_address() {
+        let to = |text: &str| plan(&["-l", text, "80"]).unwrap().log.unwrap().to;
+        assert_eq!(to("pen.log"), LogTo::File("pen.log".into()));
+        assert_eq!(to("/a:b"), LogTo::File("/a:b".into()));
+        assert_eq!(to("loghost:10000"), LogTo::Network { host: Host::Name(String::from("loghost")), port: 10000 });
+        assert_eq!(plan(&["-l", "a", "-O", "no log", "80"]).unwrap().balancer.settings.log, None);
+    }
+
+    #[test]
+    fn commands_on_the_command_line_reply() {
+        let plan = plan(&["-O", "mode", "-h", "-O", "mode", "-O", "blacklist", "80"]).unwrap();
+        let modes = "no roundrobin no stubborn no weight no prio\n";
+        assert_eq!(plan.replies, format!("no hash {modes}hash {modes}30\n"));
+    }
+
+    #[test]
+    fn every_mistake_names_its_culprit() {
+        let table: [(&[&str], u8, &str); 17] = [
+            (&[], 64, "no listening address; try 'pen --help'"),
+            (&["-d"], 64, "no listening address; try 'pen --help'"),
+            (&["99999", "h"], 64, "listening address '99999': port 99999 is not within 1 to 65535"),
+            (&["21000x"], 64, "listening address '21000x': '21000x' is not a port or TCP service"),
+            (&["-C", "x:y:z", "80"], 64, "control address 'x:y:z': 'x:y' is not a host name"),
+            (&["-l", "h:99999", "80"], 64, "log 'h:99999': port 99999 is not within 1 to 65535"),
+            (&["80", "h:80x"], 78, "server 'h:80x': '80x' is not a port or TCP service"),
+            (&["80", "h", "::1"], 78, "server '::1': write an IPv6 address in brackets, as [::1]:80"),
+            (&["80", "-e", ""], 78, "server '': no address before the port"),
+            (&["80", "-B", "h:80:1:2:3:4:5"], 78, "server 'h:80:1:2:3:4:5': more than host:port:max:hard:weight:prio"),
+            (&["/run/x", "h"], 78, "server 'h': no port, and the listening address has none either"),
+            (&["-O", "nosuch 5", "80"], 78, "option -O: unknown command 'nosuch'"),
+            (&["-o", "close 1", "80"], 78, "option -O: there are no connections yet"),
+            (&["-X", "-O", "exit", "80"], 78, "option -O: exit: pen does not run yet"),
+            (&["-F", "nosuch.cfg"], 78, "cannot read nosuch.cfg: entity not found"),
+            (&["-F", "bad.cfg", "80"], 78, "bad.cfg:3: server: 'x': 'x' is not a port or TCP service"),
+            (&["-F", "close.cfg", "80"], 78, "close.cfg: there are no connections yet"),
+        ];
+        for (words, status, message) in table {
+            let error = plan(words).unwrap_err();
+            assert_eq!((error.to_string().as_str(), error.exit_status()), (message, status), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! pen's own life: background, names, sockets, jail, user, files, the loop, and the end.
+//!
+//! The order is the point: what needs the system or its privileges comes before what gives them
+//! up, and nobody is told that pen runs before everything is open.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use super::names;
+use super::options::Options;
+use super::plan::{self, Plan};
+use crate::base::addr::Endpoint;
+use crate::base::diag::Severity;
+use crate::base::error::{Error, reason};
+use crate::base::operand::{Host, ListenSpec, Services};
+use crate::control::command::{ListenAt, LogSpec, LogTo};
+use crate::net::{ListenOptions, LogTarget, Net, Token};
+use crate::proxy::{CONTROL_LISTENER, Foreign, LISTENER, Nobody, Proxy, Start};
+use crate::sys::console::Console;
+use crate::sys::net::OsNet;
+use crate::sys::pid_file::PidFile;
+use crate::sys::process::{self, Background, Identity, Readiness};
+use crate::sys::resolve::Resolver;
+use crate::sys::signal::Signals;
+use crate::sys::socket::Listener;
+
+/// Descriptors for everything that is not a pair.
+const RESERVE: u64 = 32;
+
+/// Runs pen as the options say, to its end; the exit status.
+pub fn run(options: &Options) -> Result<u8, Error> {
+    for note in &options.notes {
+        eprintln!("pen: {note}");
+    }
+    let readiness = if options.foreground {
+        Readiness::foreground()
+    } else {
+        match process::background().map_err(|error| failed("go to the background", &error))? {
+            Background::Here(readiness) => readiness,
+            Background::Ended(status) => return Ok(status),
+        }
+    };
+    let mut world = World::open(options)?;
+    let services = &world.services;
+    let now = world.net.now();
+    let plan = plan::check(options, services, now, |path| world.net.read_commands(path))?;
+    world.run(plan, options, readiness, &mut Nobody)
+}
+
+/// The world that pen runs in, before it runs.
+#[derive(Debug)]
+pub struct World {
+    /// Sockets, signals, time.
+    pub net: OsNet,
+    /// Names of ports.
+    pub services: Services,
+    identity: Option<Identity>,
+    warnings: Vec<String>,
+}
+
+impl World {
+    /// Opens what needs no plan: signals, the way to the operator, the resolver, the user.
+    pub fn open(options: &Options) -> Result<World, Error> {
+        let services = fs::read("/etc/services").unwrap_or_default();
+        let identity = options.user.as_deref().map(find_user).transpose()?;
+        let signals = Signals::install().map_err(|error| failed("catch signals", &error))?;
+        let mut resolver = Resolver::new(identity.clone());
+        if options.chroot.is_some() {
+            // From within the jail the system's names could not be looked up.
+            resolver.start().map_err(|error| failed("start the resolver", &error))?;
+        }
+        let net =
+            OsNet::new(Console::stderr(), signals, resolver).map_err(|error| failed("wait for events", &error))?;
+        let services = Services::parse(&String::from_utf8_lossy(&services));
+        Ok(World { net, services, identity, warnings: Vec::new() })
+    }
+
+    /// Carries the plan out: opens everything, tells `readiness`, and runs until the end.
+    pub fn run(
+        mut self,
+        mut plan: Plan,
+        options: &Options,
+        readiness: Readiness,
+        foreign: &mut impl Foreign<OsNet>,
+    ) -> Result<u8, Error> {
+        self.warnings.extend(names::resolve_servers(&mut self.net, &mut plan)?);
+        self.fit_connections(&mut plan)?;
+        let backlog = plan.balancer.settings.backlog;
+        let (listener, listen) = self.listen(&plan.listen, "listening address", false, backlog, LISTENER)?;
+        let control_at = plan.control.take();
+        let control = self.listen_for_commands(control_at.as_ref(), backlog)?;
+        let target = plan.log.as_ref().map(|log| self.log_target(log)).transpose()?;
+        let syslog = (!options.foreground && !options.demo).then(Console::syslog);
+        self.confine(options.chroot.as_deref())?;
+        let log = target.map(|target| self.open_log(target)).transpose()?;
+        let pid_file = plan.balancer.settings.pid_file.as_deref().map(create_pid_file).transpose()?;
+        self.say_all(&plan)?;
+        readiness.tell().map_err(|error| failed("let go of the terminal", &error))?;
+        if let Some(console) = syslog {
+            self.net.set_console(console);
+            self.warnings.iter().for_each(|warning| self.net.say(Severity::Warning, warning));
+        }
+        self.introduce(&plan, &listen);
+        let control_at = control_at.map(|at| at.text).unwrap_or_default();
+        let pid = std::process::id();
+        let start = Start { listener, listen, control, control_at, log, pid, services: self.services };
+        let mut proxy = Proxy::new(self.net, plan.balancer, start);
+        let ending = proxy.run_with(foreign);
+        if let Err(error) = &ending {
+            proxy.net().say(Severity::Error, &failed("wait for events", error).to_string());
+        }
+        proxy.net().finish();
+        drop(proxy);
+        drop(pid_file);
+        ending.map(|_| 0).map_err(|error| failed("wait for events", &error))
+    }
+
+    /// Raises the limit of descriptors, or lowers the number of pairs to what fits.
+    fn fit_connections(&mut self, plan: &mut Plan) -> Result<(), Error> {
+        let wanted = plan.balancer.settings.conn_max;
+        let needed = 2 * wanted as u64 + RESERVE;
+        let limit =
+            process::raise_descriptor_limit(needed).map_err(|error| failed("read the limit of files", &error))?;
+        if limit < needed {
+            let fit = usize::try_from(limit.saturating_sub(RESERVE) / 2).unwrap_or(usize::MAX).max(1);
+            plan.balancer.settings.conn_max = fit;
+            self.warnings.push(format!("only {fit} of {wanted} connections fit into the limit of {limit} open files"));
+        }
+        Ok(())
+    }
+
+    fn listen(
+        &mut self,
+        at: &ListenAt,
+        what: &str,
+        private: bool,
+        backlog: u32,
+        token: Token,
+    ) -> Result<(Listener, String), Error> {
+        let endpoint = names::endpoint(&mut self.net, what, &at.spec)?;
+        let listener = self
+            .net
+            .listen(&endpoint, ListenOptions { backlog, private }, token)
+            .map_err(|error| failed(&format!("listen on {}", at.text), &error))?;
+        // Port 0 is for the system to choose, and then nobody knows it but the socket.
+        let text = match self.net.local(&listener) {
+            Ok(local) if endpoint.port() == Some(0) => local.to_string(),
+            _ => at.text.clone(),
+        };
+        Ok((listener, text))
+    }
+
+    /// As root nobody gets a control port by accident: what it can be told to read and write is
+    /// anything then.
+    fn listen_for_commands(&mut self, at: Option<&ListenAt>, backlog: u32) -> Result<Option<Listener>, Error> {
+        let Some(at) = at else { return Ok(None) };
+        if process::ids().0 == 0 && self.identity.is_none() {
+            self.warnings.push(String::from("no control port as root; use -u to run as another user, or -u root"));
+            return Ok(None);
+        }
+        let (listener, _) = self.listen(at, "control address", true, backlog, CONTROL_LISTENER)?;
+        if let (Host::Unix(path), Some(identity)) = (&at.spec.host, &self.identity)
+            && process::ids().0 == 0
+        {
+            process::give_to(path, identity).map_err(|error| failed(&format!("give away {}", at.text), &error))?;
+        }
+        Ok(Some(listener))
+    }
+
+    fn log_target(&mut self, log: &LogSpec) -> Result<LogTarget, Error> {
+        let (host, port) = match &log.to {
+            LogTo::File(path) => return Ok(LogTarget::File(path.clone())),
+            LogTo::Network { host, port } => (host.clone(), *port),
+        };
+        match names::endpoint(&mut self.net, "log host", &ListenSpec { host, port })? {
+            Endpoint::Inet(addr) => Ok(LogTarget::Udp(addr)),
+            Endpoint::Unix(path) => Ok(LogTarget::File(path)),
+        }
+    }
+
+    fn open_log(&mut self, target: LogTarget) -> Result<(LogTarget, <OsNet as Net>::Log), Error> {
+        let log = self.net.open_log(&target).map_err(|error| failed(&format!("open the log {target}"), &error))?;
+        Ok((target, log))
+    }
+
+    /// The jail, then the user: only root can do the first.
+    fn confine(&self, jail: Option<&Path>) -> Result<(), Error> {
+        if let Some(dir) = jail {
+            process::jail(dir).map_err(|error| failed(&format!("chroot to {}", dir.display()), &error))?;
+        }
+        if let Some(identity) = &self.identity {
+            identity.assume().map_err(|error| failed(&format!("become user {}", identity.name), &error))?;
+        }
+        Ok(())
+    }
+
+    /// What the operator must see before the terminal is let go: replies and warnings.
+    fn say_all(&self, plan: &Plan) -> Result<(), Error> {
+        let mut out = std::io::stdout();
+        let said = out.write_all(plan.replies.as_bytes()).and_then(|()| out.flush());
+        said.map_err(|error| failed("write the replies", &error))?;
+        for warning in &self.warnings {
+            eprintln!("pen: {warning}");
+        }
+        Ok(())
+    }
+
+    /// The first events, if events are told: where pen listens, and its servers.
+    fn introduce(&mut self, plan: &Plan, listen: &str) {
+        if plan.balancer.settings.debug == 0 {
+            return;
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        self.net.say(Severity::Debug, &format!("pen {version} listens on {listen}"));
+        for (id, server) in plan.balancer.servers.iter() {
+            let (host, port) = (&server.host, server.port);
+            self.net.say(
+                Severity::Debug,
+                &match host {
+                    Host::Unix(path) => format!("server {id} is {}", path.display()),
+                    Host::Addr(_) | Host::Name(_) => format!("server {id} is {host} port {port}"),
+                },
+            );
+        }
+    }
+}
+
+fn find_user(name: &str) -> Result<Identity, Error> {
+    match Identity::find(name) {
+        Ok(Some(identity)) => Ok(identity),
+        Ok(None) => Err(Error::config(format!("there is no user '{}'", super::options::printable(name)))),
+        Err(error) => Err(failed("look the user up", &error)),
+    }
+}
+
+fn create_pid_file(path: &Path) -> Result<PidFile, Error> {
+    PidFile::create(path).map_err(|error| failed(&format!("write the pid file {}", path.display()), &error))
+}
+
+fn failed(what: &str, error: &std::io::Error) -> Error {
+    Error::system(format!("cannot {what}: {}", reason(error)))
+}
