@@ -1,0 +1,19 @@
+//! What the test programs share.  It knows nothing of the library `pen`: it runs the built program and looks at it from outside.
+//!
+//! * `wait` bounded waiting for a condition, `report` what could not be tested, `scratch` a directory for one test
+//! * `process` a child with its output kept, ended with the test
+//! * `pen` the program under test on loopback, `servers` small TCP servers in threads, `client` the other end
+//! * `lab` the load-balancing HOWTO's machines as network namespaces, with real servers
+//!
+//! `PEN_UNDER_TEST=/usr/bin/pen` runs the same tests against another pen, for comparison.
+
+// Every test program includes this module and uses another part of it.
+#![allow(dead_code)]
+
+pub mod client;
+pub mod pen;
+pub mod process;
+pub mod report;
+pub mod scratch;
+pub mod servers;
+pub mod wait;

@@ -1,0 +1,131 @@
+//! The program under test, in the foreground on a loopback address.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::client;
+use super::process::{Ended, Process};
+use super::scratch::Scratch;
+use super::wait;
+
+/// The program under test: `$PEN_UNDER_TEST`, or the one that cargo has just built.
+pub fn program() -> PathBuf {
+    std::env::var_os("PEN_UNDER_TEST").unwrap_or_else(|| env!("CARGO_BIN_EXE_pen").into()).into()
+}
+
+/// Whether the program under test is another pen, which may lack what only ours has.
+pub fn is_another() -> bool {
+    std::env::var_os("PEN_UNDER_TEST").is_some()
+}
+
+/// Runs pen with these words to its end, for starts that end by themselves (mistakes, `--help`).
+#[track_caller]
+pub fn run(words: &[&str]) -> Ended {
+    let mut command = Command::new(program());
+    command.args(words);
+    Process::run(command)
+}
+
+/// A pen that listens.  Dropping it kills it, and prints what it said when the test is failing.
+pub struct Pen {
+    process: Process,
+    address: SocketAddr,
+    directory: Scratch,
+}
+
+impl Pen {
+    /// Starts `pen -f OPTIONS 127.0.0.1:PORT SERVERS` on a free port, and waits until it listens.
+    /// `{dir}` in an option stands for [`Pen::directory`], which is also where pen is started.
+    #[track_caller]
+    pub fn start(options: &[&str], servers: &[impl ToString]) -> Pen {
+        Pen::start_at(Ipv4Addr::LOCALHOST.into(), options, servers)
+    }
+
+    /// The same on another address of this machine.
+    #[track_caller]
+    pub fn start_at(ip: IpAddr, options: &[&str], servers: &[impl ToString]) -> Pen {
+        let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+        // Between the choice of a port and pen's bind another program may take it: then with another one.
+        for _ in 0..10 {
+            if let Some(pen) = Pen::attempt(free_port(ip), options, &servers) {
+                return pen;
+            }
+        }
+        panic!("ten ports of {ip}, and all of them were taken at once");
+    }
+
+    /// `None` when the port was taken in the meantime.
+    #[track_caller]
+    fn attempt(address: SocketAddr, options: &[&str], servers: &[String]) -> Option<Pen> {
+        let directory = Scratch::new();
+        let here = directory.path().display().to_string();
+        let mut command = Command::new(program());
+        command
+            .current_dir(directory.path())
+            .arg("-f")
+            .args(options.iter().map(|option| option.replace("{dir}", &here)))
+            .arg(format!("{}:{}", address.ip(), address.port()))
+            .args(servers);
+        let mut process = Process::start(command, &directory, "pen");
+        let ended = wait::until("pen listens, or ends", || {
+            if process.listens_on().contains(&address) {
+                return Some(false);
+            }
+            process.has_ended().then_some(true)
+        });
+        if ended {
+            let ended = process.wait();
+            let said = ended.stderr.to_lowercase();
+            let taken = said.contains("in use") || said.contains("can't bind local address");
+            assert!(taken, "pen did not start: {ended:?}");
+            return None;
+        }
+        Some(Pen { process, address, directory })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The process, for its number, signals and standard error.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// The directory in which it runs: log and pid files with relative names are here.
+    pub fn directory(&self) -> &Scratch {
+        &self.directory
+    }
+
+    /// A client's connection, from the listener's own address.
+    #[track_caller]
+    pub fn connect(&self) -> TcpStream {
+        client::connect(self.address)
+    }
+
+    /// A client's connection from another loopback address, as if it were another machine.
+    #[track_caller]
+    pub fn connect_from(&self, source: impl Into<IpAddr>) -> TcpStream {
+        client::connect_from(source.into(), self.address)
+    }
+
+    /// What pen has said on standard error so far.
+    pub fn stderr(&self) -> String {
+        self.process.stderr()
+    }
+
+    /// Ends it with TERM.
+    #[track_caller]
+    pub fn stop(&mut self) -> Ended {
+        self.process.stop("TERM")
+    }
+}
+
+/// A port that was free just now.
+fn free_port(ip: IpAddr) -> SocketAddr {
+    TcpListener::bind((ip, 0))
+        .and_then(|listener| listener.local_addr())
+        .unwrap_or_else(|e| panic!("no free port on {ip}: {e}"))
+}
