@@ -37,7 +37,8 @@ impl Process {
         let stderr = directory.file(&format!("{name}.err"));
         let create = |path| File::create(path).expect("the directory is ours");
         command.stdin(Stdio::null()).stdout(create(&stdout)).stderr(create(&stderr));
-        let line = format!("{command:?}");
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let line = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
         let child = command.spawn().unwrap_or_else(|e| panic!("cannot start {line}: {e}"));
         Process { child, line, stdout, stderr }
     }
@@ -114,7 +115,9 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- standard error of {}\n{}", self.line, self.stderr());
+            let bytes = self.stderr_bytes();
+            let tail = &bytes[bytes.len().saturating_sub(4000)..];
+            eprintln!("--- standard error of {}\n{}", self.line, String::from_utf8_lossy(tail));
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 /// Reports that the test `name` could not run, and why: a line `not tested here: NAME: REASON` on the real
-/// standard error, which the test harness does not capture.  `tests/all` counts these lines as skipped.
+/// standard error, which the test harness does not capture.  `tests/all` takes each such line for one test that was
+/// skipped, not passed: call it once in a test, and return.
 ///
 /// Where everything must be there (`CI=true` and root), it fails instead.
 #[track_caller]

@@ -1,0 +1,68 @@
+//! Every pen command line of the load-balancing HOWTO (2002), word for word, on the machines that it names, with real
+//! servers and real clients.  Needs root (network namespaces) and the servers' packages: `tests/all` installs them.
+//!
+//! `PEN_UNDER_TEST=/usr/bin/pen cargo test --test howto` shows what another pen makes of them.
+
+mod support;
+
+#[path = "howto/ftp.rs"]
+mod ftp;
+#[path = "howto/hash.rs"]
+mod hash;
+#[path = "howto/ldap.rs"]
+mod ldap;
+#[path = "howto/mail.rs"]
+mod mail;
+#[path = "howto/web.rs"]
+mod web;
+
+use support::lab::{Lab, client_address};
+
+/// What client `number` gets from `url`; the request must succeed.
+#[track_caller]
+fn fetch(lab: &Lab, number: usize, options: &str, url: &str) -> String {
+    lab.output("client", &curl(number, options, url))
+}
+
+/// The curl command line of client `number`.
+fn curl(number: usize, options: &str, url: &str) -> String {
+    format!("curl -sS --max-time 20 --interface {} {options} {url}", client_address(number))
+}
+
+/// Asserts that each of these answers came up at least once, and no other.
+#[track_caller]
+fn assert_all_used(answers: &[String], expected: &[&str]) {
+    let mut seen: Vec<&str> = answers.iter().map(String::as_str).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, expected, "of {answers:?}");
+}
+
+/// The fields of a line of the request log.
+#[derive(Debug, PartialEq, Eq)]
+struct Record {
+    client: String,
+    time: u64,
+    server: String,
+    text: String,
+}
+
+/// The request log so far.
+#[track_caller]
+fn records(lab: &Lab, file: &str) -> Vec<Record> {
+    let log = lab.scratch().read(file);
+    assert!(log.is_empty() || log.ends_with('\n'), "{file} ends within a line: {log:?}");
+    log.lines()
+        .map(|line| {
+            let fields: Vec<&str> = line.splitn(4, ' ').collect();
+            let &[client, time, server, text] = fields.as_slice() else { panic!("{file}: {line:?}") };
+            let time = time.parse().unwrap_or_else(|e| panic!("{file}: {line:?}: {e}"));
+            Record { client: client.into(), time, server: server.into(), text: text.into() }
+        })
+        .collect()
+}
+
+/// Now, in seconds since 1970.
+fn unix_now() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().expect("it is later than 1970").as_secs()
+}
