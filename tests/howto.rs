@@ -16,6 +16,7 @@ mod mail;
 #[path = "howto/web.rs"]
 mod web;
 
+use support::dumps;
 use support::lab::{Lab, client_address};
 
 /// What client `number` gets from `url`; the request must succeed.
@@ -65,4 +66,30 @@ fn records(lab: &Lab, file: &str) -> Vec<Record> {
 /// Now, in seconds since 1970.
 fn unix_now() -> u64 {
     std::time::UNIX_EPOCH.elapsed().expect("it is later than 1970").as_secs()
+}
+
+#[test]
+fn only_the_exact_form_of_a_dump_is_taken_for_one() {
+    for (output, dumps) in [
+        ("", 0),
+        ("2002-01-09 00:27:50: accepted\n", 0),
+        ("copy_up(0)\n5: QUIT\n\n", 1),
+        ("copy_up(0)\n6: QUIT\r\n\ncopy_down(12)\n3: 221\n", 2),
+        ("copy_up(0)\n2: \n00000000  30 0c                                             |0.|\n", 1),
+    ] {
+        assert_eq!(dumps::parse(output.as_bytes()).map(|(dumps, _)| dumps.len()), Ok(dumps), "{output:?}");
+    }
+    for output in [
+        "accepted\n",
+        "copy_up\n5: QUIT\n\n",
+        "copy_up(0)\n5: QUIT\n",
+        "copy_up(0)\n4: QUIT\n\n",
+        "copy_up(0)\n5:QUIT\n\n",
+        "2002-01-09 00:27:50: copy_up(0)\n5: QUIT\n\n",
+        "copy_up(0)\n2002-01-09 00:27:50: accepted\n5: QUIT\n\n",
+        "copy_up(0)\n2: \n00000000  30 0c 02                                          |0..|\n",
+        "copy_up(0)\n2: \n00000010  30 0c                                             |0.|\n",
+    ] {
+        assert!(dumps::parse(output.as_bytes()).is_err(), "{output:?}");
+    }
 }

@@ -106,17 +106,14 @@ impl Lab {
         let before = self.pens();
         let ended = Process::run(self.command("lbhost", &words));
         assert!(ended.status.success(), "{line}\n{ended:?}");
-        if pen::is_another() {
-            self.wait_until_listening("lbhost", port);
-        } else {
-            assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", ""), "{line}");
-            assert!(self.is_listening("lbhost", port), "{line}: came back before it listened");
-        }
-        let new: Vec<u32> = self.pens().into_iter().filter(|pid| !before.contains(pid)).collect();
         // A resolver's child may be there too; the listener's owner is the one.
-        new.into_iter()
-            .find(|pid| super::process::listeners(*pid).iter().any(|address| address.port() == port))
-            .unwrap_or_else(|| panic!("{line}: nobody of lbhost listens on {port}"))
+        let listens = |pid: &u32| super::process::listeners(*pid).iter().any(|address| address.port() == port);
+        let new = || self.pens().into_iter().find(|pid| !before.contains(pid) && listens(pid));
+        if pen::is_another() {
+            return wait::until(&format!("{line}: listens on {port}"), new);
+        }
+        assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", ""), "{line}");
+        new().unwrap_or_else(|| panic!("{line}: came back, and nobody listens on {port}"))
     }
 
     /// Starts a command line of the HOWTO with `-f` on lbhost, and waits until pen listens.
