@@ -163,6 +163,12 @@ pub trait Net {
     /// The only source of time.
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<Now>;
 
+    /// A time of day as people here read it, from seconds since 1970-01-01 00:00:00 UTC. A world
+    /// without time zones shows the seconds.
+    fn local_time(&self, unix: u64) -> String {
+        unix.to_string()
+    }
+
     /// Asks for the addresses of a host; [`Event::Resolved`] brings the answer, with `request`.
     fn resolve(&mut self, request: usize, name: &str);
 

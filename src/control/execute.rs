@@ -59,7 +59,8 @@ pub fn reply_text(reply: Result<String, String>) -> String {
 /// What a command asks of the event loop.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Effect {
-    /// Listen there; the listener of before is closed once the new one is open.
+    /// Listen there; the listener of before is closed once the new one is open. The reply is the
+    /// address, with the port that the system chose if it was to choose.
     Listen(ListenAt),
     /// Write the request log there, or nowhere, and note it in the settings; the log of before is
     /// closed once the new one is open.
@@ -134,7 +135,7 @@ fn carry_out(balancer: &mut Balancer, command: Command, now: Now, around: &Aroun
         Command::Exit => Outcome::refused("Exit is not enabled; restart with -X flag"),
         Command::Include(path) => Outcome::asks(Effect::Include(path)),
         Command::Listen(None) => Outcome::tells(line_of(around.listen)),
-        Command::Listen(Some(at)) => Outcome { reply: Ok(line_of(&at.text)), effects: vec![Effect::Listen(at)] },
+        Command::Listen(Some(at)) => Outcome::asks(Effect::Listen(at)),
         Command::Log(None) => Outcome::tells(line_of(balancer.settings.log.as_deref().unwrap_or(""))),
         Command::Log(Some(log)) => Outcome { reply: Ok(line_of(&log.text)), effects: vec![Effect::SetLog(Some(log))] },
         Command::NoLog => Outcome::asks(Effect::SetLog(None)),
@@ -419,7 +420,7 @@ mod tests {
             assert_eq!(run(&mut balancer, line), expected, "{line}");
         }
         let outcome = run(&mut balancer, "listen 127.0.0.1:81");
-        assert_eq!(outcome.reply.unwrap(), "127.0.0.1:81\n");
+        assert_eq!(outcome.reply.unwrap(), "");
         assert!(matches!(&outcome.effects[..], [Effect::Listen(ListenAt { text, .. })] if text == "127.0.0.1:81"));
         assert_eq!(balancer.settings.log, None, "the loop notes it once the log is open");
     }

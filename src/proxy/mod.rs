@@ -4,9 +4,12 @@
 //! and timers are hints; what a pair is doing decides. It knows the world by [`Net`] alone.
 
 pub mod connect;
+pub mod control;
+pub mod effects;
 pub mod ending;
 pub mod flow;
 pub mod listener;
+pub mod names;
 pub mod pair;
 pub mod pool;
 pub mod relay;
@@ -26,8 +29,10 @@ use crate::base::operand::Services;
 use crate::base::time::{Moment, Now};
 use crate::net::{Event, LogTarget, Net, Ready, Signal, Token};
 use crate::trace::Tracer;
+use control::Control;
 use ending::CloseReason;
 use listener::Listening;
+use names::Names;
 use pair::{Pair, PairKey, Phase, Side};
 use pool::Pool;
 use relay::SCRATCH_SIZE;
@@ -105,6 +110,8 @@ pub struct Proxy<N: Net> {
     net: N,
     balancer: Balancer,
     listening: Listening<N>,
+    control: Control<N>,
+    names: Names,
     pairs: Slab<Pair<N::Stream>>,
     timers: Timers,
     /// Pairs that ran out of budget, and so will get no new edge.
@@ -129,6 +136,8 @@ impl<N: Net> Proxy<N> {
         let settings = &balancer.settings;
         Proxy {
             listening: Listening::new(start.listener, start.listen),
+            control: Control::new(start.control, start.control_at, start.services, start.pid),
+            names: Names::new(&balancer),
             pairs: Slab::new(),
             timers: Timers::default(),
             runnable: VecDeque::new(),
@@ -156,6 +165,7 @@ impl<N: Net> Proxy<N> {
         loop {
             self.turn(foreign)?;
             if let Some(ending) = self.ending {
+                self.close_sessions();
                 self.close_all();
                 return Ok(ending);
             }
@@ -174,7 +184,7 @@ impl<N: Net> Proxy<N> {
                 }
                 Event::Ready { token, ready } => self.dispatch(token, ready),
                 Event::Signal(signal) => self.signal(signal),
-                Event::Resolved { .. } => {}
+                Event::Resolved { request, answer } => self.resolved(request, answer),
             }
         }
         self.events = events;
@@ -183,6 +193,9 @@ impl<N: Net> Proxy<N> {
         if foreign.next_due().is_some_and(|due| due <= self.now.moment) {
             foreign.tick(&mut self.net, self.now);
         }
+        self.expire_sessions();
+        self.accept_sessions();
+        self.ask_names();
         self.accept();
         self.flush_log();
         if cfg!(debug_assertions) {
@@ -197,7 +210,7 @@ impl<N: Net> Proxy<N> {
     }
 
     fn timeout(&mut self, foreign: &impl Foreign<N>) -> Option<Duration> {
-        if !self.runnable.is_empty() || self.may_accept() {
+        if !self.runnable.is_empty() || self.may_accept() || self.control.may_accept() {
             return Some(Duration::ZERO);
         }
         let pairs = &self.pairs;
@@ -206,6 +219,8 @@ impl<N: Net> Proxy<N> {
             .next_due(|key, timer| pairs.get(key.0).is_some_and(|pair| pair.timer == Some(timer)))
             .into_iter()
             .chain(self.listening.paused_until())
+            .chain(self.control.next_due())
+            .chain(self.names.next_due())
             .chain(foreign.next_due())
             .min()?;
         Some(due.since(self.now.moment))
@@ -219,7 +234,7 @@ impl<N: Net> Proxy<N> {
                 let side = if number.is_multiple_of(2) { Side::Client } else { Side::Server };
                 self.drive(PairKey(number / 2), side, ready);
             }
-            Token(_) => {}
+            Token(_) => self.control_event(token),
         }
     }
 
@@ -294,7 +309,7 @@ impl<N: Net> Proxy<N> {
         match signal {
             Signal::Terminate => self.ending = Some(Ending::Signal),
             Signal::Hangup => self.reopen_log(),
-            Signal::Statistics => {}
+            Signal::Statistics => self.say_statistics(),
         }
     }
 

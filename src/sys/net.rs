@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 
-use super::clock::unix_now;
+use super::clock::{LocalTime, unix_now};
 use super::console::Console;
 use super::log::Log;
 use super::resolve::Resolver;
@@ -188,6 +188,10 @@ impl Net for OsNet {
             events.extend(answers.map(|(request, answer)| Event::Resolved { request, answer }));
         }
         Ok(self.now())
+    }
+
+    fn local_time(&self, unix: u64) -> String {
+        LocalTime::at(unix).to_string()
     }
 
     fn resolve(&mut self, request: usize, name: &str) {

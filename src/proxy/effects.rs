@@ -1,0 +1,262 @@
+//! What commands ask of the event loop, done.
+//!
+//! An effect that fails is answered with a refusal; the others of the same command are still
+//! done. One that needs the address of a host waits for it without holding anything up.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use super::ending::CloseReason;
+use super::pair::{Pair, PairKey, Phase};
+use super::timers::TimerKind;
+use super::{Ending, LISTENER, Proxy};
+use crate::base::addr::Endpoint;
+use crate::base::diag::Severity;
+use crate::base::error::reason;
+use crate::base::operand::Host;
+use crate::control::command::{ListenAt, LogSpec, LogTo, parse};
+use crate::control::config::read_file;
+use crate::control::execute::{Around, Effect, Outcome, apply, execute, reply_text};
+use crate::control::status::{self, ConnectionStatus, State};
+use crate::net::{ListenOptions, LogTarget, Net, NoAddress, Stream};
+
+/// A command under way: what is still to be done, and the reply so far.
+#[derive(Debug)]
+pub struct Work {
+    effects: VecDeque<Effect>,
+    reply: Result<String, String>,
+}
+
+/// How work goes on.
+#[derive(Debug)]
+pub enum Next {
+    /// The address of this host is needed.
+    LookUp(String),
+    /// It is done; this is the reply.
+    Ended(String),
+}
+
+impl Work {
+    fn refused(why: String) -> Work {
+        Work { effects: VecDeque::new(), reply: Err(why) }
+    }
+
+    /// The work that an outcome leaves.
+    fn of(outcome: Outcome) -> Work {
+        Work { effects: outcome.effects.into(), reply: outcome.reply }
+    }
+
+    /// Notes what became of an effect. The first refusal is the reply.
+    fn note(&mut self, done: Result<String, String>) {
+        match (&mut self.reply, done) {
+            (Ok(reply), Ok(more)) => reply.push_str(&more),
+            (Ok(_), Err(why)) => self.reply = Err(why),
+            (Err(_), _) => {}
+        }
+    }
+}
+
+impl<N: Net> Proxy<N> {
+    /// Reads a line and executes it.
+    pub(super) fn obey(&mut self, line: &[u8]) -> Work {
+        let Ok(line) = std::str::from_utf8(line) else {
+            return Work::refused(String::from("the line is not UTF-8 text"));
+        };
+        let command = match parse(line, &self.control.services) {
+            Ok(Some(command)) => command,
+            Ok(None) => return Work { effects: VecDeque::new(), reply: Ok(String::new()) },
+            Err(error) => return Work::refused(error.to_string()),
+        };
+        let around = Around { pid: self.control.pid, listen: self.listening.written(), control: &self.control.written };
+        let outcome = execute(&mut self.balancer, command, self.now, &around);
+        self.follow_settings();
+        Work::of(outcome)
+    }
+
+    /// Reads a file of commands and executes it, all or none.
+    fn obey_file(&mut self, path: &Path) -> Work {
+        let around = Around { pid: self.control.pid, listen: self.listening.written(), control: &self.control.written };
+        let lines = read_file(path, &self.control.services, |path| self.net.read_commands(path));
+        let outcome = lines.and_then(|lines| apply(&mut self.balancer, lines, self.now, &around));
+        self.follow_settings();
+        outcome.map_or_else(|error| Work::refused(error.to_string()), Work::of)
+    }
+
+    /// Tells those who have their own copy of a setting.
+    fn follow_settings(&mut self) {
+        self.tracer.set_level(self.balancer.settings.debug);
+        self.tracer.set_form(self.balancer.settings.dump_form);
+    }
+
+    /// Does what is to be done, up to an effect that needs the address of a host. `found` is the
+    /// address that was asked for last.
+    pub(super) fn work(&mut self, work: &mut Work, mut found: Option<Result<IpAddr, NoAddress>>) -> Next {
+        while let Some(mut effect) = work.effects.pop_front() {
+            if let Some(host) = unknown_host(&mut effect) {
+                let name = host.to_string();
+                match found.take() {
+                    Some(Ok(ip)) => *host = Host::Addr(ip),
+                    Some(Err(why)) => {
+                        work.note(Err(not_found(&name, why)));
+                        continue;
+                    }
+                    None => {
+                        work.effects.push_front(effect);
+                        return Next::LookUp(name);
+                    }
+                }
+            }
+            if let Effect::Include(path) = &effect {
+                let more = self.obey_file(path);
+                more.effects.into_iter().rev().for_each(|effect| work.effects.push_front(effect));
+                work.note(more.reply);
+                continue;
+            }
+            let done = self.take_effect(effect);
+            work.note(done);
+        }
+        Next::Ended(reply_text(std::mem::replace(&mut work.reply, Ok(String::new()))))
+    }
+
+    fn take_effect(&mut self, effect: Effect) -> Result<String, String> {
+        let done = Ok(String::new());
+        match effect {
+            Effect::Listen(at) => self.move_listener(&at),
+            Effect::SetLog(log) => self.move_log(log).map(|()| String::new()),
+            Effect::Close(number) => self.close_by_operator(number),
+            Effect::ShowConnection(number) => {
+                let status = self.pairs.get(number).map(|pair| self.status_of(number, pair));
+                status::connection(number, status.as_ref(), self.balancer.settings.conn_max)
+            }
+            Effect::Resolve(id) => {
+                self.look_up_server(id);
+                done
+            }
+            Effect::IdleTimeout(limit) => {
+                self.limit_silence(limit);
+                done
+            }
+            Effect::Exit => {
+                self.ending = Some(Ending::Command);
+                done
+            }
+            // Whether there is room is asked anew for every client.
+            Effect::ConnMax(_) | Effect::PendingMax(_) => done,
+            Effect::Include(_) => unreachable!("files are read where their effects can be queued"),
+        }
+    }
+
+    fn move_listener(&mut self, at: &ListenAt) -> Result<String, String> {
+        if at.text != self.listening.written() {
+            let endpoint = match &at.spec.host {
+                Host::Unix(path) => Endpoint::Unix(path.clone()),
+                Host::Addr(ip) => Endpoint::inet(SocketAddr::new(*ip, at.spec.port)),
+                Host::Name(_) => unreachable!("{LOOKED_UP}"),
+            };
+            let options = ListenOptions { backlog: self.balancer.settings.backlog, private: false };
+            let socket = self
+                .net
+                .listen(&endpoint, options, LISTENER)
+                .map_err(|error| format!("cannot listen on {}: {}", at.text, reason(&error)))?;
+            let written = match (endpoint.port(), self.net.local(&socket)) {
+                (Some(0), Ok(local)) => local.to_string(),
+                _ => at.text.clone(),
+            };
+            self.listening.replace(socket, written);
+        }
+        Ok(format!("{}\n", self.listening.written()))
+    }
+
+    fn move_log(&mut self, log: Option<LogSpec>) -> Result<(), String> {
+        let target = log.as_ref().map(|log| match &log.to {
+            LogTo::File(path) => LogTarget::File(path.clone()),
+            LogTo::Network { host: Host::Addr(ip), port } => LogTarget::Udp(SocketAddr::new(*ip, *port)),
+            LogTo::Network { host: Host::Name(_) | Host::Unix(_), .. } => unreachable!("{LOOKED_UP}"),
+        });
+        self.set_log(target)?;
+        self.balancer.settings.log = log.map(|log| log.text);
+        Ok(())
+    }
+
+    fn close_by_operator(&mut self, number: usize) -> Result<String, String> {
+        let in_use = self.pairs.contains(number);
+        if in_use {
+            self.close(PairKey(number), CloseReason::Operator);
+        }
+        status::closing(number, in_use, self.balancer.settings.conn_max)
+    }
+
+    /// A new limit holds for the connections that there are, too.
+    fn limit_silence(&mut self, limit: Duration) {
+        let keys: Vec<PairKey> = self.pairs.iter().map(|(key, _)| PairKey(key)).collect();
+        for key in keys {
+            let pair = &mut self.pairs[key.0];
+            let waits_for_more = pair.timer.is_some_and(|timer| timer.kind != TimerKind::Idle);
+            if !matches!(pair.phase, Phase::Relaying { .. }) || waits_for_more {
+                continue;
+            }
+            pair.timer = None;
+            let silent = self.now.moment.since(pair.last_active);
+            if !limit.is_zero() {
+                self.arm(key, TimerKind::Idle, limit.saturating_sub(silent));
+            }
+        }
+    }
+
+    /// A pair as reports show it.
+    fn status_of(&self, number: usize, pair: &Pair<N::Stream>) -> ConnectionStatus {
+        let (up_fd, state) = match &pair.phase {
+            Phase::Searching { .. } => (-1, State::Connecting),
+            Phase::Connecting { server, .. } => (server.stream.descriptor(), State::Connecting),
+            Phase::Relaying { server, up, down, .. } => {
+                let state = State::Connected { server_ended: down.has_ended(), client_ended: up.has_ended() };
+                (server.stream.descriptor(), state)
+            }
+            // For the client this looks like a server that has said all.
+            Phase::Farewell => (-1, State::Connected { server_ended: true, client_ended: false }),
+        };
+        let (pending_up, pending_down) = pair.held();
+        let remembered = pair.client_id.filter(|id| self.balancer.clients.client(*id).is_some());
+        ConnectionStatus {
+            number,
+            state,
+            down_fd: pair.client.stream.descriptor(),
+            up_fd,
+            pending_down,
+            pending_up,
+            client: remembered.map(|id| id.slot()),
+            server: pair.place().map(|place| place.id),
+        }
+    }
+
+    /// Says what USR1 asks for.
+    pub(super) fn say_statistics(&mut self) {
+        let time = self.net.local_time(self.now.unix);
+        let pairs = self.pairs.iter().map(|(number, pair)| self.status_of(number, pair));
+        for text in status::statistics(&self.balancer, pairs, self.now, &time) {
+            self.net.say(Severity::Notice, &text);
+        }
+    }
+}
+
+/// Why an effect can count on an address.
+const LOOKED_UP: &str = "a name is replaced by its address before the effect is taken";
+
+/// The host of an effect that must have an address, if it is still a name.
+fn unknown_host(effect: &mut Effect) -> Option<&mut Host> {
+    let host = match effect {
+        Effect::Listen(at) => &mut at.spec.host,
+        Effect::SetLog(Some(LogSpec { to: LogTo::Network { host, .. }, .. })) => host,
+        _ => return None,
+    };
+    matches!(host, Host::Name(_)).then_some(host)
+}
+
+fn not_found(name: &str, why: NoAddress) -> String {
+    match why {
+        NoAddress::NoSuchName => format!("no such host '{name}'"),
+        NoAddress::NoAnswer => format!("the name service does not answer for '{name}'"),
+    }
+}
