@@ -545,6 +545,27 @@ mod tests {
     }
 
     #[test]
+    fn a_search_under_way_ends_when_pen_turns_stubborn() {
+        let mut balancer = several(3);
+        let mut search = balancer.admit(client(1), 1, at(1)).search;
+        assert_eq!(balancer.next_server(&mut search, at(1)), Some(R(0)));
+        balancer.settings.modes.stubborn = true;
+        assert_eq!(balancer.next_server(&mut search, at(1)), None);
+    }
+
+    #[test]
+    fn an_ipv4_mapped_client_has_the_server_of_the_ipv4_client() {
+        let mut balancer = several(50);
+        balancer.settings.modes.hash = true;
+        for n in 0..20_u8 {
+            let plain = ClientAddr::Inet(IpAddr::from([10, 0, 0, n]));
+            let mapped = ClientAddr::Inet(format!("::ffff:10.0.0.{n}").parse().unwrap());
+            assert_eq!(balancer.visit(mapped, at(1), &[]), balancer.visit(plain, at(1), &[]));
+        }
+        assert_eq!(balancer.clients.len(), 20);
+    }
+
+    #[test]
     fn the_emergency_server_comes_last_and_is_not_remembered() {
         let mut balancer = several(2);
         balancer.servers.set(ServerId::Emergency, server("192.0.2.9")).unwrap();
