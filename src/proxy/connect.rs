@@ -100,6 +100,12 @@ impl<N: Net> Proxy<N> {
         match server.stream.connected(ready) {
             Ok(false) => {}
             Ok(true) => self.connected(key),
+            // A connect that fails is refused; what was reset stood before (tcp(7)), and may even
+            // have brought bytes. It is no different from a reset that comes a moment later.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                server.broke();
+                self.connected(key);
+            }
             Err(error) => self.fail_over(key, &error),
         }
     }
