@@ -1,6 +1,6 @@
 //! Access lists: who may use pen, a server, or the control port.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -246,7 +246,7 @@ struct Mask {
     is_v6: bool,
     bits: u128,
     /// Index of the first entry for each address.
-    first: HashMap<u128, usize>,
+    first: BTreeMap<u128, usize>,
 }
 
 /// With more masks than these, which takes masks that are no prefixes, a scan is as good.
@@ -267,7 +267,7 @@ impl List {
         let at = known.unwrap_or(self.masks.len());
         if at <= MASKS_MAX {
             if at == self.masks.len() {
-                self.masks.push(Mask { is_v6, bits, first: HashMap::new() });
+                self.masks.push(Mask { is_v6, bits, first: BTreeMap::new() });
             }
             self.masks[at].first.entry(net).or_insert(index);
         }
