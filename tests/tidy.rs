@@ -7,6 +7,7 @@ mod tidy {
     pub mod arrows;
     pub mod bans;
     pub mod lengths;
+    pub mod maps;
     pub mod names;
     pub mod source;
     pub mod texts;
@@ -14,7 +15,7 @@ mod tidy {
 }
 
 use tidy::source::{Finding, Source};
-use tidy::{arrows, bans, lengths, names, source, texts, unsafety};
+use tidy::{arrows, bans, lengths, maps, names, source, texts, unsafety};
 
 /// Runs one check on all of `src/` and fails with everything it found.
 fn check(what: &str, check: impl Fn(&Source) -> Vec<Finding>) {
@@ -24,9 +25,9 @@ fn check(what: &str, check: impl Fn(&Source) -> Vec<Finding>) {
 
 #[test]
 fn all_of_the_source_is_looked_at() {
-    let paths: Vec<String> = source::all().into_iter().map(|source| source.path).collect();
+    let paths: Vec<&str> = source::all().iter().map(|source| source.path.as_str()).collect();
     for path in ["src/lib.rs", "src/net.rs", "src/base/mod.rs", "src/base/addr.rs", "src/bin/pen.rs"] {
-        assert!(paths.iter().any(|found| found == path), "{path} is not among {paths:?}");
+        assert!(paths.contains(&path), "{path} is not among {paths:?}");
     }
 }
 
@@ -38,6 +39,11 @@ fn each_part_uses_only_the_parts_it_may() {
 #[test]
 fn the_world_is_reached_only_where_it_belongs() {
     check("things out of place", bans::check);
+}
+
+#[test]
+fn nothing_depends_on_the_order_of_a_hash_map() {
+    check("hash maps", maps::check);
 }
 
 #[test]

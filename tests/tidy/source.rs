@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// One source file.
 pub struct Source {
@@ -126,14 +127,17 @@ impl Source {
     }
 }
 
-/// All of `src/`, but for the files that are modules of tests.
-pub fn all() -> Vec<Source> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut sources = Vec::new();
-    walk(top, Path::new("src"), &mut sources);
-    let tests: Vec<String> = sources.iter().flat_map(test_modules).collect();
-    sources.retain(|source| !tests.iter().any(|start| source.path.starts_with(start)));
-    sources
+/// All of `src/`, but for the files that are modules of tests. Read once.
+pub fn all() -> &'static [Source] {
+    static ALL: OnceLock<Vec<Source>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut sources = Vec::new();
+        walk(top, Path::new("src"), &mut sources);
+        let tests: Vec<String> = sources.iter().flat_map(test_modules).collect();
+        sources.retain(|source| !tests.iter().any(|start| source.path.starts_with(start)));
+        sources
+    })
 }
 
 fn walk(top: &Path, directory: &Path, sources: &mut Vec<Source>) {
