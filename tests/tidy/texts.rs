@@ -12,16 +12,22 @@ pub fn text(path: &str) -> String {
 /// What the `.It` lines of a section name with `macro_name`, each with its line. Reads mdoc(7):
 /// the words after the macro up to the next one, commas between them separating the names.
 pub fn heads(page: &str, section: &str, macro_name: &str) -> Vec<(String, usize)> {
-    let mut inside = false;
-    let mut heads = Vec::new();
-    for (number, line) in page.lines().enumerate() {
-        if let Some(title) = line.strip_prefix(".Sh ") {
-            inside = title == section;
-        }
-        let Some(words) = line.strip_prefix(".It ").filter(|_| inside) else { continue };
-        heads.extend(named(words, macro_name).into_iter().map(|name| (name, number + 1)));
-    }
-    heads
+    let heads = lines_of(page, section).filter_map(|(line, number)| Some((line.strip_prefix(".It ")?, number)));
+    heads.flat_map(|(words, number)| named(words, macro_name).into_iter().map(move |name| (name, number))).collect()
+}
+
+/// Each single word that a section marks with `macro_name`, wherever it stands.
+pub fn mentions(page: &str, section: &str, macro_name: &str) -> Vec<String> {
+    let marked = lines_of(page, section).filter_map(|(line, _)| line.strip_prefix('.'));
+    let names = marked.flat_map(|words| named(words, macro_name));
+    names.flat_map(|name| name.split(' ').map(String::from).collect::<Vec<_>>()).collect()
+}
+
+/// The lines of a section, with their numbers.
+fn lines_of<'a>(page: &'a str, section: &str) -> impl Iterator<Item = (&'a str, usize)> {
+    let title = format!(".Sh {section}");
+    let inside = page.lines().zip(1..).skip_while(move |(line, _)| *line != title).skip(1);
+    inside.take_while(|(line, _)| !line.starts_with(".Sh "))
 }
 
 /// The names that `macro_name` gives within the words of one line.
@@ -88,6 +94,9 @@ fn the_heads_of_a_manual_are_read() {
     assert_eq!(words(heads(page, "OPTIONS", "Fl")), ["2 a", "2 -ascii", "3 b", "3 -blacklist"]);
     let commands = ["7 no acl", "8 hash", "8 no hash", "8 prio", "9 client_acl", "9 control_acl", "10 log"];
     assert_eq!(words(heads(page, "COMMANDS", "Ic")), commands);
+    assert_eq!(heads(page, "NO SUCH SECTION", "Ic"), []);
+    assert_eq!(mentions(page, "OPTIONS", "Fl"), ["a", "-ascii", "b", "-blacklist", "q"]);
+    assert_eq!(mentions(".Sh X\n.Fl U , w\nthe\n.Fl A E\nand .Fl no\n", "X", "Fl"), ["U", "w", "A", "E"]);
 }
 
 #[test]
