@@ -7,8 +7,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::balance::clients::CLIENTS_MAX;
 use crate::balance::settings::{DumpForm, Settings};
 use crate::base::error::Error;
+use crate::control::command::{CONN_MAX, SECONDS_MAX};
 
 /// One flag.
 #[derive(Debug)]
@@ -77,12 +79,6 @@ pub enum Id {
     Refused,
 }
 
-/// The most seconds of any time: some 31 years.
-const SECONDS_MAX: u32 = 1_000_000_000;
-/// The most pairs; each has two of the event loop's tokens.
-const CONNECTIONS_MAX: u32 = 10_000_000;
-/// The most clients that are remembered.
-const CLIENTS_MAX: u32 = 100_000_000;
 /// The most of what is counted per turn, or left to the kernel.
 const COUNT_MAX: u32 = 1_000_000;
 
@@ -118,7 +114,7 @@ pub const FLAGS: &[Flag] = &[
     flag('a', "ascii", Value::None, "dump everything as text", "", Id::Ascii),
     flag('b', "blacklist", seconds(0), "leave a failed server out for so long", "30", Id::Blacklist),
     flag('B', "abuse", Value::Text("SERVER"), "server for clients that client_acl refuses", "", Id::Abuse),
-    flag('c', "clients", count(CLIENTS_MAX), "remember so many clients", "2048", Id::Clients),
+    flag('c', "clients", count(CLIENTS_MAX as u32), "remember so many clients", "2048", Id::Clients),
     flag('C', "control", Value::Text("ADDRESS"), "listen there for penctl: [host:]port or a path", "", Id::Control),
     flag('d', "debug", Value::None, "tell events; twice: dump all bytes as well", "", Id::Debug),
     flag('e', "emergency", Value::Text("SERVER"), "server for when no other can be used", "", Id::Emergency),
@@ -139,7 +135,7 @@ pub const FLAGS: &[Flag] = &[
     flag('T', "tracking", seconds(0), "forget a client after that time; 0: never", "0", Id::Tracking),
     flag('u', "user", Value::Text("USER"), "run as that user", "", Id::User),
     flag('W', "weight", Value::None, "choose by weight", "", Id::Weight),
-    flag('x', "connections", count(CONNECTIONS_MAX), "serve at most so many clients at once", "500", Id::Connections),
+    flag('x', "connections", count(CONN_MAX), "serve at most so many clients at once", "500", Id::Connections),
     flag('X', "allow-exit", Value::None, "allow the command exit", "", Id::AllowExit),
     long("demo", "show what pen does, with servers of its own", Id::Demo),
     long("help", "print this", Id::Help),
@@ -504,19 +500,19 @@ mod tests {
             (&["-t"], "option -t needs a value"),
             (&["--timeout"], "option --timeout needs a value"),
             (&["--hash=5"], "option --hash takes no value, not '5'"),
-            (&["-t0"], "option -t takes a number from 1 to 1000000000, not '0'"),
-            (&["--timeout=0"], "option --timeout takes a number from 1 to 1000000000, not '0'"),
-            (&["-x", "0"], "option -x takes a number from 1 to 10000000, not '0'"),
-            (&["-x", "-5"], "option -x takes a number from 1 to 10000000, not '-5'"),
-            (&["-c0"], "option -c takes a number from 1 to 100000000, not '0'"),
+            (&["-t0"], "option -t takes a number from 1 to 2147483647, not '0'"),
+            (&["--timeout=0"], "option --timeout takes a number from 1 to 2147483647, not '0'"),
+            (&["-x", "0"], "option -x takes a number from 1 to 1000000, not '0'"),
+            (&["-x", "-5"], "option -x takes a number from 1 to 1000000, not '-5'"),
+            (&["-c0"], "option -c takes a number from 1 to 16777216, not '0'"),
             (&["-m0"], "option -m takes a number from 1 to 1000000, not '0'"),
             (&["-q0"], "option -q takes a number from 1 to 1000000, not '0'"),
-            (&["-b-1"], "option -b takes a number from 0 to 1000000000, not '-1'"),
-            (&["-b", "+5"], "option -b takes a number from 0 to 1000000000, not '+5'"),
-            (&["-b", "abc"], "option -b takes a number from 0 to 1000000000, not 'abc'"),
-            (&["-fb5r"], "option -b takes a number from 0 to 1000000000, not '5r'"),
-            (&["-T", ""], "option -T takes a number from 0 to 1000000000, not ''"),
-            (&["-b4294967296"], "option -b takes a number from 0 to 1000000000, not '4294967296'"),
+            (&["-b-1"], "option -b takes a number from 0 to 2147483647, not '-1'"),
+            (&["-b", "+5"], "option -b takes a number from 0 to 2147483647, not '+5'"),
+            (&["-b", "abc"], "option -b takes a number from 0 to 2147483647, not 'abc'"),
+            (&["-fb5r"], "option -b takes a number from 0 to 2147483647, not '5r'"),
+            (&["-T", ""], "option -T takes a number from 0 to 2147483647, not ''"),
+            (&["-b4294967296"], "option -b takes a number from 0 to 2147483647, not '4294967296'"),
             (&["-U"], "option -U (UDP) is not in this pen yet"),
             (&["-fH"], "option -H (X-Forwarded-For) is not in this pen yet"),
             (&["-i", "x"], "option -i (Windows services) is not in this pen"),

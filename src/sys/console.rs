@@ -179,6 +179,8 @@ impl Console {
 
     /// Writes a record, or queues what is left of it; false if it does not fit or nobody is there.
     fn put_one(&mut self, record: &[u8], room: usize) -> bool {
+        // Also where nobody can watch the descriptor, what waits goes out in the end.
+        self.flush();
         let mut rest = record;
         if self.queue.is_empty() {
             match self.out.write(record) {

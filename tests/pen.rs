@@ -1,0 +1,17 @@
+//! The built pen on loopback addresses, one file for each subject.
+//!
+//! `PEN_UNDER_TEST=/usr/bin/pen cargo test --test pen` shows what another pen makes of them.
+
+#[allow(unused_imports, reason = "every test program uses another part of it")]
+mod support;
+
+#[path = "pen/background.rs"]
+mod background;
+#[path = "pen/demo.rs"]
+mod demo;
+#[path = "pen/names.rs"]
+mod names;
+#[path = "pen/privileges.rs"]
+mod privileges;
+#[path = "pen/start.rs"]
+mod start;

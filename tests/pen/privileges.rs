@@ -1,0 +1,140 @@
+//! Root, and how pen stops being root: the user, the jail, the control port.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+
+use crate::support::pen::{Pen, program};
+use crate::support::process::Process;
+use crate::support::report::{is_root, not_tested_here};
+use crate::support::scratch::Scratch;
+use crate::support::wait;
+
+/// The number of the user `nobody` and of its group.
+fn nobody() -> (u32, u32) {
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    let line = users.lines().find(|line| line.starts_with("nobody:")).expect("there is a user nobody");
+    let fields: Vec<&str> = line.split(':').collect();
+    (fields[2].parse().unwrap(), fields[3].parse().unwrap())
+}
+
+/// A line of /proc/PID/status, without its name.
+fn status(pid: u32, name: &str) -> Vec<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.split_whitespace().map(|word| word.parse().unwrap()).collect()
+}
+
+// B22: pen 0.34.1 keeps the groups of root, and its working directory is outside of the jail.
+#[test]
+fn user_and_jail_leave_nothing_of_root() {
+    if !is_root() {
+        return not_tested_here("user_and_jail_leave_nothing_of_root", "only root can become another user");
+    }
+    let jail = Scratch::new();
+    let (uid, gid) = nobody();
+    fs::create_dir(jail.file("run")).unwrap();
+    chown(jail.file("run"), Some(uid), Some(gid)).unwrap();
+    let options = ["-u", "nobody", "-j", &jail.path().display().to_string(), "-p", "run/pen.pid", "-l", "/run/pen.log"];
+    let mut pen = Pen::start(&options, &[] as &[&str]);
+    let pid = pen.process().pid();
+    wait::until_true("the pid file is in the jail", || jail.read("run/pen.pid") == pid.to_string());
+    assert!(jail.file("run/pen.log").is_file());
+    assert_eq!(status(pid, "Uid:"), [uid; 4]);
+    assert_eq!(status(pid, "Gid:"), [gid; 4]);
+    assert!(!status(pid, "Groups:").contains(&0), "root's group is left");
+    let root = fs::canonicalize(jail.path()).unwrap();
+    for name in ["root", "cwd"] {
+        assert_eq!(fs::read_link(format!("/proc/{pid}/{name}")).unwrap(), root);
+    }
+    assert_eq!(pen.stop().status.code(), Some(0));
+    assert!(!jail.file("run/pen.pid").exists(), "the pid file is left");
+}
+
+#[test]
+fn a_pid_file_that_may_not_be_removed_is_emptied() {
+    if !is_root() {
+        return not_tested_here("a_pid_file_that_may_not_be_removed_is_emptied", "only root can become another user");
+    }
+    let directory = Scratch::new();
+    let (uid, gid) = nobody();
+    let path = directory.write("pen.pid", "99999999");
+    chown(&path, Some(uid), Some(gid)).unwrap();
+    let mut pen = Pen::start(&["-u", "nobody", "-p", &path.display().to_string()], &[] as &[&str]);
+    let pid = pen.process().pid().to_string();
+    wait::until_true("the pid file is written", || directory.read("pen.pid") == pid);
+    assert_eq!(pen.stop().status.code(), Some(0));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "");
+}
+
+#[test]
+fn as_root_there_is_no_control_port_by_accident() {
+    if !is_root() {
+        return not_tested_here("as_root_there_is_no_control_port_by_accident", "it is about root");
+    }
+    let directory = Scratch::new();
+    let path = directory.file("control").display().to_string();
+    let mut pen = Pen::start(&["-C", &path], &[] as &[&str]);
+    assert!(!directory.file("control").exists());
+    let warning = "pen: no control port as root; use -u to run as another user, or -u root\n";
+    assert_eq!(pen.stop().stderr, warning);
+
+    let mut pen = Pen::start(&["-C", &path, "-u", "root"], &[] as &[&str]);
+    wait::until_true("there is a control socket", || directory.file("control").exists());
+    assert_eq!(pen.stop().stderr, "");
+    assert!(!directory.file("control").exists(), "the socket is left");
+}
+
+// B22: pen 0.34.1 leaves the socket to root, so that nobody else can connect to it.
+#[test]
+fn the_control_socket_belongs_to_the_user_and_to_nobody_else() {
+    if !is_root() {
+        return not_tested_here("the_control_socket_belongs_to_the_user", "only root can become another user");
+    }
+    let directory = Scratch::new();
+    let (uid, gid) = nobody();
+    let path = directory.file("control");
+    // The directory is root's, so the socket cannot be removed at the end, and is stale afterwards.
+    for _ in 0..2 {
+        let mut pen = Pen::start(&["-C", &path.display().to_string(), "-u", "nobody"], &[] as &[&str]);
+        let owner = || fs::metadata(&path).is_ok_and(|about| (about.uid(), about.gid()) == (uid, gid));
+        wait::until_true("there is a control socket of that user", owner);
+        let about = fs::metadata(&path).unwrap();
+        assert_eq!(about.permissions().mode() & 0o077, 0, "{:o}", about.permissions().mode());
+        assert_eq!(pen.stop().status.code(), Some(0));
+        assert!(UnixListener::bind(&path).is_err(), "it was removed, or the test shows nothing");
+    }
+}
+
+#[test]
+fn who_is_not_root_cannot_change_user_or_root() {
+    if !is_root() {
+        return not_tested_here("who_is_not_root_cannot_change_user_or_root", "it needs two users");
+    }
+    let directory = Scratch::new();
+    let (uid, gid) = nobody();
+    // A copy, because the directory in which cargo builds may be closed to others.
+    let copy = directory.file("pen");
+    fs::copy(program(), &copy).unwrap();
+    let table: [(&[&str], &str); 2] = [
+        (&["-u", "root"], "cannot become user root: operation not permitted"),
+        (&["-j", "/"], "cannot chroot to /: operation not permitted"),
+    ];
+    for (options, line) in table {
+        let mut command = Command::new(&copy);
+        std::os::unix::process::CommandExt::uid(&mut command, uid);
+        std::os::unix::process::CommandExt::gid(&mut command, gid);
+        command.arg("-f").args(options).arg("127.0.0.1:0");
+        let ended = Process::run(command);
+        assert_eq!((ended.status.code(), ended.stderr), (Some(1), format!("pen: {line}\n")));
+    }
+    // Who is that user already may say so.
+    let mut command = Command::new(&copy);
+    std::os::unix::process::CommandExt::uid(&mut command, uid);
+    std::os::unix::process::CommandExt::gid(&mut command, gid);
+    command.args(["-f", "-u", "nobody", "127.0.0.1:0"]);
+    let mut pen = Process::start(command, &directory, "pen");
+    wait::until("pen listens", || pen.listens_on().first().copied());
+    assert_eq!(pen.stop("TERM").status.code(), Some(0));
+}
