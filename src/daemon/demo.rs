@@ -237,3 +237,91 @@ fn advice(port: u16, operands: &[String]) -> String {
         AWAY.as_secs(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{FakeNet, Peer};
+    use super::*;
+
+    const READY: Ready = Ready { readable: true, writable: true, read_closed: false, failed: false };
+
+    fn event(demo: &mut Demo<FakeNet>, net: &mut FakeNet, token: usize) {
+        let now = net.now;
+        demo.event(net, Token(token), READY, now);
+    }
+
+    fn tick(demo: &mut Demo<FakeNet>, net: &mut FakeNet) {
+        let now = net.now;
+        demo.tick(net, now);
+    }
+
+    /// Sends a request to a server and returns what is answered.
+    fn ask(demo: &mut Demo<FakeNet>, net: &mut FakeNet, index: usize, path: &str) -> String {
+        let key = demo.exchanges.vacant_key();
+        net.clients.push(Peer::sending(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()));
+        event(demo, net, FOREIGN + index);
+        let answer = match demo.exchanges.get_mut(key) {
+            Some(serving) => serving.exchange.stream().got.clone(),
+            None => return String::from("refused"),
+        };
+        demo.exchanges[key].exchange.stream().gone = true;
+        event(demo, net, FIRST_EXCHANGE + key);
+        assert!(!demo.exchanges.contains(key), "the connection is over");
+        String::from_utf8(answer).unwrap()
+    }
+
+    #[test]
+    fn each_server_says_who_it_is_and_counts() {
+        let mut net = FakeNet::default();
+        let mut demo = Demo::open(&mut net).unwrap();
+        let at: Vec<String> = demo.addresses().map(Endpoint::to_string).collect();
+        for (index, number) in [(0, 1), (1, 1), (2, 1), (1, 2)] {
+            let body = format!("Hello from server {index}, at {}: this is its request {number}.\n", at[index]);
+            assert!(ask(&mut demo, &mut net, index, "/").ends_with(&body));
+        }
+    }
+
+    #[test]
+    fn a_server_that_was_sent_away_comes_back_where_it_was() {
+        let mut net = FakeNet::default();
+        let mut demo = Demo::open(&mut net).unwrap();
+        let listening = net.listening.clone();
+        assert!(ask(&mut demo, &mut net, 1, "/die").ends_with("Server 1 goes away for 15 seconds.\n"));
+        assert_eq!(net.open_listeners(), 2);
+        let due = demo.servers[1].again.unwrap();
+        assert_eq!(due.since(net.now.moment), AWAY);
+        net.now.moment = due;
+        // Somebody else has the port: it goes on trying.
+        net.refuse_to_listen = true;
+        tick(&mut demo, &mut net);
+        assert_eq!(net.open_listeners(), 2);
+        net.refuse_to_listen = false;
+        net.now.moment = demo.next_due().unwrap().max(net.now.moment + PAUSE);
+        tick(&mut demo, &mut net);
+        assert_eq!(net.open_listeners(), 3);
+        assert_eq!(net.listening.last(), Some(&listening[1]), "the same address and token");
+        assert!(ask(&mut demo, &mut net, 1, "/").contains("its request 2"));
+    }
+
+    #[test]
+    fn a_client_that_says_nothing_is_dropped_after_a_while() {
+        let mut net = FakeNet::default();
+        let mut demo = Demo::open(&mut net).unwrap();
+        net.clients.push(Peer::sending(b"GET"));
+        event(&mut demo, &mut net, FOREIGN);
+        assert_eq!(demo.exchanges.len(), 1);
+        let due = demo.next_due().unwrap();
+        assert_eq!(due.since(net.now.moment), PATIENCE);
+        net.now.moment = due;
+        tick(&mut demo, &mut net);
+        assert_eq!((demo.exchanges.len(), demo.next_due()), (0, None));
+    }
+
+    #[test]
+    fn the_first_free_port_is_taken() {
+        let mut net = FakeNet { refuse_ports: vec![8080, 8081], ..FakeNet::default() };
+        assert_eq!(free_port(&mut net).unwrap(), 8082);
+        net.refuse_to_listen = true;
+        assert_eq!(free_port(&mut net).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+}

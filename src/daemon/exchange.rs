@@ -115,79 +115,8 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake::Peer;
     use super::*;
-    use crate::net::Ready;
-    use std::collections::VecDeque;
-    use std::io::{Read, Write};
-
-    /// A peer that sends pieces, each after a `WouldBlock`, and takes a few bytes at a time.
-    #[derive(Debug, Default)]
-    struct Peer {
-        pieces: VecDeque<Vec<u8>>,
-        rest: Vec<u8>,
-        room: usize,
-        got: Vec<u8>,
-        ended: bool,
-    }
-
-    impl Read for Peer {
-        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-            if self.rest.is_empty() {
-                return match self.pieces.is_empty() {
-                    true if self.ended => Ok(0),
-                    _ => Err(io::ErrorKind::WouldBlock.into()),
-                };
-            }
-            let count = self.rest.len().min(bytes.len());
-            bytes[..count].copy_from_slice(&self.rest[..count]);
-            self.rest.drain(..count);
-            Ok(count)
-        }
-    }
-
-    impl Write for Peer {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let count = self.room.min(bytes.len());
-            self.room -= count;
-            self.got.extend_from_slice(&bytes[..count]);
-            if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Stream for Peer {
-        fn connected(&mut self, _: Ready) -> io::Result<bool> {
-            Ok(true)
-        }
-
-        fn take_error(&self) -> io::Result<Option<io::Error>> {
-            Ok(None)
-        }
-
-        fn shutdown_write(&mut self) -> io::Result<()> {
-            self.ended = true;
-            Ok(())
-        }
-
-        fn unsent(&self) -> io::Result<usize> {
-            Ok(0)
-        }
-
-        fn reset_on_drop(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn no_delay(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn descriptor(&self) -> i32 {
-            -1
-        }
-    }
 
     /// Lets a peer send `pieces`, and tells what was asked and what it got.
     fn run(pieces: &[&[u8]]) -> (Option<Vec<u8>>, Vec<u8>) {
@@ -205,6 +134,7 @@ mod tests {
             if progress == Progress::Over {
                 break;
             }
+            exchange.stream().gone = turn >= pieces.len() + 40;
         }
         (asked, exchange.stream().got.clone())
     }

@@ -5,6 +5,8 @@
 
 pub mod demo;
 pub mod exchange;
+#[cfg(test)]
+mod fake;
 pub mod names;
 pub mod options;
 pub mod plan;

@@ -97,7 +97,7 @@ fn wait(
         match event {
             Event::Resolved { request, answer } => {
                 if let Some(place) = request.checked_sub(FIRST_REQUEST).and_then(|at| answers.get_mut(at)) {
-                    // An empty list would be as good as none.
+                    // An empty list is as good as no such name.
                     *place = Some(
                         answer.and_then(|found| if found.is_empty() { Err(NoAddress::NoSuchName) } else { Ok(found) }),
                     );
@@ -108,4 +108,97 @@ fn wait(
         }
     }
     Ok(now.moment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::FakeNet;
+    use super::*;
+    use crate::balance::settings::Settings;
+    use crate::balance::{Balancer, Server};
+    use crate::base::operand::{ServerSpec, Services};
+    use crate::control::command::ListenAt;
+
+    fn spec(text: &str) -> ListenSpec {
+        ListenSpec::parse(text, &Services::default()).unwrap()
+    }
+
+    fn plan(servers: &[&str]) -> Plan {
+        let mut balancer = Balancer::new(Settings::default());
+        for (index, text) in (0..).zip(servers) {
+            let server = Server::new(&ServerSpec::parse(text, &Services::default()).unwrap(), 80);
+            balancer.servers.set(ServerId::Regular(index), server).unwrap();
+        }
+        let listen = ListenAt { spec: spec("80"), text: String::from("80") };
+        Plan { balancer, listen, control: None, log: None, replies: String::new() }
+    }
+
+    fn net() -> FakeNet {
+        let addresses = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap()).to_vec();
+        FakeNet {
+            names: vec![
+                ("known", Some(Ok(addresses))),
+                ("empty", Some(Ok(Vec::new()))),
+                ("nosuch", Some(Err(NoAddress::NoSuchName))),
+                ("away", Some(Err(NoAddress::NoAnswer))),
+                ("silent", None),
+            ],
+            ..FakeNet::default()
+        }
+    }
+
+    #[test]
+    fn servers_get_all_addresses_of_their_names() {
+        let mut plan = plan(&["known:81", "127.0.0.1", "known:82"]);
+        assert_eq!(resolve_servers(&mut net(), &mut plan), Ok(Vec::new()));
+        let texts = |index: usize| -> Vec<String> {
+            let server = plan.balancer.servers.regular(index).unwrap();
+            server.endpoints.iter().map(Endpoint::to_string).collect()
+        };
+        assert_eq!(texts(0), ["192.0.2.1:81", "192.0.2.2:81"]);
+        assert_eq!(texts(2), ["192.0.2.1:82", "192.0.2.2:82"]);
+    }
+
+    #[test]
+    fn silence_costs_one_server_and_five_seconds() {
+        let mut plan = plan(&["silent", "known", "away"]);
+        let mut net = net();
+        let warning = |id, name| format!("server {id} is down until the name service answers for {name}");
+        assert_eq!(resolve_servers(&mut net, &mut plan), Ok(vec![warning(0, "silent"), warning(2, "away")]));
+        assert_eq!(net.now.moment, Moment::default() + PATIENCE);
+        assert!(plan.balancer.servers.regular(0).unwrap().is_unresolved());
+        assert!(!plan.balancer.servers.regular(1).unwrap().is_unresolved());
+    }
+
+    #[test]
+    fn a_name_that_does_not_exist_is_the_configurations_fault() {
+        for name in ["nosuch", "empty"] {
+            let error = resolve_servers(&mut net(), &mut plan(&["known", name])).unwrap_err();
+            assert_eq!((error.to_string(), error.exit_status()), (format!("server '{name}': no such host"), 78));
+        }
+    }
+
+    #[test]
+    fn to_listen_one_address_is_enough_but_needed() {
+        let listen = |text| endpoint(&mut net(), "listening address", &spec(text));
+        assert_eq!(listen("known:80").unwrap().to_string(), "192.0.2.1:80");
+        assert_eq!(listen("[::1]:80").unwrap().to_string(), "[::1]:80");
+        assert_eq!(listen("/run/x").unwrap().to_string(), "/run/x");
+        let table = [
+            ("nosuch:80", "listening address 'nosuch': no such host", 78),
+            ("away:80", "listening address 'away': the name service does not answer", 1),
+            ("silent:80", "listening address 'silent': the name service does not answer", 1),
+        ];
+        for (text, message, status) in table {
+            let error = listen(text).unwrap_err();
+            assert_eq!((error.to_string().as_str(), error.exit_status()), (message, status));
+        }
+    }
+
+    #[test]
+    fn a_signal_ends_the_start() {
+        let mut net = FakeNet { signal: Some(Signal::Terminate), ..net() };
+        let error = resolve_servers(&mut net, &mut plan(&["silent"])).unwrap_err();
+        assert_eq!(error.to_string(), "ended by a signal while starting");
+    }
 }
