@@ -14,6 +14,7 @@ mod tidy {
     pub mod unsafety;
 }
 
+use pen::control::command::COMMANDS;
 use pen::daemon::options::{FLAGS, Flag, Id};
 use tidy::source::{Finding, Source};
 use tidy::{arrows, bans, lengths, maps, names, source, texts, unsafety};
@@ -94,5 +95,16 @@ fn the_manual_has_every_flag_and_no_other() {
     let told = texts::mentions(&page, "COMPATIBILITY", "Fl");
     let missing = absent.into_iter().flat_map(spellings).filter(|name| !told.contains(name));
     found.extend(missing.map(|name| format!("flag '{name}' is not there: say so under COMPATIBILITY\n")));
+    assert!(found.is_empty(), "\n{}", found.concat());
+}
+
+#[test]
+fn the_manuals_have_every_command_and_no_other() {
+    let table: Vec<String> = COMMANDS.iter().filter(|row| row.exists()).map(|row| String::from(row.name)).collect();
+    let mut described = Vec::new();
+    for path in ["man/pen.1", "man/penctl.1"] {
+        described.extend(with_places(path, texts::heads(&texts::text(path), "COMMANDS", "Ic")));
+    }
+    let found = texts::differences("command", &table, &described);
     assert!(found.is_empty(), "\n{}", found.concat());
 }
