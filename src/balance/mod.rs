@@ -111,8 +111,8 @@ impl Balancer {
         self.view(search, moment, Choice::Available).is_available(server, false).then_some(id)
     }
 
-    /// The first choice is made whether or not it is available, except that nobody takes a turn
-    /// who is not.
+    /// The client's own server and the one that its hash points at are the choice whether or not
+    /// they are available; turns, weights and priorities are compared among those that are.
     fn choose_stubbornly(&mut self, search: &mut Search, moment: Moment) -> Option<ServerId> {
         let index = self.choose_regular(search, moment, Choice::Any)?;
         search.enter(Stage::Ended);
@@ -136,7 +136,8 @@ impl Balancer {
         {
             return Some(index);
         }
-        let choice = if kind == Kind::RoundRobin { Choice::Available } else { choice };
+        // Only a hash points at one server in particular; the others compare those who are there.
+        let choice = if matches!(kind, Kind::Hash { .. }) { choice } else { Choice::Available };
         self.selectors.pick(kind, search, &View { choice, ..view })
     }
 
@@ -541,7 +542,12 @@ mod tests {
         assert_eq!(balancer.visit(client(1), at(32), &[]), Some(R(0)));
         balancer.settings.modes.prio = true;
         balancer.failed(R(0), at(40));
-        assert_eq!(balancer.visit(client(4), at(40), &[]), None, "the first priority is down");
+        assert_eq!(balancer.visit(client(4), at(40), &[]), Some(R(1)), "the first priority of those who are there");
+        balancer.settings.modes = Modes { stubborn: true, weight: true, ..Modes::default() };
+        assert_eq!(balancer.visit(client(5), at(40), &[]), Some(R(1)), "who is down has no connections, and is not it");
+        balancer.settings.modes = Modes { stubborn: true, hash: true, ..Modes::default() };
+        let served = (0..40).filter(|n| balancer.visit(client(*n), at(40), &[]).is_some()).count();
+        assert!((1..40).contains(&served), "{served} of 40: the hash does not move those of the server that is down");
     }
 
     #[test]
@@ -693,6 +699,7 @@ mod tests {
             let mut offers = Vec::new();
             while !rest.is_empty() && offers.len() < most {
                 let taking_turns = !(modes.prio || modes.weight || modes.hash);
+                let hashing = modes.hash && !modes.prio && !modes.weight;
                 let follows = !modes.roundrobin && !modes.hash && tracked.is_some_and(|index| rest.contains(&index));
                 let best = if follows {
                     tracked.unwrap()
@@ -703,6 +710,10 @@ mod tests {
                     self.turn = best + 1;
                     best
                 } else {
+                    rest.retain(|i| hashing || here(*i));
+                    if rest.is_empty() {
+                        break;
+                    }
                     self.best(balancer, &rest, from)
                 };
                 rest.retain(|index| *index != best);
