@@ -171,6 +171,8 @@ impl Net for OsNet {
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<Now> {
         self.watch_console();
         self.watch_resolver();
+        // An answer without an event: the resolver's child could not be started.
+        let timeout = if self.resolver.has_answers() { Some(Duration::ZERO) } else { timeout };
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             Err(_) => self.events.clear(),
@@ -183,7 +185,7 @@ impl Net for OsNet {
         if console {
             self.console.flush();
         }
-        if resolver {
+        if resolver || self.resolver.has_answers() {
             let answers = self.resolver.read_answers().into_iter();
             events.extend(answers.map(|(request, answer)| Event::Resolved { request, answer }));
         }

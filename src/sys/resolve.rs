@@ -339,4 +339,32 @@ mod tests {
         resolver.ask(3, "127.0.0.3");
         assert_eq!(wait_for(&mut resolver, 1), [(3, Ok(vec!["127.0.0.3".parse().unwrap()]))]);
     }
+
+    #[test]
+    fn a_child_that_cannot_be_started_gives_no_answer() {
+        if process::ids().0 != 0 {
+            println!("cannot test a fork that fails here: not root");
+            return;
+        }
+        // The limit does not bind root, and cannot be raised again, so it is another process that has it.
+        let nobody = Identity::find("nobody").unwrap().unwrap();
+        let Fork::Parent(child) = process::fork().unwrap() else {
+            let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            let limited = unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) } == 0;
+            let mut resolver = Resolver::new(None);
+            let is_ready = limited && nobody.assume().is_ok() && process::fork().is_err();
+            resolver.ask(5, "127.0.0.1");
+            let is_right = resolver.has_answers()
+                && resolver.read_answers() == [(5, Err(NoAddress::NoAnswer))]
+                && resolver.fd().is_none();
+            process::exit_child(if !is_ready {
+                1
+            } else if !is_right {
+                2
+            } else {
+                0
+            })
+        };
+        assert_eq!(child.wait(), Some(0));
+    }
 }
