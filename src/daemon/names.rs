@@ -84,7 +84,7 @@ fn look_up(net: &mut impl Net, names: &[&str]) -> Result<Vec<Result<Vec<IpAddr>,
 
 /// Requests of the start have numbers that the loop does not use: an answer that comes too late
 /// means nothing to it, and it asks again by itself.
-pub const FIRST_REQUEST: usize = 1 << 40;
+pub const FIRST_REQUEST: usize = usize::MAX / 2;
 
 fn wait(
     net: &mut impl Net,

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 use crate::support::pen::program;
 use crate::support::process::{Ended, Process, is_alive, listeners, send};
+use crate::support::report::{is_root, not_tested_here};
 use crate::support::scratch::Scratch;
 use crate::support::wait;
 
@@ -105,6 +107,47 @@ fn warnings_reach_the_shell() {
     assert_eq!(daemon.started.stderr, "pen: option -D is obsolete and does nothing\n");
     assert_eq!(daemon.started.stdout, "30\n");
     daemon.stop("TERM");
+}
+
+#[test]
+fn what_it_says_goes_to_syslog() {
+    if !is_root() {
+        return not_tested_here("what_it_says_goes_to_syslog", "only root can give pen a /dev of its own");
+    }
+    let directory = Scratch::new();
+    fs::create_dir(directory.file("dev")).unwrap();
+    let logger = UnixDatagram::bind(directory.file("dev/log")).unwrap();
+    logger.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+    let script = r#"
+        mknod -m 666 "$0/dev/null" c 1 3 && mount --bind "$0/dev" /dev || exit 99
+        exec "$@""#;
+    let mut command = Command::new("unshare");
+    command.current_dir(directory.path()).args(["--mount", "sh", "-c", script]).arg(directory.path());
+    command.arg(program()).args(["-p", "pen.pid", "-d", "-u", "root", "-C", "./control", "127.0.0.1:0", "127.0.0.1:9"]);
+    let started = Process::start(command, &directory, "parent").wait();
+    if started.status.code() == Some(99) {
+        return not_tested_here("what_it_says_goes_to_syslog", &format!("no /dev of its own: {}", started.stderr));
+    }
+    assert_eq!((started.status.code(), started.stderr.as_str()), (Some(0), ""));
+    let pid = directory.read("pen.pid").parse().unwrap();
+    let daemon = Daemon { pid, directory, started };
+    let address = daemon.address();
+    let said = || {
+        let mut bytes = [0; 2048];
+        let count = logger.recv(&mut bytes).expect("pen says something");
+        String::from_utf8(bytes[..count].to_vec()).unwrap()
+    };
+    // Facility user, severity debug; a time such as `Nov 22 17:39:50`; the ident.
+    let first = said();
+    assert!(first.starts_with("<15>"), "{first}");
+    let text = format!(" pen: pen {} listens on {address}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(&first[19..], text, "{first}");
+    assert!(said().ends_with(" pen: server 0 is 127.0.0.1 port 9"));
+    send(pid, "USR1");
+    let statistics = said();
+    assert!(statistics.contains(" pen: Time 20"), "{statistics}");
+    daemon.stop("TERM");
+    assert!(!daemon.directory.file("control").exists(), "the control socket is left");
 }
 
 #[test]

@@ -114,9 +114,11 @@ fn who_is_not_root_cannot_change_user_or_root() {
     }
     let directory = Scratch::new();
     let (uid, gid) = nobody();
-    // A copy, because the directory in which cargo builds may be closed to others.
+    // A copy, because the directory in which cargo builds may be closed to others. Made by another process:
+    // a file that is open for writing here could not be run while any child of another test still has it.
     let copy = directory.file("pen");
-    fs::copy(program(), &copy).unwrap();
+    let copied = Command::new("cp").arg(program()).arg(&copy).status().unwrap();
+    assert!(copied.success());
     let table: [(&[&str], &str); 2] = [
         (&["-u", "root"], "cannot become user root: operation not permitted"),
         (&["-j", "/"], "cannot chroot to /: operation not permitted"),
