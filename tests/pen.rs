@@ -7,6 +7,8 @@ mod support;
 
 #[path = "pen/background.rs"]
 mod background;
+#[path = "pen/control.rs"]
+mod control;
 #[path = "pen/demo.rs"]
 mod demo;
 #[path = "pen/names.rs"]
