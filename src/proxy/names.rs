@@ -127,11 +127,244 @@ impl<N: Net> Proxy<N> {
             Ok(_) | Err(_) => {
                 let question = &mut open[place];
                 question.state = Asked::Later(self.now.moment + ASK_AGAIN);
-                if !std::mem::replace(&mut question.has_told, true) {
+                // One whose name was given anew still has the addresses of before.
+                let is_down = self.balancer.servers.server(id).is_some_and(|server| server.endpoints.is_empty());
+                if is_down && !std::mem::replace(&mut question.has_told, true) {
                     let text = format!("{} has no address; asking again every 30 s", self.name_of(id));
                     self.say(Severity::Warning, &text);
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read, Write};
+    use std::path::Path;
+
+    use super::*;
+    use crate::balance::{Server, Settings};
+    use crate::base::addr::Endpoint;
+    use crate::base::operand::{ServerSpec, Services};
+    use crate::base::time::Now;
+    use crate::net::{Event, ListenOptions, LogTarget, Ready, Stream, Token};
+    use crate::proxy::{Nobody, Start};
+
+    /// A world with nothing in it but names.
+    #[derive(Debug, Default)]
+    struct World {
+        now: u64,
+        /// Events of the next turn.
+        events: Vec<Event>,
+        asked: Vec<(usize, String)>,
+        said: Vec<String>,
+    }
+
+    /// What this world has not.
+    #[derive(Debug)]
+    enum Nothing {}
+
+    impl Read for Nothing {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            match *self {}
+        }
+    }
+
+    impl Write for Nothing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            match *self {}
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            match *self {}
+        }
+    }
+
+    impl Stream for Nothing {
+        fn connected(&mut self, _: Ready) -> io::Result<bool> {
+            match *self {}
+        }
+
+        fn take_error(&self) -> io::Result<Option<io::Error>> {
+            match *self {}
+        }
+
+        fn shutdown_write(&mut self) -> io::Result<()> {
+            match *self {}
+        }
+
+        fn unsent(&self) -> io::Result<usize> {
+            match *self {}
+        }
+
+        fn reset_on_drop(&mut self) -> io::Result<()> {
+            match *self {}
+        }
+
+        fn no_delay(&mut self) -> io::Result<()> {
+            match *self {}
+        }
+
+        fn descriptor(&self) -> i32 {
+            match *self {}
+        }
+    }
+
+    impl Net for World {
+        type Listener = ();
+        type Stream = Nothing;
+        type Log = Nothing;
+
+        fn listen(&mut self, _: &Endpoint, _: ListenOptions, _: Token) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn local(&self, (): &()) -> io::Result<Endpoint> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn accept(&mut self, (): &mut ()) -> io::Result<(Nothing, Endpoint)> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn connect(&mut self, _: &Endpoint, _: Option<IpAddr>) -> io::Result<Nothing> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn is_lack(&self, _: &io::Error) -> bool {
+            false
+        }
+
+        fn watch(&mut self, stream: &mut Nothing, _: Token) -> io::Result<()> {
+            match *stream {}
+        }
+
+        /// Time goes on only here, and as far as it was asked to.
+        fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<Now> {
+            events.append(&mut self.events);
+            if events.is_empty() {
+                self.now += timeout.map_or(0, |timeout| timeout.as_nanos() as u64);
+            }
+            Ok(Now { moment: Moment::from_nanos(self.now), unix: 0 })
+        }
+
+        fn resolve(&mut self, request: usize, name: &str) {
+            self.asked.push((request, String::from(name)));
+        }
+
+        fn open_log(&mut self, _: &LogTarget) -> io::Result<Nothing> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn read_commands(&mut self, _: &Path) -> io::Result<String> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn say(&mut self, _: Severity, text: &str) {
+            self.said.push(String::from(text));
+        }
+
+        fn dump(&mut self, _: &[u8]) {}
+    }
+
+    /// A proxy with these servers, whose listener has been looked at.
+    fn proxy(servers: &[&str]) -> Proxy<World> {
+        let mut balancer = Balancer::new(Settings::default());
+        for (index, text) in (0..).zip(servers) {
+            let server = Server::new(&ServerSpec::parse(text, &Services::default()).unwrap(), 80);
+            balancer.servers.set(ServerId::Regular(index), server).unwrap();
+        }
+        let start = Start {
+            listener: (),
+            listen: String::new(),
+            control: None,
+            control_at: String::new(),
+            log: None,
+            pid: 1,
+            services: Services::default(),
+        };
+        let mut proxy = Proxy::new(World::default(), balancer, start);
+        turn(&mut proxy);
+        proxy
+    }
+
+    fn turn(proxy: &mut Proxy<World>) {
+        proxy.turn(&mut Nobody).unwrap();
+    }
+
+    /// The questions since the last time.
+    fn asked(proxy: &mut Proxy<World>) -> Vec<(usize, String)> {
+        std::mem::take(&mut proxy.net().asked)
+    }
+
+    fn answer(proxy: &mut Proxy<World>, request: usize, answer: Result<&str, NoAddress>) {
+        let answer = answer.map(|ip| vec![ip.parse().unwrap()]);
+        proxy.net().events.push(Event::Resolved { request, answer });
+        turn(proxy);
+    }
+
+    fn obey(proxy: &mut Proxy<World>, line: &str) {
+        let mut work = proxy.obey(line.as_bytes());
+        proxy.work(&mut work, None);
+    }
+
+    fn endpoints(proxy: &Proxy<World>, index: usize) -> Vec<String> {
+        proxy.balancer.servers.regular(index).unwrap().endpoints.iter().map(Endpoint::to_string).collect()
+    }
+
+    #[test]
+    fn the_loop_asks_at_once_for_what_the_start_did_not_find() {
+        let mut proxy = proxy(&["host0", "192.0.2.1", "host2:81"]);
+        let questions = asked(&mut proxy);
+        assert_eq!(questions, [(1, String::from("host0")), (2, String::from("host2"))]);
+        answer(&mut proxy, 2, Ok("192.0.2.7"));
+        answer(&mut proxy, 1, Ok("::1"));
+        assert_eq!(endpoints(&proxy, 0), ["[::1]:80"]);
+        assert_eq!(endpoints(&proxy, 2), ["192.0.2.7:81"]);
+        let said = ["server 2 (host2:81) has an address now", "server 0 (host0:80) has an address now"];
+        assert_eq!(proxy.net().said, said);
+        assert_eq!(proxy.names.next_due(), None);
+    }
+
+    #[test]
+    fn a_name_without_an_address_is_asked_for_again_every_30_s_and_told_once() {
+        let mut proxy = proxy(&[]);
+        obey(&mut proxy, "server 0 address host0 port 80");
+        turn(&mut proxy);
+        for (seconds, why) in [(0, NoAddress::NoAnswer), (30, NoAddress::NoSuchName), (60, NoAddress::NoAnswer)] {
+            assert_eq!(proxy.net().now, seconds * 1_000_000_000);
+            let questions = asked(&mut proxy);
+            assert_eq!(questions.len(), 1, "at {seconds} s");
+            answer(&mut proxy, questions[0].0, Err(why));
+            turn(&mut proxy);
+        }
+        assert_eq!(proxy.net().said, ["server 0 (host0:80) has no address; asking again every 30 s"]);
+        let request = asked(&mut proxy)[0].0;
+        answer(&mut proxy, request, Ok("192.0.2.7"));
+        assert_eq!(endpoints(&proxy, 0), ["192.0.2.7:80"]);
+    }
+
+    #[test]
+    fn an_answer_to_an_old_question_counts_for_nothing() {
+        let mut proxy = proxy(&["host0"]);
+        let old = asked(&mut proxy)[0].0;
+        obey(&mut proxy, "server 0 address other");
+        turn(&mut proxy);
+        let new = asked(&mut proxy)[0].0;
+        answer(&mut proxy, old, Ok("192.0.2.1"));
+        assert!(endpoints(&proxy, 0).is_empty());
+        answer(&mut proxy, new, Ok("192.0.2.2"));
+        answer(&mut proxy, old, Ok("192.0.2.1"));
+        assert_eq!(endpoints(&proxy, 0), ["192.0.2.2:80"]);
+        // A number in place of the name: the question is void.
+        obey(&mut proxy, "server 0 address third");
+        turn(&mut proxy);
+        let void = asked(&mut proxy)[0].0;
+        obey(&mut proxy, "server 0 address 192.0.2.9");
+        answer(&mut proxy, void, Ok("192.0.2.3"));
+        assert_eq!(endpoints(&proxy, 0), ["192.0.2.9:80"]);
+        answer(&mut proxy, 4711, Ok("192.0.2.4"));
+        assert_eq!(endpoints(&proxy, 0), ["192.0.2.9:80"]);
     }
 }
