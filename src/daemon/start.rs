@@ -16,6 +16,8 @@ use crate::base::error::{Error, reason};
 use crate::base::operand::{Host, ListenSpec, Services};
 use crate::control::command::{ListenAt, LogSpec, LogTo};
 use crate::net::{ListenOptions, LogTarget, Net, Token};
+use crate::proxy::control::SESSIONS_MAX;
+use crate::proxy::ending::LEAVING_MAX;
 use crate::proxy::{CONTROL_LISTENER, Foreign, LISTENER, Nobody, Proxy, Start};
 use crate::sys::console::Console;
 use crate::sys::net::OsNet;
@@ -25,8 +27,9 @@ use crate::sys::resolve::Resolver;
 use crate::sys::signal::Signals;
 use crate::sys::socket::Listener;
 
-/// Descriptors for everything that is not a pair.
-const RESERVE: u64 = 32;
+/// Descriptors for everything that is not a pair: control sessions, clients in their farewell,
+/// and a score of others, which are the standard ones, listeners, logs and the event queue.
+const RESERVE: u64 = (SESSIONS_MAX + LEAVING_MAX + 20) as u64;
 
 /// Runs pen as the options say, to its end; the exit status.
 pub fn run(options: &Options) -> Result<u8, Error> {
