@@ -17,7 +17,7 @@ const FAREWELL_TIME: Duration = Duration::from_secs(2);
 pub const LEAVING_MAX: usize = 32;
 
 /// How long the last bytes of a connection that must be reset may take to leave.
-const LAST_BYTES_TIME: Duration = Duration::from_secs(30);
+pub const LAST_BYTES_TIME: Duration = Duration::from_secs(30);
 
 /// Why a pair was closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

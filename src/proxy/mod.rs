@@ -209,6 +209,16 @@ impl<N: Net> Proxy<N> {
         &mut self.net
     }
 
+    /// The servers, clients and settings.
+    pub fn balancer(&self) -> &Balancer {
+        &self.balancer
+    }
+
+    /// How many pairs there are, those in their farewell included.
+    pub fn pairs(&self) -> usize {
+        self.pairs.len()
+    }
+
     fn timeout(&mut self, foreign: &impl Foreign<N>) -> Option<Duration> {
         if !self.runnable.is_empty() || self.may_accept() || self.control.may_accept() {
             return Some(Duration::ZERO);

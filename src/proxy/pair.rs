@@ -205,6 +205,15 @@ impl<S: Stream> Pair<S> {
         }
     }
 
+    /// True if one of the connections is gone.
+    pub fn is_broken(&self) -> bool {
+        let server = match &self.phase {
+            Phase::Connecting { server, .. } | Phase::Relaying { server, .. } => server.is_broken,
+            Phase::Searching { .. } | Phase::Farewell => false,
+        };
+        self.client.is_broken || server
+    }
+
     /// True if a break came to light and what was received before it is still to be read.
     pub fn has_last_words(&self) -> bool {
         let waits = |end: &End<S>, flow: &Flow| end.is_broken && end.readable && matches!(flow, Flow::Open);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Proxy;
-use super::ending::CloseReason;
+use super::ending::{CloseReason, LAST_BYTES_TIME};
 use super::flow::Receipt;
 use super::pair::{PairKey, Phase};
 use super::ring::RING_SIZE;
@@ -52,6 +52,9 @@ impl<N: Net> Proxy<N> {
         }
         if left == Left::OutOfBudget || pair.has_last_words() {
             self.queue(key);
+        } else if pair.is_broken() {
+            // The sink of the last bytes may wait for the end that is gone.
+            self.limit_last_bytes(key, LAST_BYTES_TIME);
         }
     }
 
@@ -101,12 +104,19 @@ impl<N: Net> Proxy<N> {
             (false, _) => &mut pair.client,
         };
         if other.stream.unsent().is_ok_and(|count| count > 0) {
-            if pair.timer.is_none_or(|timer| timer.kind != TimerKind::Farewell) {
-                self.arm(key, TimerKind::Farewell, LAST_BYTES_PAUSE);
-            }
-            return;
+            return self.limit_last_bytes(key, LAST_BYTES_PAUSE);
         }
         self.close(key, CloseReason::Broken);
+    }
+
+    /// Looks again, after this time at the latest, whether the last bytes of a broken pair have
+    /// left.
+    fn limit_last_bytes(&mut self, key: PairKey, after: Duration) {
+        let due = self.now.moment + after;
+        let timer = self.pairs[key.0].timer;
+        if timer.is_none_or(|timer| timer.kind != TimerKind::Farewell || timer.due > due) {
+            self.arm(key, TimerKind::Farewell, after);
+        }
     }
 
     /// Starts to measure how long the pair is silent, if that is limited.
