@@ -1,0 +1,48 @@
+//! The whole event loop against a simulated network, driven by a seed.
+//!
+//! `SEED=17 cargo test --test sim random` runs one seed again, with its trace if it fails;
+//! `SEEDS=5000` runs that many.
+
+#[path = "sim/mod.rs"]
+mod sim;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use sim::choices::Choices;
+use sim::plan::Plan;
+use sim::run;
+
+/// Seeds of an ordinary run.
+const SEEDS: u64 = 300;
+
+/// One third of the seeds have no faults.
+fn world_of(seed: u64, traced: bool) -> run::Shared {
+    let mut choices = Choices::seed(seed);
+    let plan = Plan::random(&mut choices, !seed.is_multiple_of(3));
+    run::world(plan, choices, traced)
+}
+
+/// Runs a seed; one that fails is run again for its trace.
+fn judge_seed(seed: u64) {
+    let Err(failure) = catch_unwind(|| run::run(&world_of(seed, false))) else { return };
+    let world = world_of(seed, true);
+    let again = catch_unwind(AssertUnwindSafe(|| run::run(&world)));
+    println!("{}", world.borrow().trace());
+    println!("seed {seed} fails; SEED={seed} cargo test --test sim runs it again");
+    resume_unwind(again.err().unwrap_or(failure));
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number, not {text}")))
+}
+
+#[test]
+fn random_runs_end_well() {
+    if let Some(seed) = number("SEED") {
+        return judge_seed(seed);
+    }
+    for seed in 0..number("SEEDS").unwrap_or(SEEDS) {
+        judge_seed(seed);
+    }
+}

@@ -1,0 +1,266 @@
+//! Every call of pen's to the seam, with every liberty that it allows.
+//!
+//! Whoever breaks the caller's side of the contract is told so by a panic: a socket that is
+//! watched twice or not at all, one that is used before it is connected.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use pen::base::addr::Endpoint;
+use pen::base::time::Moment;
+use pen::net::{Event, Ready, Token};
+use pen::proxy::{FIRST_PAIR, LISTENER};
+
+use super::plan::{Lack, Reach};
+use super::wire::PROXY;
+use super::world::{Action, Far, Stage, Watch, World};
+
+impl World {
+    pub fn close(&mut self, id: usize) {
+        self.note(|_| format!("pen closes line {id}"));
+        self.open -= 1;
+        self.progress += 1;
+        self.edges.retain(|edge| *edge != id);
+        let line = &mut self.lines[id];
+        line.watch = None;
+        line.is_open = false;
+        match line.stage {
+            Stage::Connecting => line.stage = Stage::Abandoned,
+            Stage::Failed(_) | Stage::Abandoned => {}
+            Stage::Up => {
+                let unsent = line.wire.halves[PROXY].unsent();
+                let kept = usize::try_from(self.choices.below(unsent as u64 + 1)).unwrap();
+                self.lines[id].wire.close(PROXY, kept);
+                self.follow_up(id);
+            }
+        }
+    }
+
+    /// An error that interrupts a call for no reason, now and then.
+    pub fn interruption(&mut self) -> io::Result<()> {
+        let odds = self.odds().interrupted;
+        if !self.choices.one_in(odds) {
+            return Ok(());
+        }
+        // The world is to blame, not the loop.
+        self.progress += 1;
+        Err(ErrorKind::Interrupted.into())
+    }
+
+    pub fn assert_usable(&self, id: usize) {
+        let line = &self.lines[id];
+        assert!(line.watch.is_some(), "a socket is watched before it is used");
+        assert_eq!(line.stage, Stage::Up, "a socket is connected before it is used");
+        assert!(line.far == Far::Client || line.was_used, "only `connected` tells that a socket is connected");
+    }
+
+    pub fn read(&mut self, id: usize, buffer: &mut [u8]) -> io::Result<usize> {
+        self.calls.read += 1;
+        self.assert_usable(id);
+        self.interruption()?;
+        let odds = self.odds();
+        if self.choices.one_in(odds.would_block) {
+            self.lines[id].watch.as_mut().unwrap().read_armed = true;
+            self.owe(id);
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let most = buffer.len().min(self.lines[id].wire.halves[PROXY].readable_bytes().max(1));
+        let most = if self.choices.one_in(odds.short) { self.choices.part(most) } else { most };
+        let outcome = self.lines[id].wire.read(PROXY, &mut buffer[..most]);
+        self.note(|_| format!("pen reads line {id}: {outcome:?}"));
+        self.finish_call(id, &outcome, |watch| watch.read_armed = true);
+        outcome
+    }
+
+    pub fn write(&mut self, id: usize, bytes: &[u8]) -> io::Result<usize> {
+        self.calls.write += 1;
+        self.assert_usable(id);
+        assert!(!self.lines[id].wire.halves[PROXY].fin_wanted, "nothing is written after the end was told");
+        self.interruption()?;
+        let odds = self.odds();
+        if self.choices.one_in(odds.would_block) {
+            self.lines[id].watch.as_mut().unwrap().write_armed = true;
+            self.owe(id);
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let most = if self.choices.one_in(odds.short) { self.choices.part(bytes.len()) } else { bytes.len() };
+        let outcome = self.lines[id].wire.write(PROXY, &bytes[..most]);
+        self.note(|_| format!("pen writes {} to line {id}: {outcome:?}", bytes.len()));
+        self.finish_call(id, &outcome, |watch| watch.write_armed = true);
+        outcome
+    }
+
+    pub fn finish_call(&mut self, id: usize, outcome: &io::Result<usize>, arm: impl Fn(&mut Watch)) {
+        match outcome {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => arm(self.lines[id].watch.as_mut().unwrap()),
+            Ok(_) | Err(_) => self.progress += 1,
+        }
+        self.follow_up(id);
+    }
+
+    pub fn connected(&mut self, id: usize) -> io::Result<bool> {
+        self.calls.connected += 1;
+        let line = &mut self.lines[id];
+        let (outcome, stage) = match line.stage {
+            Stage::Connecting => (Ok(false), Stage::Connecting),
+            Stage::Up => match line.wire.halves[PROXY].take_error() {
+                Some(kind) => {
+                    self.was_reset_early = true;
+                    (Err(kind.into()), Stage::Up)
+                }
+                None => (Ok(!line.wire.halves[PROXY].is_reset), Stage::Up),
+            },
+            Stage::Failed(why) => (why.map_or(Ok(false), |kind| Err(kind.into())), Stage::Failed(None)),
+            Stage::Abandoned => unreachable!("a stream that pen holds is not abandoned"),
+        };
+        line.stage = stage;
+        line.was_used |= matches!(outcome, Ok(true));
+        self.progress += u64::from(!matches!(outcome, Ok(false)));
+        self.note(|_| format!("pen asks whether line {id} is connected: {outcome:?}"));
+        outcome
+    }
+
+    pub fn accept(&mut self) -> io::Result<(usize, Endpoint)> {
+        self.calls.accept += 1;
+        self.interruption()?;
+        // The kernel looks for a descriptor before it looks for a client.
+        if let Some(lack) = self.lacking() {
+            return Err(lack.on_accept());
+        }
+        let odds = self.odds().would_block;
+        if self.choices.one_in(odds) {
+            self.listener_armed = true;
+            let time = self.choices.micros(1, 2_000);
+            self.after(time, Action::OwedClient);
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let Some(id) = self.queue.pop_front() else {
+            self.listener_armed = true;
+            return Err(ErrorKind::WouldBlock.into());
+        };
+        self.progress += 1;
+        if self.lines[id].wire.halves[PROXY].is_reset && self.choices.one_in(2) {
+            return Err(ErrorKind::ConnectionAborted.into());
+        }
+        self.open += 1;
+        self.lines[id].is_open = true;
+        let client = self.lines[id].client.unwrap();
+        Ok((id, self.plan.clients[client].from.clone()))
+    }
+
+    pub fn connect(&mut self, to: &Endpoint) -> io::Result<usize> {
+        self.calls.connect += 1;
+        let (server, address) = self.find(to);
+        if let Some(lack) = self.lacking() {
+            self.note(|_| format!("pen cannot connect to server {server}: {lack:?}"));
+            return Err(lack.on_connect());
+        }
+        let plan = &self.plan.servers[server];
+        let open =
+            self.lines.iter().filter(|line| matches!(line.far, Far::Server(at, _) if at == server && line.is_open));
+        let limit = if plan.max == 0 { usize::MAX } else { plan.max.max(plan.hard) as usize };
+        assert!(open.count() < limit, "the limit of server {server} holds");
+        let reach = plan.reach[address].resolve(&mut self.choices);
+        self.note(|world| format!("pen connects to server {server}.{address}: {reach:?}, line {}", world.lines.len()));
+        self.progress += 1;
+        let time = match reach {
+            Reach::RefusesAtOnce => return Err(ErrorKind::ConnectionRefused.into()),
+            Reach::Late(time) => Some(time),
+            Reach::Lost => None,
+            Reach::Flaky => unreachable!("it was decided"),
+            Reach::Sound | Reach::Refuses | Reach::Unreachable => Some(self.choices.micros(10, 30_000)),
+        };
+        let id = self.add_line(Far::Server(server, address), Stage::Connecting, None);
+        self.open += 1;
+        if let Some(time) = time {
+            self.after(time, Action::Settle(id, reach));
+        }
+        Ok(id)
+    }
+
+    pub fn watch(&mut self, id: usize, token: Token) -> io::Result<()> {
+        self.calls.watch += 1;
+        assert!(self.lines[id].watch.is_none(), "a socket is watched once");
+        let is_taken = |watch: &Watch| watch.token == token;
+        assert!(!self.lines.iter().any(|line| line.watch.as_ref().is_some_and(is_taken)), "{token:?} is watched twice");
+        let number = token.0.checked_sub(FIRST_PAIR).expect("a pair's token");
+        if self.lines[id].far == Far::Client {
+            assert_eq!(number % 2, 0, "clients have the first token of their pair");
+            self.owners.insert(number / 2, self.lines[id].client.unwrap());
+        } else {
+            assert_eq!(number % 2, 1, "servers have the second token of their pair");
+            self.lines[id].client = Some(self.owners[&(number / 2)]);
+        }
+        if self.choices.one_in(self.plan.odds.unwatchable) {
+            if self.lines[id].far == Far::Client {
+                self.hit(id);
+            }
+            return Err(Lack::Memory.on_accept());
+        }
+        self.progress += 1;
+        self.note(|_| format!("pen watches line {id} as pair {}", number / 2));
+        let watch = Watch { token, read_armed: true, write_armed: true, pending: Ready::default() };
+        self.lines[id].watch = Some(watch);
+        if self.lines[id].wire.halves[PROXY].is_reset {
+            self.tell(id, Ready { failed: true, ..Ready::default() });
+        }
+        self.stir(id);
+        Ok(())
+    }
+
+    /// Waits as `Net::wait` does; an error if nothing would ever happen again.
+    pub fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
+        self.calls.wait += 1;
+        // What pen did took some time too.
+        self.now += self.choices.below(self.plan.odds.work + 1);
+        let deadline = timeout.map(|time| Moment::from_nanos(self.now) + time).map(Moment::as_nanos);
+        loop {
+            self.collect(events);
+            if !events.is_empty() || self.choices.one_in(self.plan.odds.interrupted) {
+                return Ok(());
+            }
+            match (self.next(), deadline) {
+                (Some(next), None) if next != u64::MAX => self.step(),
+                (Some(next), Some(deadline)) if next <= deadline => self.step(),
+                (_, Some(deadline)) => {
+                    self.now = self.now.max(deadline);
+                    return Ok(());
+                }
+                (_, None) => return Err(io::Error::other("nothing will ever happen again")),
+            }
+        }
+    }
+
+    /// Hands over the edges: in some order, some of them later, some in two pieces.
+    pub fn collect(&mut self, events: &mut Vec<Event>) {
+        let odds = self.odds();
+        let mut edges = std::mem::take(&mut self.edges);
+        self.choices.shuffle(&mut edges);
+        for (at, id) in edges.into_iter().enumerate() {
+            if at > 0 && self.choices.one_in(odds.late_edge) {
+                self.edges.push(id);
+                continue;
+            }
+            let spurious = if self.choices.one_in(odds.spurious) { self.choices.below(16) } else { 0 };
+            let watch = self.lines[id].watch.as_mut().expect("only what is watched has edges");
+            let mut ready = std::mem::take(&mut watch.pending);
+            let token = watch.token;
+            ready.readable |= spurious & 1 > 0;
+            ready.writable |= spurious & 2 > 0;
+            ready.read_closed |= spurious & 4 > 0;
+            ready.failed |= spurious & 8 > 0;
+            if self.choices.one_in(odds.split) {
+                let second = Ready { writable: ready.writable, failed: ready.failed, ..Ready::default() };
+                events.push(Event::Ready { token, ready: second });
+                ready = Ready { writable: false, failed: false, ..ready };
+            }
+            events.push(Event::Ready { token, ready });
+            self.note(|_| format!("edge on line {id}: {ready:?}"));
+        }
+        if std::mem::take(&mut self.listener_pending) {
+            events.push(Event::Ready { token: LISTENER, ready: Ready { readable: true, ..Ready::default() } });
+        }
+        events.extend(self.strays.drain(..).map(|(token, ready)| Event::Ready { token, ready }));
+        events.extend(self.signals.drain(..).map(Event::Signal));
+    }
+}

@@ -1,0 +1,12 @@
+//! The simulated world, its inhabitants, and its judge.
+
+pub mod calls;
+pub mod choices;
+pub mod dialogue;
+pub mod network;
+pub mod peer;
+pub mod plan;
+pub mod run;
+pub mod sockets;
+pub mod wire;
+pub mod world;

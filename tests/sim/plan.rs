@@ -1,0 +1,367 @@
+//! What one simulation consists of: settings, servers, clients, faults; drawn from choices, or
+//! written down by a test.
+
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pen::balance::Settings;
+use pen::base::addr::Endpoint;
+use pen::net::Signal;
+
+use super::choices::Choices;
+use super::dialogue::Dialogue;
+use super::world::Action;
+
+/// How often the network is odd: once in so many times; 0 is never.
+#[derive(Clone, Copy, Debug)]
+pub struct Odds {
+    /// A read or write moves less than it could.
+    pub short: u64,
+    /// A call would block though it need not.
+    pub would_block: u64,
+    /// An edge tells more than there is.
+    pub spurious: u64,
+    /// An edge comes in two pieces.
+    pub split: u64,
+    /// An edge comes in a later turn than others.
+    pub late_edge: u64,
+    /// A call is interrupted by a signal.
+    pub interrupted: u64,
+    /// There is no memory to watch a socket.
+    pub unwatchable: u64,
+    /// The disk is full.
+    pub disk: u64,
+    /// Nanoseconds that a turn takes at most.
+    pub work: u64,
+    /// Microseconds that bytes travel, from and to.
+    pub latency: (u64, u64),
+    /// Buffers in the kernel are tiny.
+    pub tiny: bool,
+}
+
+impl Odds {
+    /// A network that is plain in every way.
+    pub fn plain() -> Odds {
+        Odds {
+            short: 0,
+            would_block: 0,
+            spurious: 0,
+            split: 0,
+            late_edge: 0,
+            interrupted: 0,
+            unwatchable: 0,
+            disk: 0,
+            work: 0,
+            latency: (100, 100),
+            tiny: false,
+        }
+    }
+
+    fn random(choices: &mut Choices, with_faults: bool) -> Odds {
+        let mut odds = |list: &[u64]| *choices.pick(list);
+        let mut odds = Odds {
+            short: odds(&[0, 2, 4, 20]),
+            would_block: odds(&[0, 3, 10, 50]),
+            spurious: odds(&[0, 2, 10]),
+            split: odds(&[0, 2, 10]),
+            late_edge: odds(&[0, 2, 10]),
+            interrupted: odds(&[0, 10, 50]),
+            unwatchable: odds(&[0, 0, 0, 6]),
+            disk: odds(&[0, 0, 3]),
+            work: odds(&[0, 1_000, 50_000]),
+            latency: (odds(&[0, 1, 1_000]), odds(&[1_000, 10_000, 40_000])),
+            tiny: odds(&[0, 0, 1]) == 1,
+        };
+        if !with_faults {
+            (odds.unwatchable, odds.disk) = (0, 0);
+        }
+        odds
+    }
+
+    /// Sizes of buffers in the kernel, and of what travels at once.
+    pub fn sizes(&self, is_small: bool) -> (&'static [usize], &'static [usize]) {
+        match (self.tiny, is_small) {
+            (true, true) => (&[1, 3, 100], &[1, 7, 50]),
+            (true, false) => (&[2_000, 5_000], &[2_000, 4_000]),
+            (false, _) => (&[4_096, 65_536, 250_000], &[1_448, 16_384, 65_536]),
+        }
+    }
+}
+
+/// Something that this machine lacks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lack {
+    /// `EMFILE`.
+    Descriptors,
+    /// `ENOMEM`.
+    Memory,
+    /// `EADDRNOTAVAIL` for connects; nothing for other calls but `ENFILE`.
+    Ports,
+}
+
+impl Lack {
+    /// The error of accept(2), or of anything but connect(2).
+    pub fn on_accept(self) -> io::Error {
+        io::Error::from_raw_os_error(match self {
+            Lack::Descriptors => 24,
+            Lack::Memory => 12,
+            Lack::Ports => 23,
+        })
+    }
+
+    /// The error of connect(2).
+    pub fn on_connect(self) -> io::Error {
+        match self {
+            Lack::Ports => ErrorKind::AddrNotAvailable.into(),
+            Lack::Descriptors | Lack::Memory => self.on_accept(),
+        }
+    }
+
+    /// True for the errors above.
+    pub fn is_lack(error: &io::Error) -> bool {
+        error.kind() == ErrorKind::AddrNotAvailable || matches!(error.raw_os_error(), Some(12 | 23 | 24))
+    }
+}
+
+/// A time in which something is lacking.
+#[derive(Clone, Copy, Debug)]
+pub struct LackWindow {
+    pub from: Duration,
+    pub until: Duration,
+    pub lack: Lack,
+}
+
+/// What becomes of a connect to an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// It succeeds soon.
+    Sound,
+    /// It succeeds after this time.
+    Late(Duration),
+    /// It is refused.
+    Refuses,
+    /// It is refused within the call.
+    RefusesAtOnce,
+    /// There is no way there.
+    Unreachable,
+    /// Nobody ever answers.
+    Lost,
+    /// One of the above each time.
+    Flaky,
+}
+
+impl Reach {
+    /// What becomes of one attempt.
+    pub fn resolve(self, choices: &mut Choices) -> Reach {
+        let time = choices.millis(10, 3_000);
+        match self {
+            Reach::Flaky => {
+                use Reach::{Late, Lost, Refuses, RefusesAtOnce, Sound, Unreachable};
+                *choices.pick(&[Sound, Refuses, Late(time), RefusesAtOnce, Unreachable, Lost])
+            }
+            plain => plain,
+        }
+    }
+}
+
+/// A server.
+#[derive(Clone, Debug)]
+pub struct ServerPlan {
+    /// By address.
+    pub reach: Vec<Reach>,
+    pub max: u32,
+    pub hard: u32,
+    pub weight: u32,
+    pub prio: i32,
+}
+
+impl ServerPlan {
+    /// A server without limits.
+    pub fn new(reach: &[Reach]) -> ServerPlan {
+        ServerPlan { reach: reach.to_vec(), max: 0, hard: 0, weight: 0, prio: 0 }
+    }
+
+    /// True if a client that is offered this server gets it.
+    pub fn is_sound(&self, connect_timeout: Duration) -> bool {
+        self.reach.iter().any(|reach| match reach {
+            Reach::Sound => true,
+            // Well before the time-out: the network takes its time too.
+            Reach::Late(time) => *time + Duration::from_millis(200) < connect_timeout,
+            Reach::Refuses | Reach::RefusesAtOnce | Reach::Unreachable | Reach::Lost | Reach::Flaky => false,
+        })
+    }
+}
+
+/// A client.
+#[derive(Clone, Debug)]
+pub struct ClientPlan {
+    /// When it comes.
+    pub at: Duration,
+    pub from: Endpoint,
+    pub dialogue: Dialogue,
+}
+
+impl ClientPlan {
+    /// The sequences that are sent by the client and by its server.
+    pub fn keys(&self, client: usize) -> (u64, u64) {
+        let up = 2 * client as u64 + 1;
+        (up, if self.dialogue.is_echo { up } else { up + 1 })
+    }
+}
+
+/// One simulation.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub settings: Settings,
+    pub servers: Vec<ServerPlan>,
+    pub clients: Vec<ClientPlan>,
+    pub odds: Odds,
+    pub lacks: Vec<LackWindow>,
+    /// Descriptors that pen may have at once, its listener included.
+    pub descriptors: usize,
+    /// Faults and other events.
+    pub events: Vec<(Duration, Action)>,
+    pub has_log: bool,
+    /// When pen is told to end, if not after everybody else.
+    pub ends_at: Option<Duration>,
+}
+
+/// The endpoint of a server's address.
+pub fn endpoint(server: usize, address: usize) -> Endpoint {
+    Endpoint::inet(format!("192.0.2.{}:8000", 10 * server + address + 1).parse().unwrap())
+}
+
+impl Plan {
+    /// Sound servers, a plain network and these dialogues, all begun at once.
+    pub fn plain(servers: usize, dialogues: &[Dialogue]) -> Plan {
+        let client = |(number, dialogue): (usize, &Dialogue)| ClientPlan {
+            at: Duration::ZERO,
+            from: Endpoint::inet(format!("10.1.0.{}:{}", number % 250 + 1, 1024 + number).parse().unwrap()),
+            dialogue: dialogue.clone(),
+        };
+        Plan {
+            settings: Settings::default(),
+            servers: vec![ServerPlan::new(&[Reach::Sound]); servers],
+            clients: dialogues.iter().enumerate().map(client).collect(),
+            odds: Odds::plain(),
+            lacks: Vec::new(),
+            descriptors: usize::MAX,
+            events: Vec::new(),
+            has_log: false,
+            ends_at: None,
+        }
+    }
+
+    /// Anything. Without faults everybody is polite and everything works, however oddly.
+    pub fn random(choices: &mut Choices, with_faults: bool) -> Plan {
+        let odds = Odds::random(choices, with_faults);
+        let is_small = odds.tiny && choices.one_in(2);
+        let count = choices.between(1, 10);
+        let dialogues: Vec<Dialogue> = (0..count)
+            .map(|_| {
+                let is_rude = with_faults && choices.one_in(3);
+                Dialogue::random(choices, is_small, is_rude)
+            })
+            .collect();
+        let servers = usize::try_from(choices.between(1, 4)).unwrap();
+        let mut plan = Plan { odds, ..Plan::plain(servers, &dialogues) };
+        plan.settings.connect_timeout = choices.millis(1_000, 3_000);
+        plan.settings.blacklist = *choices.pick(&[Duration::from_secs(30), Duration::ZERO, Duration::from_millis(500)]);
+        plan.draw_settings(choices);
+        for client in &mut plan.clients {
+            client.at = choices.micros(0, 2_000_000);
+            let port = 1024 + choices.below(50_000);
+            client.from = match choices.below(8) {
+                0 => Endpoint::Unix(PathBuf::new()),
+                1 => Endpoint::inet(format!("[2001:db8::{}]:{port}", 1 + choices.below(3)).parse().unwrap()),
+                _ => Endpoint::inet(format!("10.1.0.{}:{port}", 1 + choices.below(4)).parse().unwrap()),
+            };
+        }
+        for _ in 0..choices.below(60) {
+            plan.events.push((choices.micros(0, 5_000_000), Action::Stray));
+        }
+        if with_faults {
+            plan.draw_faults(choices);
+        }
+        plan
+    }
+
+    fn draw_settings(&mut self, choices: &mut Choices) {
+        let settings = &mut self.settings;
+        settings.conn_max = *choices.pick(&[500, 3, 1]);
+        settings.pending_max = *choices.pick(&[100, 2, 1]);
+        settings.multi_accept = *choices.pick(&[100, 1]);
+        settings.debug = *choices.pick(&[0, 0, 1, 2]);
+        settings.modes.hash = choices.one_in(4);
+        settings.modes.roundrobin = choices.one_in(4);
+        settings.modes.weight = choices.one_in(6);
+        settings.modes.prio = choices.one_in(6);
+        self.has_log = choices.one_in(3);
+        if choices.one_in(4) {
+            settings.idle_timeout = Duration::from_secs(100);
+        }
+        if choices.one_in(4) {
+            self.events.push((choices.micros(0, 3_000_000), Action::Send(Signal::Hangup)));
+            self.events.push((choices.micros(0, 3_000_000), Action::Send(Signal::Statistics)));
+        }
+        for server in &mut self.servers {
+            if choices.one_in(3) {
+                server.reach = vec![Reach::Late(choices.millis(1, 700))];
+            }
+        }
+    }
+
+    fn draw_faults(&mut self, choices: &mut Choices) {
+        use Reach::{Flaky, Late, Lost, Refuses, RefusesAtOnce, Sound, Unreachable};
+        self.settings.modes.stubborn = choices.one_in(10);
+        for server in &mut self.servers {
+            for _ in 0..choices.below(3) {
+                let late = Late(choices.millis(500, 5_000));
+                let reach = *choices.pick(&[Sound, Refuses, Flaky, Lost, RefusesAtOnce, Unreachable, late]);
+                match choices.below(3) {
+                    0 => server.reach = vec![reach],
+                    1 => server.reach.push(reach),
+                    _ => server.reach.insert(0, reach),
+                }
+            }
+            if choices.one_in(6) {
+                server.max = u32::try_from(choices.between(1, 3)).unwrap();
+                server.hard = u32::try_from(choices.below(5)).unwrap();
+            }
+            server.weight = u32::try_from(choices.below(4)).unwrap();
+            server.prio = i32::try_from(choices.below(3)).unwrap() - 1;
+        }
+        if choices.one_in(3) {
+            for client in 0..self.clients.len() {
+                if choices.one_in(3) {
+                    let at = self.clients[client].at + choices.micros(0, 300_000);
+                    self.events.push((at, Action::Cut(client, choices.one_in(2))));
+                }
+            }
+        }
+        if choices.one_in(3) {
+            for _ in 0..=choices.below(3) {
+                let from = choices.millis(0, 3_000);
+                let until = from + choices.millis(1, 230);
+                let lack = *choices.pick(&[Lack::Descriptors, Lack::Memory, Lack::Ports]);
+                self.lacks.push(LackWindow { from, until, lack });
+            }
+        }
+        if choices.one_in(8) {
+            self.descriptors = usize::try_from(choices.between(3, 9)).unwrap();
+        }
+        if choices.one_in(8) {
+            self.ends_at = Some(choices.millis(0, 3_000));
+        }
+    }
+
+    /// True if every client that comes and stays must get a server.
+    pub fn serves_everybody(&self) -> bool {
+        let timeout = self.settings.connect_timeout;
+        !self.settings.modes.stubborn
+            && self.descriptors == usize::MAX
+            && self.ends_at.is_none()
+            && self.servers.iter().any(|server| server.max == 0 && server.is_sound(timeout))
+    }
+}

@@ -1,0 +1,206 @@
+//! Runs one simulation, and judges it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use pen::balance::{Balancer, Server, ServerId};
+use pen::base::operand::{Host, ServerSpec, Services};
+use pen::net::{ListenOptions, LogTarget, Net, Signal};
+use pen::proxy::{Ending, LISTENER, Nobody, Proxy, Start};
+
+use super::choices::Choices;
+use super::peer::{Peer, Sight};
+use super::plan::{Plan, Reach, endpoint};
+use super::sockets::SimNet;
+use super::world::{Far, World};
+
+/// Virtual time that everything must be over in.
+const TIME_MAX: Duration = Duration::from_secs(3_000);
+
+/// How long pen may keep anything after the last client and server have gone.
+const LEFT_MAX: Duration = Duration::from_secs(40);
+
+/// The world, which outlives a failed run so that its trace can be read.
+pub type Shared = Rc<RefCell<World>>;
+
+/// A world for one run.
+pub fn world(plan: Plan, choices: Choices, traced: bool) -> Shared {
+    Rc::new(RefCell::new(World::new(plan, choices, traced)))
+}
+
+/// pen in a world, ready to turn.
+pub fn proxy(world: &Shared) -> Proxy<SimNet> {
+    let plan = world.borrow().plan.clone();
+    let mut net = SimNet::new(world.clone());
+    let options = ListenOptions { backlog: 500, private: false };
+    let at = "192.0.2.1:80".parse().unwrap();
+    let listener = net.listen(&pen::base::addr::Endpoint::Inet(at), options, LISTENER).unwrap();
+    let mut balancer = Balancer::new(plan.settings);
+    for (index, server) in plan.servers.iter().enumerate() {
+        let spec = ServerSpec {
+            host: Host::Name(format!("server{index}")),
+            port: Some(8000),
+            max: server.max,
+            hard: server.hard,
+            weight: server.weight,
+            prio: server.prio,
+        };
+        let mut entry = Server::new(&spec, 80);
+        entry.endpoints = (0..server.reach.len()).map(|address| endpoint(index, address)).collect();
+        balancer.servers.set(ServerId::Regular(u32::try_from(index).unwrap()), entry).unwrap();
+    }
+    let log = plan.has_log.then(|| {
+        let target = LogTarget::File("pen.log".into());
+        let log = net.open_log(&target).ok();
+        log.map(|log| (target, log))
+    });
+    let start = Start {
+        listener,
+        listen: String::from("80"),
+        control: None,
+        control_at: String::new(),
+        log: log.flatten(),
+        pid: 1,
+        services: Services::default(),
+    };
+    Proxy::new(net, balancer, start)
+}
+
+/// Runs a world to its end, and judges it. Panics if anything is wrong.
+pub fn run(world: &Shared) {
+    let mut proxy = proxy(world);
+    turn_until(&mut proxy, world, |_, proxy| proxy.pairs() == 0);
+    let ends_early = world.borrow().plan.ends_at.is_some();
+    if !ends_early {
+        let mut servers = proxy.balancer().servers.iter();
+        assert!(servers.all(|(_, server)| server.connections == 0), "every place at a server was given back");
+        judge_health(&proxy, &world.borrow());
+    }
+    world.borrow_mut().signals.push(Signal::Terminate);
+    assert_eq!(proxy.run().unwrap(), Ending::Signal);
+    assert_eq!(proxy.pairs(), 0, "nothing is left at the end");
+    proxy.check();
+    drop(proxy);
+    finish(world);
+    judge(&world.borrow());
+}
+
+/// Turns until the world is over and `is_done` says so, or until pen is to end.
+pub fn turn_until(proxy: &mut Proxy<SimNet>, world: &Shared, is_done: impl Fn(&World, &Proxy<SimNet>) -> bool) {
+    let begun = world.borrow().now;
+    let mut over_at = None;
+    loop {
+        let outcome = proxy.turn(&mut Nobody);
+        proxy.check();
+        let world = world.borrow();
+        let time = Duration::from_nanos(world.now - begun);
+        if world.is_over() {
+            over_at = over_at.or(Some(time));
+            if is_done(&world, proxy) {
+                return;
+            }
+        }
+        if world.plan.ends_at.is_some_and(|at| time >= at) {
+            return;
+        }
+        if let Err(error) = outcome {
+            panic!("{error}, but {}", unfinished(&world, proxy.pairs()));
+        }
+        let limit = over_at.map_or(TIME_MAX, |over| over + LEFT_MAX);
+        assert!(time < limit, "after {time:?} {}", unfinished(&world, proxy.pairs()));
+        assert_turns(&world, time);
+    }
+}
+
+/// Turns are for something: an event, a byte, or a timer now and then.
+fn assert_turns(world: &World, time: Duration) {
+    let clients = world.fates.len() as u64;
+    // A pair that waits looks every 20 ms at its last bytes, or every 100 ms for a descriptor.
+    let timers = clients * (2 + u64::try_from(time.as_millis()).unwrap() / 20);
+    let limit = 100 + 2 * world.actions + 2 * world.progress + timers;
+    assert!(world.calls.wait < limit, "{} turns for {} events", world.calls.wait, world.actions);
+}
+
+fn unfinished(world: &World, pairs: usize) -> String {
+    let waiting = |id: usize| {
+        let line = &world.lines[id];
+        line.peer.as_ref().filter(|peer| !peer.has_ended).map(|_| format!("{:?} of line {id}", line.far))
+    };
+    let waiting: Vec<_> = (0..world.lines.len()).filter_map(waiting).collect();
+    format!("there are {pairs} pairs, and these have not ended: {waiting:?}")
+}
+
+/// Lets the kernels and the far ends come to their end without pen.
+fn finish(world: &Shared) {
+    let mut world = world.borrow_mut();
+    assert_eq!(world.open, 0, "no descriptor is left");
+    while !world.is_over() {
+        assert!(world.next().is_some(), "{}", unfinished(&world, 0));
+        world.step();
+        let time = Duration::from_nanos(world.now - 1_000_000_000);
+        assert!(time < TIME_MAX, "{}", unfinished(&world, 0));
+    }
+}
+
+/// A server that never failed was never taken for failed.
+fn judge_health(proxy: &Proxy<SimNet>, world: &World) {
+    for (index, plan) in world.plan.servers.iter().enumerate() {
+        let id = ServerId::Regular(u32::try_from(index).unwrap());
+        let server = proxy.balancer().servers.server(id).unwrap();
+        let is_sound = plan.reach.iter().all(|reach| *reach == Reach::Sound);
+        if is_sound && !world.was_reset_early {
+            assert_eq!(server.failed_at, 0, "server {index} never failed");
+        }
+    }
+}
+
+/// What must be true of a world that has come to its end.
+fn judge(world: &World) {
+    for client in 0..world.fates.len() {
+        judge_client(world, client);
+    }
+}
+
+fn judge_client(world: &World, number: usize) {
+    let plan = &world.plan.clients[number];
+    let fate = world.fates[number];
+    let line = &world.lines[fate.line.unwrap()];
+    let client = line.peer.as_ref().unwrap();
+    let mut used = world.lines.iter().filter(|line| line.client == Some(number) && line.was_used);
+    let server = used.next().map(|line| {
+        assert_ne!(line.far, Far::Client);
+        line.peer.as_ref().unwrap()
+    });
+    assert!(used.next().is_none(), "client {number} has one server");
+    let Some(server) = server else {
+        return judge_unserved(world, number, client);
+    };
+    for (taker, giver, who) in [(client, server, "client"), (server, client, "server of client")] {
+        assert!(taker.received <= giver.sent, "{who} {number} got more than was sent");
+        if taker.sight == Some(Sight::Fin) && world.plan.ends_at.is_none() {
+            let said = giver.said_all;
+            assert_eq!(said, Some(taker.received), "{who} {number} took a cut transfer for complete");
+        }
+    }
+    if fate.was_hit || world.plan.ends_at.is_some() {
+        return;
+    }
+    let dialogue = &plan.dialogue;
+    assert_eq!(server.received, dialogue.up, "the server of client {number} got everything");
+    assert_eq!(client.received, dialogue.down, "client {number} got everything");
+    assert_eq!(client.sight, Some(Sight::Fin), "client {number} saw the end");
+    // A server may close before it sees the client's end.
+    assert_ne!(server.sight, Some(Sight::Reset), "the server of client {number} saw the end");
+}
+
+fn judge_unserved(world: &World, number: usize, client: &Peer) {
+    assert_eq!(client.received, 0, "client {number} got bytes from nowhere");
+    if world.fates[number].was_hit || world.plan.ends_at.is_some() {
+        return;
+    }
+    let excused = world.was_reset_early || !world.plan.serves_everybody();
+    assert!(excused, "client {number} was not served though a server was there");
+    let is_eager = world.plan.clients[number].dialogue.client_reader == super::peer::Reader::Eager;
+    assert!(!is_eager || client.sight == Some(Sight::Fin), "client {number} was sent away with a FIN");
+}

@@ -1,0 +1,243 @@
+//! The seam, put onto the simulated world. A loop that spins is told so by a panic; what the
+//! calls do is in `calls`.
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::IpAddr;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use pen::base::addr::Endpoint;
+use pen::base::diag::Severity;
+use pen::base::time::{Moment, Now};
+use pen::net::{Event, ListenOptions, LogTarget, Net, Ready, Stream, Token};
+use pen::proxy::LISTENER;
+
+use super::plan::Lack;
+use super::wire::PROXY;
+use super::world::{Stage, World};
+
+/// Turns in a row that may have no event, no time to wait and nothing done.
+const IDLE_TURNS_MAX: u32 = 2;
+
+/// The simulated world as pen sees it.
+#[derive(Debug)]
+pub struct SimNet {
+    pub world: Rc<RefCell<World>>,
+    /// What had been done at the last wait, and how many such turns there were in a row.
+    progress: u64,
+    idle_turns: u32,
+}
+
+impl SimNet {
+    pub fn new(world: Rc<RefCell<World>>) -> SimNet {
+        SimNet { world, progress: 0, idle_turns: 0 }
+    }
+
+    fn refuse_to_spin(&mut self, timeout: Option<Duration>, is_quiet: bool, progress: u64) {
+        let is_idle = timeout == Some(Duration::ZERO) && is_quiet && progress == self.progress;
+        self.idle_turns = if is_idle { self.idle_turns + 1 } else { 0 };
+        self.progress = progress;
+        assert!(self.idle_turns <= IDLE_TURNS_MAX, "the loop spins: no event, no time to wait, and nothing done");
+    }
+}
+
+/// A connection of pen's.
+#[derive(Debug)]
+pub struct SimStream {
+    world: Rc<RefCell<World>>,
+    line: usize,
+}
+
+/// The listener.
+#[derive(Debug)]
+pub struct SimListener(Rc<RefCell<World>>);
+
+/// A request log on a disk that may be full.
+#[derive(Debug)]
+pub struct SimLog(Rc<RefCell<World>>);
+
+impl Drop for SimListener {
+    fn drop(&mut self) {
+        if let Ok(mut world) = self.0.try_borrow_mut() {
+            world.open -= 1;
+            world.turn_away();
+        }
+    }
+}
+
+impl Drop for SimStream {
+    fn drop(&mut self) {
+        // In a panic the world may be in use.
+        if let Ok(mut world) = self.world.try_borrow_mut() {
+            world.close(self.line);
+        }
+    }
+}
+
+impl Net for SimNet {
+    type Listener = SimListener;
+    type Stream = SimStream;
+    type Log = SimLog;
+
+    fn listen(&mut self, _: &Endpoint, _: ListenOptions, token: Token) -> io::Result<SimListener> {
+        assert_eq!(token, LISTENER, "there is one listener");
+        self.world.borrow_mut().open += 1;
+        Ok(SimListener(self.world.clone()))
+    }
+
+    fn local(&self, _: &SimListener) -> io::Result<Endpoint> {
+        Ok(Endpoint::inet("192.0.2.1:80".parse().unwrap()))
+    }
+
+    fn accept(&mut self, _: &mut SimListener) -> io::Result<(SimStream, Endpoint)> {
+        let accepted = self.world.borrow_mut().accept();
+        self.world.borrow_mut().note(|_| format!("pen accepts: {accepted:?}"));
+        let (line, from) = accepted?;
+        Ok((SimStream { world: self.world.clone(), line }, from))
+    }
+
+    fn connect(&mut self, to: &Endpoint, _: Option<IpAddr>) -> io::Result<SimStream> {
+        let line = self.world.borrow_mut().connect(to)?;
+        Ok(SimStream { world: self.world.clone(), line })
+    }
+
+    fn is_lack(&self, error: &io::Error) -> bool {
+        Lack::is_lack(error)
+    }
+
+    fn watch(&mut self, stream: &mut SimStream, token: Token) -> io::Result<()> {
+        self.world.borrow_mut().watch(stream.line, token)
+    }
+
+    fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<Now> {
+        let before = self.world.borrow().progress;
+        self.world.borrow_mut().wait(events, timeout)?;
+        let moment = self.world.borrow().now;
+        self.refuse_to_spin(timeout, events.is_empty(), before);
+        Ok(Now { moment: Moment::from_nanos(moment), unix: 1_000_000_000 + moment / 1_000_000_000 })
+    }
+
+    fn resolve(&mut self, _: usize, _: &str) {
+        unreachable!("servers of the simulation have their addresses")
+    }
+
+    fn open_log(&mut self, _: &LogTarget) -> io::Result<SimLog> {
+        let mut world = self.world.borrow_mut();
+        match world.lacking() {
+            Some(lack) => Err(lack.on_accept()),
+            None => {
+                world.open += 1;
+                Ok(SimLog(self.world.clone()))
+            }
+        }
+    }
+
+    fn read_commands(&mut self, _: &Path) -> io::Result<String> {
+        Err(ErrorKind::NotFound.into())
+    }
+
+    fn say(&mut self, severity: Severity, text: &str) {
+        let mut world = self.world.borrow_mut();
+        world.calls.say += 1;
+        world.note(|_| format!("pen says ({severity:?}): {text}"));
+        if severity != Severity::Debug {
+            world.said.push(text.to_owned());
+        }
+    }
+
+    fn dump(&mut self, bytes: &[u8]) {
+        self.world.borrow_mut().calls.dump += 1;
+        assert!(bytes.starts_with(b"copy_"), "a dump says which way the bytes went");
+    }
+}
+
+impl Read for SimStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.world.borrow_mut().read(self.line, buffer)
+    }
+}
+
+impl Write for SimStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.world.borrow_mut().write(self.line, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for SimStream {
+    fn connected(&mut self, _: Ready) -> io::Result<bool> {
+        self.world.borrow_mut().connected(self.line)
+    }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        let mut world = self.world.borrow_mut();
+        world.calls.take_error += 1;
+        let line = &mut world.lines[self.line];
+        let kind = match &mut line.stage {
+            Stage::Failed(why) => why.take(),
+            Stage::Connecting | Stage::Up | Stage::Abandoned => line.wire.halves[PROXY].take_error(),
+        };
+        Ok(kind.map(io::Error::from))
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        let mut world = self.world.borrow_mut();
+        world.calls.shutdown_write += 1;
+        world.progress += 1;
+        let outcome = world.lines[self.line].wire.shutdown_write(PROXY);
+        world.note(|_| format!("pen ends line {}: {outcome:?}", self.line));
+        world.follow_up(self.line);
+        outcome
+    }
+
+    fn unsent(&self) -> io::Result<usize> {
+        let mut world = self.world.borrow_mut();
+        world.calls.unsent += 1;
+        Ok(world.lines[self.line].wire.halves[PROXY].unsent())
+    }
+
+    fn reset_on_drop(&mut self) -> io::Result<()> {
+        let mut world = self.world.borrow_mut();
+        world.calls.reset_on_drop += 1;
+        world.lines[self.line].wire.reset_on_close(PROXY);
+        Ok(())
+    }
+
+    fn no_delay(&mut self) -> io::Result<()> {
+        self.world.borrow_mut().calls.no_delay += 1;
+        Ok(())
+    }
+
+    fn descriptor(&self) -> i32 {
+        i32::try_from(self.line).unwrap()
+    }
+}
+
+impl Drop for SimLog {
+    fn drop(&mut self) {
+        if let Ok(mut world) = self.0.try_borrow_mut() {
+            world.open -= 1;
+        }
+    }
+}
+
+impl Write for SimLog {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut world = self.0.borrow_mut();
+        let odds = world.odds();
+        if world.choices.one_in(odds.disk) {
+            let kind = *world.choices.pick(&[ErrorKind::StorageFull, ErrorKind::WouldBlock, ErrorKind::Interrupted]);
+            return Err(kind.into());
+        }
+        Ok(if world.choices.one_in(odds.short) { world.choices.part(bytes.len()) } else { bytes.len() })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

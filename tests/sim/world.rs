@@ -1,0 +1,323 @@
+//! The simulated world: virtual time, and what happens at which moment.
+//!
+//! The network promises as little as the seam allows. What pen's side sees of it is in
+//! `sockets`; here is what goes on beyond.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use pen::base::addr::Endpoint;
+use pen::net::{Ready, Signal, Token};
+
+use super::choices::Choices;
+use super::peer::Peer;
+use super::plan::{Lack, Odds, Plan, Reach};
+use super::wire::Wire;
+
+/// Something that will happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// A client arrives.
+    Arrive(usize),
+    /// A connect comes to its end, in the way that was drawn for it.
+    Settle(usize, Reach),
+    /// Bytes travel on a line, from one side.
+    Carry(usize, usize),
+    /// The program at the far end of a line has a look.
+    Tick(usize),
+    /// A reset arrives at one side of a line.
+    Reset(usize, usize),
+    /// A client's line, or with `true` that to its server, is cut by somebody in between.
+    Cut(usize, bool),
+    /// An edge that is owed after a `WouldBlock`.
+    Owed(usize),
+    /// The same for the listener.
+    OwedClient,
+    /// An edge for no reason.
+    Stray,
+    /// A signal comes in.
+    Send(Signal),
+}
+
+/// What is at the far end of a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Far {
+    /// A client.
+    Client,
+    /// A server, and which of its addresses.
+    Server(usize, usize),
+}
+
+/// How far the connection of a line has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// pen has begun to connect.
+    Connecting,
+    /// It is connected.
+    Up,
+    /// The connect has failed; this error is still to be told.
+    Failed(Option<ErrorKind>),
+    /// pen closed it before it was connected.
+    Abandoned,
+}
+
+/// How a socket of pen's is watched.
+#[derive(Debug)]
+pub struct Watch {
+    pub token: Token,
+    /// An edge is owed as soon as a read would not block.
+    pub read_armed: bool,
+    /// The same for writes.
+    pub write_armed: bool,
+    /// What the next edge will tell.
+    pub pending: Ready,
+}
+
+/// One connection of pen's.
+#[derive(Debug)]
+pub struct Line {
+    pub wire: Wire,
+    pub far: Far,
+    pub stage: Stage,
+    /// The client for whom it is.
+    pub client: Option<usize>,
+    /// pen was told that it is connected.
+    pub was_used: bool,
+    /// pen holds a descriptor of it.
+    pub is_open: bool,
+    pub watch: Option<Watch>,
+    pub peer: Option<Peer>,
+    /// Nanoseconds that a byte or a FIN travels.
+    pub latency: u64,
+    /// Bytes that travel at once at most.
+    pub grain: usize,
+    pub next_tick: Option<u64>,
+    pub carry_due: [bool; 2],
+}
+
+/// Calls of pen's to the seam, by sort.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Calls {
+    pub wait: u64,
+    pub accept: u64,
+    pub connect: u64,
+    pub watch: u64,
+    pub connected: u64,
+    pub read: u64,
+    pub write: u64,
+    pub shutdown_write: u64,
+    pub take_error: u64,
+    pub unsent: u64,
+    pub reset_on_drop: u64,
+    pub no_delay: u64,
+    pub say: u64,
+    pub dump: u64,
+}
+
+/// What becomes of a client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Fate {
+    /// Its line, once it has arrived.
+    pub line: Option<usize>,
+    /// Something befell one of its lines that excuses a cut transfer.
+    pub was_hit: bool,
+}
+
+/// Everything beyond the seam.
+#[derive(Debug)]
+pub struct World {
+    pub plan: Plan,
+    pub now: u64,
+    pub choices: Choices,
+    pub lines: Vec<Line>,
+    pub fates: Vec<Fate>,
+    pub calls: Calls,
+    /// Calls that moved something on.
+    pub progress: u64,
+    /// Things that happened.
+    pub actions: u64,
+    /// Descriptors that pen has open.
+    pub open: usize,
+    /// Clients that pen has not accepted yet.
+    pub queue: VecDeque<usize>,
+    pub is_listening: bool,
+    pub listener_armed: bool,
+    pub listener_pending: bool,
+    /// Lines with an edge to be told.
+    pub edges: Vec<usize>,
+    pub strays: Vec<(Token, Ready)>,
+    pub signals: Vec<Signal>,
+    /// The client of each pair, by pen's slot.
+    pub owners: BTreeMap<usize, usize>,
+    /// What pen said that an operator must know.
+    pub said: Vec<String>,
+    /// Some server reset a connection before pen could notice that it was made.
+    pub was_reset_early: bool,
+    schedule: BTreeMap<(u64, u64), Action>,
+    order: u64,
+    trace: Option<VecDeque<String>>,
+}
+
+/// Lines of a trace that are kept.
+const TRACE_MAX: usize = 20_000;
+
+impl World {
+    /// A world in which nothing has happened yet.
+    pub fn new(plan: Plan, choices: Choices, traced: bool) -> World {
+        let mut world = World {
+            now: 1_000_000_000,
+            choices,
+            lines: Vec::new(),
+            fates: vec![Fate::default(); plan.clients.len()],
+            calls: Calls::default(),
+            progress: 0,
+            actions: 0,
+            open: 0,
+            queue: VecDeque::new(),
+            is_listening: true,
+            listener_armed: true,
+            listener_pending: false,
+            edges: Vec::new(),
+            strays: Vec::new(),
+            signals: Vec::new(),
+            owners: BTreeMap::new(),
+            said: Vec::new(),
+            was_reset_early: false,
+            schedule: BTreeMap::new(),
+            order: 0,
+            trace: traced.then(VecDeque::new),
+            plan,
+        };
+        let arrivals: Vec<_> = world.plan.clients.iter().map(|client| client.at).collect();
+        for (client, at) in arrivals.into_iter().enumerate() {
+            world.after(at, Action::Arrive(client));
+        }
+        for (at, action) in world.plan.events.clone() {
+            world.after(at, action);
+        }
+        world
+    }
+
+    /// Lets something happen after a time.
+    pub fn after(&mut self, time: Duration, action: Action) {
+        self.at(self.now + u64::try_from(time.as_nanos()).unwrap(), action);
+    }
+
+    pub fn at(&mut self, moment: u64, action: Action) {
+        self.order += 1;
+        self.schedule.insert((moment, self.order), action);
+    }
+
+    /// When the next thing happens.
+    pub fn next(&self) -> Option<u64> {
+        self.schedule.first_key_value().map(|(key, _)| key.0)
+    }
+
+    /// True if nothing is going on any more: no client, no server, nothing on its way.
+    pub fn is_over(&self) -> bool {
+        self.fates.iter().all(|fate| fate.line.is_some())
+            && self.lines.iter().all(|line| line.peer.as_ref().is_none_or(|peer| peer.has_ended))
+    }
+
+    /// Adds a line to the trace, if there is one.
+    pub fn note(&mut self, text: impl FnOnce(&World) -> String) {
+        if self.trace.is_none() {
+            return;
+        }
+        let line = format!("{:>12.6} {}", self.now as f64 / 1e9, text(self));
+        let trace = self.trace.as_mut().unwrap();
+        if trace.len() == TRACE_MAX {
+            trace.pop_front();
+        }
+        trace.push_back(line);
+    }
+
+    /// The trace, if there is one.
+    pub fn trace(&self) -> String {
+        self.trace.iter().flatten().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// Lets happen what happens next. There must be something.
+    pub fn step(&mut self) {
+        let ((moment, _), action) = self.schedule.pop_first().expect("something is to happen");
+        self.now = self.now.max(moment);
+        self.actions += 1;
+        match action {
+            Action::Arrive(client) => self.arrive(client),
+            Action::Settle(line, reach) => self.settle(line, reach),
+            Action::Carry(line, from) => self.carry(line, from),
+            Action::Tick(line) => self.tick(line),
+            Action::Reset(line, side) => self.reset(line, side),
+            Action::Cut(client, at_server) => self.cut(client, at_server),
+            Action::Owed(line) => self.stir(line),
+            Action::OwedClient => self.stir_listener(),
+            Action::Stray => self.stray(),
+            Action::Send(signal) => self.signals.push(signal),
+        }
+    }
+
+    fn arrive(&mut self, client: usize) {
+        let plan = &self.plan.clients[client];
+        let (up, down) = plan.keys(client);
+        let peer = Peer::new(&plan.dialogue.client, plan.dialogue.client_reader, (up, down), self.now);
+        let line = self.add_line(Far::Client, Stage::Up, Some(client));
+        self.lines[line].peer = Some(peer);
+        self.fates[client].line = Some(line);
+        self.fates[client].was_hit |= !self.plan.clients[client].dialogue.is_polite;
+        self.queue.push_back(line);
+        self.note(|_| format!("client {client} arrives on line {line}"));
+        self.tick_after(line, 0);
+        if self.is_listening { self.stir_listener() } else { self.turn_away() }
+    }
+
+    /// A new line, with a network of its own qualities.
+    pub fn add_line(&mut self, far: Far, stage: Stage, client: Option<usize>) -> usize {
+        let is_small = self.plan.clients.iter().all(|client| client.dialogue.total() < 4_000);
+        let (sizes, grains) = self.plan.odds.sizes(is_small);
+        let choices = &mut self.choices;
+        let mut size = || *choices.pick(sizes);
+        let wire = Wire::new([size(), size()], [size(), size()]);
+        self.lines.push(Line {
+            wire,
+            far,
+            stage,
+            client,
+            was_used: false,
+            is_open: far != Far::Client,
+            watch: None,
+            peer: None,
+            latency: self.choices.between(self.plan.odds.latency.0, self.plan.odds.latency.1) * 1000,
+            grain: *self.choices.pick(grains),
+            next_tick: None,
+            carry_due: [false; 2],
+        });
+        self.lines.len() - 1
+    }
+
+    /// What is lacking at this moment, if anything.
+    pub fn lacking(&self) -> Option<Lack> {
+        if self.open >= self.plan.descriptors {
+            return Some(Lack::Descriptors);
+        }
+        let since = Duration::from_nanos(self.now - 1_000_000_000);
+        self.plan.lacks.iter().find(|window| window.from <= since && since < window.until).map(|window| window.lack)
+    }
+
+    /// The server and the number of the address at an endpoint.
+    pub fn find(&self, endpoint: &Endpoint) -> (usize, usize) {
+        self.plan
+            .servers
+            .iter()
+            .enumerate()
+            .find_map(|(index, server)| {
+                let at = (0..server.reach.len()).find(|at| super::plan::endpoint(index, *at) == *endpoint)?;
+                Some((index, at))
+            })
+            .expect("pen connects to addresses of its servers only")
+    }
+
+    pub fn odds(&self) -> Odds {
+        self.plan.odds
+    }
+}
