@@ -70,7 +70,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn close(&mut self, key: PairKey, why: CloseReason) {
         let pair = &mut self.pairs[key.0];
         if self.balancer.settings.debug > 0 {
-            let (up, down) = (pair.sent_up, pair.sent_down);
+            let (up, down) = pair.sent();
             let text = format!("connection {}: closed, {why}; {up} bytes up, {down} down", key.0);
             self.net.say(Severity::Debug, &text);
         }

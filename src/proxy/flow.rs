@@ -136,7 +136,10 @@ fn write<S: Stream>(sink: &mut End<S>, bytes: &[u8]) -> usize {
         sink.prepare_send();
         match sink.stream.write(&bytes[written..]) {
             Ok(0) => sink.writable = false,
-            Ok(count) => written += count,
+            Ok(count) => {
+                written += count;
+                sink.sent += count as u64;
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => sink.writable = false,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => {

@@ -118,8 +118,6 @@ impl<N: Net> Proxy<N> {
             timer: None,
             last_active: self.now.moment,
             is_queued: false,
-            sent_up: 0,
-            sent_down: 0,
         });
         self.pending += 1;
         if self.tells_events() {

@@ -32,6 +32,8 @@ pub struct End<S> {
     pub writable: bool,
     /// The connection was reset or has failed; what came before may still be there to read.
     pub is_broken: bool,
+    /// Bytes that the socket took.
+    pub sent: u64,
     sends: Sends,
 }
 
@@ -49,12 +51,12 @@ enum Sends {
 impl<S: Stream> End<S> {
     /// A client that was accepted: its listener's options hold for it.
     pub fn client(stream: S) -> End<S> {
-        End { stream, readable: false, writable: true, is_broken: false, sends: Sends::AtOnce }
+        End { stream, readable: false, writable: true, is_broken: false, sent: 0, sends: Sends::AtOnce }
     }
 
     /// A server that is being connected to.
     pub fn server(stream: S) -> End<S> {
-        End { stream, readable: false, writable: true, is_broken: false, sends: Sends::None }
+        End { stream, readable: false, writable: true, is_broken: false, sent: 0, sends: Sends::None }
     }
 
     /// Takes note of an edge.
@@ -150,10 +152,6 @@ pub struct Pair<S> {
     pub last_active: Moment,
     /// In the queue of pairs that ran out of budget.
     pub is_queued: bool,
-    /// Bytes sent to the server.
-    pub sent_up: u64,
-    /// Bytes sent to the client.
-    pub sent_down: u64,
 }
 
 impl<S: Stream> Pair<S> {
@@ -183,6 +181,15 @@ impl<S: Stream> Pair<S> {
     /// True in the farewell.
     pub fn is_leaving(&self) -> bool {
         matches!(self.phase, Phase::Farewell)
+    }
+
+    /// Bytes sent to the server, and to the client.
+    pub fn sent(&self) -> (u64, u64) {
+        let up = match &self.phase {
+            Phase::Relaying { server, .. } => server.sent,
+            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => 0,
+        };
+        (up, self.client.sent)
     }
 
     /// Bytes read but not yet taken by the other end: client's, server's.

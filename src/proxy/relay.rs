@@ -32,7 +32,7 @@ enum Left {
 impl<N: Net> Proxy<N> {
     /// Carries what can be carried in both directions.
     pub(super) fn relay(&mut self, key: PairKey) {
-        let before = (self.pairs[key.0].sent_up, self.pairs[key.0].sent_down);
+        let before = self.pairs[key.0].sent();
         let mut left = Left::Waiting;
         for direction in [Direction::Up, Direction::Down] {
             if self.carry(key, direction) == Left::OutOfBudget {
@@ -42,7 +42,8 @@ impl<N: Net> Proxy<N> {
         let pair = &mut self.pairs[key.0];
         pair.give_up_broken(&mut self.pool);
         let Phase::Relaying { place, up, down, .. } = &pair.phase else { return };
-        let moved = (pair.sent_up - before.0, pair.sent_down - before.1);
+        let after = pair.sent();
+        let moved = (after.0 - before.0, after.1 - before.1);
         if moved != (0, 0) {
             pair.last_active = self.now.moment;
             self.balancer.account(place.id, pair.client_id, moved.0, moved.1);
@@ -65,9 +66,9 @@ impl<N: Net> Proxy<N> {
         while budget > 0 {
             let pair = &mut self.pairs[key.0];
             let Phase::Relaying { server, place, up, down } = &mut pair.phase else { return Left::Waiting };
-            let (flow, source, sink, count) = match direction {
-                Direction::Up => (up, &mut pair.client, server, &mut pair.sent_up),
-                Direction::Down => (down, server, &mut pair.client, &mut pair.sent_down),
+            let (flow, source, sink) = match direction {
+                Direction::Up => (up, &mut pair.client, server),
+                Direction::Down => (down, server, &mut pair.client),
             };
             let received = match flow.receive(source, sink, &mut self.scratch, &mut self.pool) {
                 Receipt::Bytes(received) => received,
@@ -83,7 +84,6 @@ impl<N: Net> Proxy<N> {
             if self.tracer.is_dumping() {
                 self.net.dump(self.tracer.dump(direction, key.0, chunk));
             }
-            *count += received as u64;
             budget = budget.saturating_sub(received);
             flow.send(sink, chunk, &mut self.pool);
         }
