@@ -124,8 +124,8 @@ impl World {
         self.calls.accept += 1;
         self.interruption()?;
         // The kernel looks for a descriptor before it looks for a client.
-        if let Some(lack) = self.lacking() {
-            return Err(lack.on_accept());
+        if let Some(lack) = self.lacking().filter(|lack| *lack != Lack::Ports) {
+            return Err(lack.error());
         }
         let odds = self.odds().would_block;
         if self.choices.one_in(odds) {
@@ -142,7 +142,7 @@ impl World {
         if self.lines[id].wire.halves[PROXY].is_reset && self.choices.one_in(2) {
             return Err(ErrorKind::ConnectionAborted.into());
         }
-        self.open += 1;
+        self.count_open();
         self.lines[id].is_open = true;
         let client = self.lines[id].client.unwrap();
         Ok((id, self.plan.clients[client].from.clone()))
@@ -153,7 +153,7 @@ impl World {
         let (server, address) = self.find(to);
         if let Some(lack) = self.lacking() {
             self.note(|_| format!("pen cannot connect to server {server}: {lack:?}"));
-            return Err(lack.on_connect());
+            return Err(lack.error());
         }
         let plan = &self.plan.servers[server];
         let open =
@@ -171,7 +171,7 @@ impl World {
             Reach::Sound | Reach::Refuses | Reach::Unreachable => Some(self.choices.micros(10, 30_000)),
         };
         let id = self.add_line(Far::Server(server, address), Stage::Connecting, None);
-        self.open += 1;
+        self.count_open();
         if let Some(time) = time {
             self.after(time, Action::Settle(id, reach));
         }
@@ -195,7 +195,7 @@ impl World {
             if self.lines[id].far == Far::Client {
                 self.hit(id);
             }
-            return Err(Lack::Memory.on_accept());
+            return Err(Lack::Memory.error());
         }
         self.progress += 1;
         self.note(|_| format!("pen watches line {id} as pair {}", number / 2));

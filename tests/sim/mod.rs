@@ -2,7 +2,11 @@
 
 pub mod calls;
 pub mod choices;
+#[cfg(test)]
+mod costs;
 pub mod dialogue;
+#[cfg(test)]
+mod directed;
 pub mod network;
 pub mod peer;
 pub mod plan;

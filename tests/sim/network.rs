@@ -55,7 +55,7 @@ impl World {
     pub fn carry(&mut self, id: usize, from: usize) {
         let line = &mut self.lines[id];
         line.carry_due[from] = false;
-        let grain = self.choices.part(line.grain);
+        let grain = if self.plan.odds.short > 0 { self.choices.part(line.grain) } else { line.grain };
         let carried = line.wire.carry(from, grain);
         self.note(|_| format!("line {id}: from {}: {carried:?}", name(from)));
         match carried {

@@ -73,6 +73,8 @@ pub struct Peer {
     pub received: u64,
     /// What it saw at the end.
     pub sight: Option<Sight>,
+    /// When it closed its socket.
+    pub ended_at: u64,
     /// So much it had sent when it said that this was all.
     pub said_all: Option<u64>,
     /// It has closed its socket.
@@ -96,6 +98,7 @@ impl Peer {
             sent: 0,
             received: 0,
             sight: None,
+            ended_at: 0,
             said_all: None,
             has_ended: false,
         }
@@ -194,6 +197,7 @@ impl Peer {
                 }
                 Step::Close | Step::Abort => {
                     self.leave(wire, choices, step == Step::Abort);
+                    self.ended_at = now;
                     return None;
                 }
             };

@@ -61,7 +61,7 @@ impl Odds {
     fn random(choices: &mut Choices, with_faults: bool) -> Odds {
         let mut odds = |list: &[u64]| *choices.pick(list);
         let mut odds = Odds {
-            short: odds(&[0, 2, 4, 20]),
+            short: odds(&[2, 4, 20, 1_000]),
             would_block: odds(&[0, 3, 10, 50]),
             spurious: odds(&[0, 2, 10]),
             split: odds(&[0, 2, 10]),
@@ -84,7 +84,8 @@ impl Odds {
         match (self.tiny, is_small) {
             (true, true) => (&[1, 3, 100], &[1, 7, 50]),
             (true, false) => (&[2_000, 5_000], &[2_000, 4_000]),
-            (false, _) => (&[4_096, 65_536, 250_000], &[1_448, 16_384, 65_536]),
+            (false, _) if self.short == 0 => (&[65_536], &[65_536]),
+            (false, _) => (&[4_096, 65_536, 600_000], &[1_448, 16_384, 65_536, 300_000]),
         }
     }
 }
@@ -96,31 +97,23 @@ pub enum Lack {
     Descriptors,
     /// `ENOMEM`.
     Memory,
-    /// `EADDRNOTAVAIL` for connects; nothing for other calls but `ENFILE`.
+    /// `EADDRNOTAVAIL` for connects; nothing for other calls.
     Ports,
 }
 
 impl Lack {
-    /// The error of accept(2), or of anything but connect(2).
-    pub fn on_accept(self) -> io::Error {
-        io::Error::from_raw_os_error(match self {
-            Lack::Descriptors => 24,
-            Lack::Memory => 12,
-            Lack::Ports => 23,
-        })
-    }
-
-    /// The error of connect(2).
-    pub fn on_connect(self) -> io::Error {
+    /// The error of a call.
+    pub fn error(self) -> io::Error {
         match self {
+            Lack::Descriptors => io::Error::from_raw_os_error(24),
+            Lack::Memory => io::Error::from_raw_os_error(12),
             Lack::Ports => ErrorKind::AddrNotAvailable.into(),
-            Lack::Descriptors | Lack::Memory => self.on_accept(),
         }
     }
 
     /// True for the errors above.
     pub fn is_lack(error: &io::Error) -> bool {
-        error.kind() == ErrorKind::AddrNotAvailable || matches!(error.raw_os_error(), Some(12 | 23 | 24))
+        error.kind() == ErrorKind::AddrNotAvailable || matches!(error.raw_os_error(), Some(12 | 24))
     }
 }
 
@@ -220,6 +213,8 @@ pub struct Plan {
     pub lacks: Vec<LackWindow>,
     /// Descriptors that pen may have at once, its listener included.
     pub descriptors: usize,
+    /// Size of the buffers between pen and a client, on the way to the client.
+    pub client_buffer: Option<usize>,
     /// Faults and other events.
     pub events: Vec<(Duration, Action)>,
     pub has_log: bool,
@@ -247,6 +242,7 @@ impl Plan {
             odds: Odds::plain(),
             lacks: Vec::new(),
             descriptors: usize::MAX,
+            client_buffer: None,
             events: Vec::new(),
             has_log: false,
             ends_at: None,

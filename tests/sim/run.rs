@@ -1,6 +1,7 @@
 //! Runs one simulation, and judges it.
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::choices::Choices;
 use super::peer::{Peer, Sight};
 use super::plan::{Plan, Reach, endpoint};
 use super::sockets::SimNet;
-use super::world::{Far, World};
+use super::world::World;
 
 /// Virtual time that everything must be over in.
 const TIME_MAX: Duration = Duration::from_secs(3_000);
@@ -84,6 +85,18 @@ pub fn run(world: &Shared) {
     drop(proxy);
     finish(world);
     judge(&world.borrow());
+}
+
+/// Runs a plan that draws nothing but small delays, and gives back the world at its end.
+pub fn finished(plan: Plan) -> World {
+    let world = world(plan, Choices::seed(1), true);
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(&world)));
+    let world = Rc::into_inner(world).expect("pen has let go of the world").into_inner();
+    if let Err(failure) = outcome {
+        println!("{}", world.trace());
+        resume_unwind(failure);
+    }
+    world
 }
 
 /// Turns until the world is over and `is_done` says so, or until pen is to end.
@@ -165,17 +178,11 @@ fn judge(world: &World) {
 fn judge_client(world: &World, number: usize) {
     let plan = &world.plan.clients[number];
     let fate = world.fates[number];
-    let line = &world.lines[fate.line.unwrap()];
-    let client = line.peer.as_ref().unwrap();
-    let mut used = world.lines.iter().filter(|line| line.client == Some(number) && line.was_used);
-    let server = used.next().map(|line| {
-        assert_ne!(line.far, Far::Client);
-        line.peer.as_ref().unwrap()
-    });
-    assert!(used.next().is_none(), "client {number} has one server");
-    let Some(server) = server else {
+    let client = world.client(number);
+    let Some(server) = world.server_line(number) else {
         return judge_unserved(world, number, client);
     };
+    let server = server.peer.as_ref().expect("it was connected");
     for (taker, giver, who) in [(client, server, "client"), (server, client, "server of client")] {
         assert!(taker.received <= giver.sent, "{who} {number} got more than was sent");
         if taker.sight == Some(Sight::Fin) && world.plan.ends_at.is_none() {

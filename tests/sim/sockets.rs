@@ -83,7 +83,7 @@ impl Net for SimNet {
 
     fn listen(&mut self, _: &Endpoint, _: ListenOptions, token: Token) -> io::Result<SimListener> {
         assert_eq!(token, LISTENER, "there is one listener");
-        self.world.borrow_mut().open += 1;
+        self.world.borrow_mut().count_open();
         Ok(SimListener(self.world.clone()))
     }
 
@@ -126,9 +126,9 @@ impl Net for SimNet {
     fn open_log(&mut self, _: &LogTarget) -> io::Result<SimLog> {
         let mut world = self.world.borrow_mut();
         match world.lacking() {
-            Some(lack) => Err(lack.on_accept()),
+            Some(lack) => Err(lack.error()),
             None => {
-                world.open += 1;
+                world.count_open();
                 Ok(SimLog(self.world.clone()))
             }
         }

@@ -13,7 +13,7 @@ use pen::net::{Ready, Signal, Token};
 use super::choices::Choices;
 use super::peer::Peer;
 use super::plan::{Lack, Odds, Plan, Reach};
-use super::wire::Wire;
+use super::wire::{PEER, PROXY, Wire};
 
 /// Something that will happen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,6 +139,8 @@ pub struct World {
     pub actions: u64,
     /// Descriptors that pen has open.
     pub open: usize,
+    /// The most that it had at once, and the most connects that were under way.
+    pub peaks: (usize, usize),
     /// Clients that pen has not accepted yet.
     pub queue: VecDeque<usize>,
     pub is_listening: bool,
@@ -174,6 +176,7 @@ impl World {
             progress: 0,
             actions: 0,
             open: 0,
+            peaks: (0, 0),
             queue: VecDeque::new(),
             is_listening: true,
             listener_armed: true,
@@ -277,7 +280,11 @@ impl World {
         let (sizes, grains) = self.plan.odds.sizes(is_small);
         let choices = &mut self.choices;
         let mut size = || *choices.pick(sizes);
-        let wire = Wire::new([size(), size()], [size(), size()]);
+        let (mut incoming, mut outgoing) = ([size(), size()], [size(), size()]);
+        if let (Far::Client, Some(size)) = (far, self.plan.client_buffer) {
+            (incoming[PEER], outgoing[PROXY]) = (size, size);
+        }
+        let wire = Wire::new(incoming, outgoing);
         self.lines.push(Line {
             wire,
             far,
@@ -293,6 +300,27 @@ impl World {
             carry_due: [false; 2],
         });
         self.lines.len() - 1
+    }
+
+    /// pen has one more descriptor.
+    pub fn count_open(&mut self) {
+        self.open += 1;
+        let connecting = self.lines.iter().filter(|line| line.stage == Stage::Connecting).count();
+        self.peaks = (self.peaks.0.max(self.open), self.peaks.1.max(connecting));
+    }
+
+    /// The program of a client.
+    pub fn client(&self, number: usize) -> &Peer {
+        let line = self.fates[number].line.expect("the client has come");
+        self.lines[line].peer.as_ref().expect("there is a program at the far end")
+    }
+
+    /// The line to the server that serves a client, if any does.
+    pub fn server_line(&self, number: usize) -> Option<&Line> {
+        let mut used = self.lines.iter().filter(|line| line.client == Some(number) && line.was_used);
+        let line = used.next();
+        assert!(used.next().is_none(), "client {number} has one server");
+        line
     }
 
     /// What is lacking at this moment, if anything.

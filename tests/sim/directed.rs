@@ -1,0 +1,305 @@
+//! One scenario each, written down rather than drawn.
+
+use std::time::Duration;
+
+use pen::proxy::Nobody;
+
+use super::choices::Choices;
+use super::dialogue::Dialogue;
+use super::peer::Step::{Abort, Close, End, Fin, Heard, Rest, Send};
+use super::peer::{Peer, Reader, Sight};
+use super::plan::{Lack, LackWindow, Plan, Reach, ServerPlan};
+use super::run::{finished, proxy, run, turn_until, world};
+use super::world::{Action, World};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Seconds of virtual time from the start to when a client closed its socket.
+fn ended_after(world: &World, client: usize) -> f64 {
+    (world.client(client).ended_at - 1_000_000_000) as f64 / 1e9
+}
+
+fn server(world: &World, client: usize) -> &Peer {
+    world.server_line(client).expect("it is served").peer.as_ref().expect("it is connected")
+}
+
+/// Which address of which server a client got.
+fn served_by(world: &World, client: usize) -> Option<String> {
+    world.server_line(client).map(|line| format!("{:?}", line.far))
+}
+
+/// Pairs that there are after so many seconds, and the trace until then.
+fn pairs_after(mut plan: Plan, seconds: u64) -> (usize, String) {
+    // Something must happen then, or time would jump further.
+    plan.events.push((Duration::from_secs(seconds), Action::Stray));
+    let world = world(plan, Choices::seed(1), true);
+    let mut proxy = proxy(&world);
+    while world.borrow().now < (seconds + 1) * 1_000_000_000 {
+        proxy.turn(&mut Nobody).unwrap();
+    }
+    let trace = world.borrow().trace();
+    (proxy.pairs(), trace)
+}
+
+fn with_reach(reach: &[&[Reach]], dialogues: &[Dialogue]) -> Plan {
+    let servers = reach.iter().map(|reach| ServerPlan::new(reach)).collect();
+    Plan { servers, ..Plan::plain(0, dialogues) }
+}
+
+#[test]
+fn half_closes_in_any_order_lose_no_byte() {
+    for tiny in [false, true] {
+        let mut dialogues = Vec::new();
+        for (up, down) in [(0, 0), (1, 0), (0, 1), (50_000, 50_000), (0, 400_000), (400_000, 0), (200_000, 400_000)] {
+            for rest in [Duration::ZERO, 500 * MS] {
+                dialogues.push(Dialogue::upload(up, down, rest));
+                dialogues.push(Dialogue::download(up, down, rest));
+            }
+            dialogues.push(Dialogue::flood(up, down));
+            dialogues.push(Dialogue::request(up, down));
+        }
+        let mut plan = Plan::plain(2, &dialogues);
+        plan.odds.tiny = tiny;
+        // The judge of every run wants all bytes and both ends.
+        let world = finished(plan);
+        assert!(world.fates.iter().all(|fate| !fate.was_hit));
+    }
+}
+
+#[test]
+fn a_reset_is_passed_on_as_a_reset_after_what_came_before_it() {
+    let table = [
+        // The server resets once all it sent has arrived; the client reads on.
+        (Dialogue::rude(10, 30_000, &[Send(10), End], &[Heard(10), Send(30_000), Rest(SECOND), Abort]), 30_000, 10),
+        (Dialogue::rude(10, 0, &[Send(10), Fin, End], &[Heard(10), Rest(SECOND), Abort]), 0, 10),
+        // The client resets, before and after it said that this was all.
+        (Dialogue::rude(30_000, 0, &[Send(30_000), Rest(SECOND), Abort], &[End]), 0, 30_000),
+    ];
+    for (dialogue, down, up) in table {
+        let world = finished(Plan::plain(1, &[dialogue]));
+        let (client, server) = (world.client(0), server(&world, 0));
+        let seen = [client.sight, server.sight];
+        assert!(seen.contains(&Some(Sight::Reset)), "{seen:?}");
+        assert_ne!(client.sight, Some(Sight::Fin));
+        assert_eq!((client.received, server.received), (down, up));
+    }
+}
+
+#[test]
+fn bytes_before_a_reset_reach_a_slow_reader() {
+    let abort = [Heard(10), Send(60_000), Rest(200 * MS), Abort];
+    let dialogue = Dialogue::rude(10, 60_000, &[Send(10), End], &abort);
+    let world = finished(Plan::plain(1, &[dialogue.read_by(Reader::Slow(2_000, 100 * MS), Reader::Eager)]));
+    assert_eq!((world.client(0).received, world.client(0).sight), (60_000, Some(Sight::Reset)));
+}
+
+#[test]
+fn a_reset_after_the_end_is_noticed() {
+    let hour = 3_600 * SECOND;
+    let table = [
+        Dialogue::rude(0, 500, &[Heard(500), Rest(hour)], &[Send(500), Fin, Rest(SECOND), Abort]),
+        Dialogue::rude(500, 0, &[Send(500), Fin, Rest(SECOND), Abort], &[End, Rest(hour)]),
+    ];
+    for dialogue in table {
+        let (pairs, trace) = pairs_after(Plan::plain(1, &[dialogue]), 2);
+        assert_eq!(pairs, 0, "{trace}");
+    }
+}
+
+#[test]
+fn a_pair_whose_client_is_gone_does_not_wait_for_a_server_that_only_writes() {
+    let server = [Send(400_000), End];
+    let dialogue = Dialogue::rude(400_000, 400_000, &[Send(400_000), End], &server);
+    let mut plan = Plan::plain(1, &[dialogue.read_by(Reader::Never, Reader::After(600 * SECOND))]);
+    plan.odds.tiny = true;
+    plan.events.push((5 * SECOND, Action::Cut(0, false)));
+    let (pairs, trace) = pairs_after(plan, 40);
+    assert_eq!(pairs, 0, "{trace}");
+}
+
+#[test]
+fn what_a_full_sink_leaves_over_follows_after_the_end_of_its_source() {
+    for reader in [Reader::After(3 * SECOND), Reader::Slow(1_000, 10 * MS)] {
+        let down = Dialogue::request(10, 150_000).read_by(reader, Reader::Eager);
+        let up = Dialogue::upload(150_000, 10, Duration::ZERO).read_by(Reader::Eager, reader);
+        let mut plan = Plan::plain(1, &[down, up]);
+        plan.odds.tiny = true;
+        finished(plan);
+    }
+}
+
+#[test]
+fn lack_of_descriptors_to_accept_is_waited_for_without_a_spin() {
+    let mut plan = Plan::plain(1, &vec![Dialogue::request(100, 100); 5]);
+    plan.lacks.push(LackWindow { from: Duration::ZERO, until: 2_500 * MS, lack: Lack::Descriptors });
+    let world = finished(plan);
+    assert!((0..5).all(|client| world.client(client).received == 100));
+    // One attempt a second, then five clients and the end of the queue, twice.
+    assert!(world.calls.accept <= 10, "{:?}", world.calls);
+    let warnings = world.said.iter().filter(|text| text.contains("cannot accept")).count();
+    assert_eq!(warnings, 1, "{:?}", world.said);
+}
+
+#[test]
+fn accepting_goes_on_as_soon_as_a_pair_gives_its_descriptors_back() {
+    let long = Dialogue::exchange(1, 100, 100).read_by(Reader::Eager, Reader::After(300 * MS));
+    let mut plan = Plan::plain(1, &[long, Dialogue::request(100, 100)]);
+    plan.clients[1].at = 10 * MS;
+    plan.descriptors = 3;
+    let world = finished(plan);
+    let (first, second) = (ended_after(&world, 0), ended_after(&world, 1));
+    assert!(second < first + 0.1, "the second client was accepted when the first had gone: {first} {second}");
+}
+
+#[test]
+fn lack_of_descriptors_for_the_server_is_not_its_fault() {
+    // There is one for the listener, two for the first pair, and one for the second client.
+    let long = Dialogue::exchange(1, 100, 100).read_by(Reader::Eager, Reader::After(700 * MS));
+    let mut plan = Plan::plain(2, &[long, Dialogue::request(100, 100)]);
+    plan.clients[1].at = 10 * MS;
+    plan.descriptors = 4;
+    let world = finished(plan);
+    assert_eq!((world.client(0).received, world.client(1).received), (100, 100));
+    assert!(!world.said.iter().any(|text| text.contains("failed")), "{:?}", world.said);
+    assert!(world.calls.connect <= 12, "one attempt in a tenth of a second: {:?}", world.calls);
+}
+
+#[test]
+fn lack_of_ports_that_lasts_sends_the_client_away_with_a_fin() {
+    let mut plan = Plan::plain(2, &[Dialogue::request(100, 100)]);
+    plan.servers[0].max = 1;
+    plan.servers[1].max = 1;
+    plan.lacks.push(LackWindow { from: Duration::ZERO, until: 60 * SECOND, lack: Lack::Ports });
+    let world = finished(plan);
+    assert_eq!(world.client(0).sight, Some(Sight::Fin));
+    assert!((5.0..5.3).contains(&ended_after(&world, 0)));
+    assert_eq!(world.said, Vec::<String>::new());
+}
+
+#[test]
+fn the_limit_of_pairs_holds_and_every_client_gets_its_turn_without_a_spin() {
+    let mut plan = Plan::plain(1, &vec![Dialogue::upload(100, 100, 100 * MS); 20]);
+    plan.settings.conn_max = 3;
+    let world = finished(plan);
+    assert_eq!(world.peaks.0, 1 + 2 * 3);
+    assert!(world.calls.wait < 20 * 20, "{:?}", world.calls);
+    assert!(world.calls.accept <= 20 + 4, "{:?}", world.calls);
+}
+
+#[test]
+fn the_limit_of_connects_holds_and_every_client_gets_its_turn_without_a_spin() {
+    for reach in [Reach::Late(200 * MS), Reach::Lost] {
+        let mut plan = with_reach(&[&[reach], &[Reach::Late(100 * MS)]], &vec![Dialogue::request(100, 100); 20]);
+        plan.settings.pending_max = 3;
+        let world = finished(plan);
+        assert_eq!(world.peaks.1, 3);
+        assert!(world.calls.wait < 20 * 25, "{:?}", world.calls);
+    }
+}
+
+#[test]
+fn with_no_blacklisting_and_all_servers_dead_the_search_ends() {
+    use Reach::{Lost, Refuses, RefusesAtOnce, Unreachable};
+    let mut plan = with_reach(&[&[Refuses], &[RefusesAtOnce], &[Lost], &[Unreachable]], &[Dialogue::request(100, 100)]);
+    plan.settings.blacklist = Duration::ZERO;
+    let world = finished(plan);
+    assert_eq!(world.calls.connect, 4);
+    assert_eq!((world.client(0).sight, world.client(0).received), (Some(Sight::Fin), 0));
+    assert!((5.0..5.2).contains(&ended_after(&world, 0)));
+}
+
+#[test]
+fn each_address_of_a_name_is_tried_before_the_server_counts_as_failed() {
+    use Reach::{Lost, Refuses, RefusesAtOnce, Sound, Unreachable};
+    let addresses = [Refuses, RefusesAtOnce, Lost, Unreachable, RefusesAtOnce, Sound];
+    let world = finished(with_reach(&[&addresses, &[Sound]], &[Dialogue::request(40_000, 100)]));
+    assert_eq!(served_by(&world, 0).as_deref(), Some("Server(0, 5)"));
+    assert_eq!((world.calls.connect, world.said.len()), (6, 0));
+    let world = finished(with_reach(&[&addresses[..5], &[Sound]], &[Dialogue::request(40_000, 100)]));
+    assert_eq!(served_by(&world, 0).as_deref(), Some("Server(1, 0)"));
+    assert_eq!((world.calls.connect, world.said.len()), (6, 1));
+}
+
+#[test]
+fn a_connect_that_takes_too_long_makes_way_for_the_next_server() {
+    let dialogue = Dialogue::request(40_000, 100);
+    let late = Reach::Late(5_001 * MS);
+    let mut plan = with_reach(&[&[late], &[Reach::Late(4_999 * MS)]], &[dialogue.clone(), dialogue]);
+    plan.clients[1].at = 12 * SECOND;
+    let world = finished(plan);
+    assert_eq!(served_by(&world, 0).as_deref(), Some("Server(1, 0)"));
+    assert!((9.999..10.2).contains(&ended_after(&world, 0)));
+    // The second one was not offered the first server, which is blacklisted.
+    assert_eq!((served_by(&world, 1).as_deref(), world.calls.connect), (Some("Server(1, 0)"), 3));
+}
+
+#[test]
+fn a_silent_pair_is_closed_with_a_fin_and_one_cut_short_with_a_reset() {
+    let quiet = Dialogue::rude(100, 100, &[Send(100), Heard(100), End], &[Heard(100), Send(100), End]);
+    let half_closed = Dialogue::rude(100, 0, &[Send(100), Fin, End], &[End, Rest(60 * SECOND), Close]);
+    let mut plan = Plan::plain(1, &[quiet, half_closed]);
+    plan.settings.idle_timeout = 10 * SECOND;
+    // The end of the quiet pair is pen's, so the judge would call it false.
+    let world = world(plan, Choices::seed(1), true);
+    turn_until(&mut proxy(&world), &world, |_, proxy| proxy.pairs() == 0);
+    let world = world.borrow();
+    let sights = [0, 1].map(|client| world.client(client).sight);
+    assert_eq!(sights, [Some(Sight::Fin), Some(Sight::Reset)]);
+    assert_eq!(server(&world, 0).sight, Some(Sight::Fin));
+    assert!((10.0..10.1).contains(&ended_after(&world, 0)) && (10.0..10.1).contains(&ended_after(&world, 1)));
+}
+
+#[test]
+fn a_pair_is_not_silent_while_a_slow_reader_takes_what_is_held() {
+    let slow = Dialogue::request(10, 70_000).read_by(Reader::Slow(1_000, SECOND), Reader::Eager);
+    let mut plan = Plan::plain(1, &[slow]);
+    plan.client_buffer = Some(2_000);
+    plan.settings.idle_timeout = 20 * SECOND;
+    finished(plan);
+}
+
+#[test]
+fn whom_nobody_serves_gets_a_fin_though_it_goes_on_sending() {
+    let dialogue = Dialogue::request(300_000, 100);
+    let stays = Dialogue::rude(0, 0, &[Rest(10 * SECOND), Send(10), End], &[]);
+    let mut plan = with_reach(&[&[Reach::RefusesAtOnce]], &[dialogue.clone(), dialogue, stays]);
+    plan.odds.tiny = true;
+    let world = finished(plan);
+    for client in [0, 1] {
+        assert_eq!((world.client(client).sight, world.client(client).received), (Some(Sight::Fin), 0));
+        assert!(ended_after(&world, client) < 1.0);
+    }
+    assert!(world.peaks.0 <= 4, "a client is closed though it does not go");
+}
+
+#[test]
+fn at_the_end_a_quiet_pair_gets_a_fin_and_one_cut_short_a_reset() {
+    let quiet = Dialogue::rude(100, 100, &[Send(100), Heard(100), End], &[Heard(100), Send(100), End]);
+    let busy = Dialogue::rude(10, 900_000, &[Send(10), End], &[Heard(10), Send(900_000), Fin, End]);
+    let mut plan = Plan::plain(1, &[quiet, busy.read_by(Reader::Slow(1_000, 100 * MS), Reader::Eager)]);
+    plan.odds.tiny = true;
+    plan.ends_at = Some(SECOND);
+    let world = world(plan, Choices::seed(1), true);
+    run(&world);
+    let world = world.borrow();
+    let sights = [0, 1].map(|client| world.client(client).sight);
+    assert_eq!(sights, [Some(Sight::Fin), Some(Sight::Reset)]);
+    assert_eq!(server(&world, 1).sight, Some(Sight::Reset));
+}
+
+#[test]
+fn a_stubborn_pen_tries_one_server() {
+    let mut plan = with_reach(&[&[Reach::Refuses], &[Reach::Sound]], &[Dialogue::request(100, 100)]);
+    plan.settings.modes.stubborn = true;
+    let world = finished(plan);
+    assert_eq!((world.calls.connect, world.client(0).sight), (1, Some(Sight::Fin)));
+}
+
+#[test]
+fn a_flood_holds_nobody_up() {
+    let mut plan = Plan::plain(1, &[Dialogue::flood(3_000_000, 3_000_000), Dialogue::request(100, 100)]);
+    plan.clients[1].at = MS;
+    let world = finished(plan);
+    assert!(ended_after(&world, 1) < ended_after(&world, 0));
+}
