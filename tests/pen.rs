@@ -15,5 +15,7 @@ mod demo;
 mod names;
 #[path = "pen/privileges.rs"]
 mod privileges;
+#[path = "pen/relay.rs"]
+mod relay;
 #[path = "pen/start.rs"]
 mod start;

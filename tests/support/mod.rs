@@ -3,7 +3,7 @@
 //! * `wait` bounded waiting for a condition, `report` what could not be tested, `scratch` a directory for one test
 //! * `process` a child with its output kept, ended with the test
 //! * `pen` the program under test on loopback, `servers` small TCP servers in threads, `client` the other end
-//! * `dumps` reads the tracer's output
+//! * `dumps` reads the tracer's output, `pattern` bytes that show what is missing, `proc` what a process uses
 //! * `lab` the load-balancing HOWTO's machines as network namespaces, with real servers
 //!
 //! `PEN_UNDER_TEST=/usr/bin/pen` runs the same tests against another pen, for comparison.
@@ -14,7 +14,9 @@
 pub mod client;
 pub mod dumps;
 pub mod lab;
+pub mod pattern;
 pub mod pen;
+pub mod proc;
 pub mod process;
 pub mod report;
 pub mod scratch;

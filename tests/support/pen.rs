@@ -6,6 +6,7 @@ use std::process::Command;
 
 use super::client;
 use super::process::{Ended, Process};
+use super::report::is_root;
 use super::scratch::Scratch;
 use super::wait;
 
@@ -45,10 +46,25 @@ impl Pen {
     /// The same on another address of this machine.
     #[track_caller]
     pub fn start_at(ip: IpAddr, options: &[&str], servers: &[impl ToString]) -> Pen {
+        Pen::start_under(&[], ip, options, servers)
+    }
+
+    /// Starts it with a control socket `{dir}/control` as well, for [`Pen::penctl`].
+    #[track_caller]
+    pub fn start_with_control(options: &[&str], servers: &[impl ToString]) -> Pen {
+        // As root it has to be insisted upon.
+        let user: &[&str] = if is_root() { &["-u", "root"] } else { &[] };
+        Pen::start(&[user, &["-C", "{dir}/control"], options].concat(), servers)
+    }
+
+    /// Starts it by a program that becomes pen in the end (with the same process number), such as
+    /// `["prlimit", "--nofile=64"]`.  `{dir}` stands for the directory there, too.
+    #[track_caller]
+    pub fn start_under(by: &[&str], ip: IpAddr, options: &[&str], servers: &[impl ToString]) -> Pen {
         let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
         // Between the choice of a port and pen's bind another program may take it: then with another one.
         for _ in 0..10 {
-            if let Some(pen) = Pen::attempt(free_port(ip), options, &servers) {
+            if let Some(pen) = Pen::attempt(by, free_port(ip), options, &servers) {
                 return pen;
             }
         }
@@ -57,11 +73,14 @@ impl Pen {
 
     /// `None` when the port was taken in the meantime.
     #[track_caller]
-    fn attempt(address: SocketAddr, options: &[&str], servers: &[String]) -> Option<Pen> {
+    fn attempt(by: &[&str], address: SocketAddr, options: &[&str], servers: &[String]) -> Option<Pen> {
         let directory = Scratch::new();
         let here = directory.path().display().to_string();
-        let mut command = Command::new(program());
+        let program = program().display().to_string();
+        let mut words = by.iter().map(|word| word.replace("{dir}", &here)).chain([program]);
+        let mut command = Command::new(words.next().expect("pen itself at least"));
         command
+            .args(words)
             .current_dir(directory.path())
             .arg("-f")
             .args(options.iter().map(|option| option.replace("{dir}", &here)))
@@ -109,6 +128,27 @@ impl Pen {
     #[track_caller]
     pub fn connect_from(&self, source: impl Into<IpAddr>) -> TcpStream {
         client::connect_from(source.into(), self.address)
+    }
+
+    /// Runs penctl with a command for this pen, which has a control socket.
+    #[track_caller]
+    pub fn penctl(&self, words: &[&str]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_penctl"));
+        command.arg(self.directory.file("control")).args(words);
+        Process::run(command)
+    }
+
+    /// The reply to a command (`"blacklist 5"`) that must be obeyed.
+    #[track_caller]
+    pub fn obey(&self, command: &str) -> String {
+        let ended = self.penctl(&[command]);
+        assert!(ended.status.success() && ended.stderr.is_empty(), "{command}: {ended:?}");
+        ended.stdout
+    }
+
+    /// The process number.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// What pen has said on standard error so far.

@@ -1,0 +1,56 @@
+//! What Linux tells of a process under `/proc`: memory, descriptors, processor time.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+/// Resident memory in KiB.
+#[track_caller]
+pub fn resident(pid: u32) -> u64 {
+    status(pid, "VmRSS:")
+}
+
+/// The most resident memory so far, in KiB.
+#[track_caller]
+pub fn most_resident(pid: u32) -> u64 {
+    status(pid, "VmHWM:")
+}
+
+/// How many threads it has.
+#[track_caller]
+pub fn threads(pid: u32) -> u64 {
+    status(pid, "Threads:")
+}
+
+/// The number in the line of `/proc/PID/status` that begins with `name`.
+#[track_caller]
+fn status(pid: u32, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux writes this line");
+    line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("it has a number")
+}
+
+/// How many descriptors are open.
+#[track_caller]
+pub fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).expect("the process is there").count()
+}
+
+/// The processor time that it has used, user and system.
+#[track_caller]
+pub fn cpu(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
+    // Fields are counted behind the program's name, which may hold anything: utime and stime of proc(5).
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum();
+    // A tick of /proc is 10 ms on every platform of Linux.
+    Duration::from_millis(10 * ticks)
+}
+
+/// Sets the limit of open files of a process; `limit` as prlimit(1) has it: `soft:` or `soft:hard`.
+/// False if that is not allowed, or there is no prlimit.
+pub fn limit_descriptors(pid: u32, limit: &str) -> bool {
+    let mut command = Command::new("prlimit");
+    command.args([format!("--pid={pid}"), format!("--nofile={limit}")]);
+    command.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success())
+}
