@@ -9,6 +9,8 @@ mod support;
 mod background;
 #[path = "pen/control.rs"]
 mod control;
+#[path = "pen/calls.rs"]
+mod calls;
 #[path = "pen/demo.rs"]
 mod demo;
 #[path = "pen/names.rs"]

@@ -1,0 +1,140 @@
+//! What pen asks of the kernel, seen by strace: little, and nothing when there is nothing to do.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::support::client::{End, ask, read_to_end};
+use crate::support::pen::Pen;
+use crate::support::proc;
+use crate::support::process::Process;
+use crate::support::report::{is_installed, not_tested_here};
+use crate::support::servers::{Refusing, Server, echo, hold};
+use crate::support::wait;
+
+/// Starts pen under strace, which writes these calls of it into the file `calls`; `None`, and a report, if that is
+/// not possible here.
+fn traced(test: &str, calls: &str, options: &[&str], servers: &[impl ToString]) -> Option<Pen> {
+    if !is_installed("strace") {
+        not_tested_here(test, "there is no strace");
+        return None;
+    }
+    // In some containers nobody may trace.
+    let mut trial = Command::new("strace");
+    trial.args(["-o", "/dev/null", "true"]);
+    if !Process::run(trial).status.success() {
+        not_tested_here(test, "strace may not trace");
+        return None;
+    }
+    // -D: the tracer is the child, so that the process is pen.  -f follows a resolver if there is one.
+    let by = ["strace", "-D", "-f", "-qq", "-o", "{dir}/calls", "-e", calls];
+    Some(Pen::start_under(&by, [127, 0, 0, 1].into(), options, servers))
+}
+
+fn count(pen: &Pen, what: &str) -> usize {
+    pen.directory().read("calls").matches(what).count()
+}
+
+/// An echo through an open connection, after which all that led to it is in strace's file.
+#[track_caller]
+fn ping(mut client: &TcpStream) {
+    client.write_all(b"x").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+}
+
+#[test]
+fn a_pair_costs_two_registrations_and_no_modification() {
+    let name = "a_pair_costs_two_registrations_and_no_modification";
+    let server = Server::start(echo);
+    let Some(pen) = traced(name, "trace=epoll_ctl", &["-r"], &[server.address()]) else { return };
+    ping(&pen.connect());
+    let before = count(&pen, "EPOLL_CTL_ADD");
+    for turn in 1..=20_usize {
+        // Enough in both directions at once that both flows are stuck at times.
+        let client = pen.connect();
+        let mut writer = client.try_clone().unwrap();
+        let writing = std::thread::spawn(move || {
+            writer.write_all(&vec![b'x'; 2_000_000]).unwrap();
+            writer.shutdown(Shutdown::Write).unwrap();
+        });
+        wait::until_true("the pair is registered", || count(&pen, "EPOLL_CTL_ADD") >= before + 2 * turn);
+        let (bytes, end) = read_to_end(&client);
+        assert_eq!((bytes.len(), end), (2_000_000, End::Finished));
+        writing.join().unwrap();
+    }
+    // What comes after those pairs is in the file only after what they did.
+    let last = pen.connect();
+    ping(&last);
+    wait::until_true("the last one is registered", || count(&pen, "EPOLL_CTL_ADD") >= before + 42);
+    assert_eq!(count(&pen, "EPOLL_CTL_ADD"), before + 42);
+    assert_eq!(count(&pen, "EPOLL_CTL_MOD"), 0);
+    assert_eq!(count(&pen, "EPOLL_CTL_DEL"), 0);
+}
+
+#[test]
+fn a_chunk_costs_a_wait_a_read_and_a_write() {
+    let name = "a_chunk_costs_a_wait_a_read_and_a_write";
+    let server = Server::start(echo);
+    let calls =
+        "trace=epoll_wait,epoll_pwait,read,recvfrom,recvmsg,write,sendto,sendmsg,epoll_ctl,ioctl,poll,getsockopt";
+    let Some(pen) = traced(name, calls, &[], &[server.address()]) else { return };
+    let client = pen.connect();
+    for _ in 0..20 {
+        ping(&client);
+    }
+    let lines = |pen: &Pen| pen.directory().read("calls").lines().count();
+    wait::until_true("it waits", || settled(&pen));
+    let before = lines(&pen);
+    for _ in 0..100 {
+        ping(&client);
+    }
+    wait::until_true("it waits again", || settled(&pen));
+    // Each way: a wait, a read, a write, and a read that finds nothing more.
+    let each = (lines(&pen) - before) as f64 / 200.0;
+    assert!(each <= 4.3, "{each} calls for each chunk");
+}
+
+/// True if nothing was traced for a while.
+fn settled(pen: &Pen) -> bool {
+    let size = || pen.directory().read("calls").len();
+    let before = size();
+    wait::within(Duration::from_millis(100), || (size() != before).then_some(())).is_none()
+}
+
+#[test]
+fn pen_sleeps_when_nothing_happens() {
+    let name = "pen_sleeps_when_nothing_happens";
+    let (dead, server, silent) = (Refusing::new(), Server::start(echo), Server::start(hold));
+    // A blacklisted server, an idle time-out far away, an idle pair, a half-closed pair: none is a reason to wake up.
+    let options = ["-r", "-O", "idle_timeout 600", "-l", "pen.log"];
+    let servers = [dead.address(), server.address(), silent.address()];
+    let Some(pen) = traced(name, "trace=all", &options, &servers) else { return };
+    let idle = pen.connect();
+    ping(&idle);
+    let mut half = pen.connect();
+    half.write_all(b"nobody reads this").unwrap();
+    half.shutdown(Shutdown::Write).unwrap();
+    wait::until_true("the silent server has it", || silent.open() == 1);
+    assert_eq!(ask(&pen.connect(), b"one that is over"), "one that is over");
+    wait::until_true("it sleeps", || settled(&pen));
+    let size = || pen.directory().read("calls").len();
+    let before = size();
+    let woken = wait::within(Duration::from_secs(1), || (size() != before).then_some(()));
+    let calls = pen.directory().read("calls");
+    assert!(woken.is_none(), "{}", &calls[before..]);
+    ping(&idle);
+    assert_eq!(proc::threads(pen.pid()), 1);
+}
+
+#[test]
+fn fifty_idle_connections_do_not_cost_the_processor() {
+    let server = Server::start(echo);
+    let pen = Pen::start(&[], &[server.address()]);
+    let clients: Vec<TcpStream> = (0..50).map(|_| pen.connect()).collect();
+    clients.iter().for_each(ping);
+    let (start, before) = (Instant::now(), proc::cpu(pen.pid()));
+    wait::within(Duration::from_secs(1), || (proc::cpu(pen.pid()) - before > Duration::from_millis(50)).then_some(()));
+    assert!(proc::cpu(pen.pid()) - before <= Duration::from_millis(50), "within {:?}", start.elapsed());
+    assert_eq!(proc::threads(pen.pid()), 1);
+}
