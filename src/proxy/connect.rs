@@ -167,6 +167,18 @@ impl<N: Net> Proxy<N> {
         }
     }
 
+    /// Those who wait for something that a pair has just given back have it before anybody else
+    /// is accepted, who would otherwise take it away from them for ever.
+    pub(super) fn serve_lacking(&mut self) {
+        if !std::mem::take(&mut self.has_given_back) || self.lacking == 0 {
+            return;
+        }
+        let lacking = self.pairs.iter().filter(|(_, pair)| pair.is_lacking()).map(|(key, _)| PairKey(key));
+        for key in lacking.collect::<Vec<_>>() {
+            self.retry(key);
+        }
+    }
+
     fn server_failed(&mut self, id: ServerId, why: &str) {
         if !self.balancer.failed(id, self.now) {
             return;

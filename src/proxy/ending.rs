@@ -100,6 +100,7 @@ impl<N: Net> Proxy<N> {
         self.enter(key, Phase::Farewell);
         self.leaving -= 1;
         self.pairs.remove(key.0);
+        self.has_given_back = true;
         self.listening.resume();
     }
 
@@ -110,9 +111,11 @@ impl<N: Net> Proxy<N> {
         let place = pair.place();
         self.pending -= usize::from(pair.is_pending());
         self.leaving -= usize::from(pair.is_leaving());
+        self.lacking -= usize::from(pair.is_lacking());
         let mut before = std::mem::replace(&mut pair.phase, phase);
         self.pending += usize::from(pair.is_pending());
         self.leaving += usize::from(pair.is_leaving());
+        self.lacking += usize::from(pair.is_lacking());
         pair.timer = None;
         if let Phase::Relaying { up, down, .. } = &mut before {
             up.abandon(&mut self.pool);

@@ -84,12 +84,13 @@ impl<N: Net> Proxy<N> {
                 return;
             }
             match self.net.accept(&mut self.listening.socket) {
-                Ok((stream, from)) => {
-                    self.listening.has_told = false;
-                    self.open(stream, from);
-                }
+                Ok((stream, from)) => self.open(stream, from),
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => self.listening.is_ready = false,
+                    io::ErrorKind::WouldBlock => {
+                        // Nobody waits any more: the next time is news again.
+                        self.listening.is_ready = false;
+                        self.listening.has_told = false;
+                    }
                     _ if self.net.is_lack(&error) => {
                         self.listening.paused_until = Some(self.now.moment + ACCEPT_PAUSE);
                         if !std::mem::replace(&mut self.listening.has_told, true) {

@@ -124,6 +124,10 @@ pub struct Proxy<N: Net> {
     pending: usize,
     /// Pairs in their farewell.
     leaving: usize,
+    /// Pairs that wait for something that is lacking here.
+    lacking: usize,
+    /// A pair was closed in this turn, so that something may be there again.
+    has_given_back: bool,
     now: Now,
     /// Kept between turns for its memory.
     events: Vec<Event>,
@@ -147,6 +151,8 @@ impl<N: Net> Proxy<N> {
             tracer: Tracer::new(settings.debug, settings.dump_form),
             pending: 0,
             leaving: 0,
+            lacking: 0,
+            has_given_back: false,
             now: Now::default(),
             events: Vec::new(),
             ending: None,
@@ -196,6 +202,7 @@ impl<N: Net> Proxy<N> {
         self.expire_sessions();
         self.accept_sessions();
         self.ask_names();
+        self.serve_lacking();
         self.accept();
         self.flush_log();
         if cfg!(debug_assertions) {
@@ -343,6 +350,7 @@ impl<N: Net> Proxy<N> {
         assert_eq!(self.pool.lent(), pairs().map(stuck).sum::<usize>(), "a ring for each stuck flow");
         assert_eq!(self.pending, pairs().filter(|pair| pair.is_pending()).count(), "pending pairs");
         assert_eq!(self.leaving, pairs().filter(|pair| pair.is_leaving()).count(), "pairs in their farewell");
+        assert_eq!(self.lacking, pairs().filter(|pair| pair.is_lacking()).count(), "pairs that lack something");
         for pair in pairs() {
             if matches!(pair.phase, Phase::Searching { .. }) {
                 let waits = pair.timer.is_some_and(|timer| timer.kind == TimerKind::Retry);

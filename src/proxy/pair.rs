@@ -178,6 +178,11 @@ impl<S: Stream> Pair<S> {
         matches!(self.phase, Phase::Searching { .. } | Phase::Connecting { .. })
     }
 
+    /// True while a server is chosen and something is lacking here to connect to it.
+    pub fn is_lacking(&self) -> bool {
+        matches!(self.phase, Phase::Searching { place: Some(_), .. })
+    }
+
     /// True in the farewell.
     pub fn is_leaving(&self) -> bool {
         matches!(self.phase, Phase::Farewell)
