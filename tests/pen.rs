@@ -13,6 +13,8 @@ mod control;
 mod calls;
 #[path = "pen/demo.rs"]
 mod demo;
+#[path = "pen/leak.rs"]
+mod leak;
 #[path = "pen/names.rs"]
 mod names;
 #[path = "pen/privileges.rs"]
