@@ -7,10 +7,10 @@ mod support;
 
 #[path = "pen/background.rs"]
 mod background;
-#[path = "pen/control.rs"]
-mod control;
 #[path = "pen/calls.rs"]
 mod calls;
+#[path = "pen/control.rs"]
+mod control;
 #[path = "pen/demo.rs"]
 mod demo;
 #[path = "pen/leak.rs"]

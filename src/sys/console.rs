@@ -6,10 +6,10 @@
 //! there is room again.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::time::{Duration, Instant};
 
 use super::clock::{LocalTime, unix_now};
@@ -277,8 +277,9 @@ impl Output {
 /// Opens a pipe or terminal anew, to have flags of our own.
 #[cfg(target_os = "linux")]
 fn reopen(file: &File) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    OpenOptions::new().append(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+    std::fs::OpenOptions::new().append(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
 }
 
 /// Elsewhere opening /dev/fd/N only duplicates the descriptor, flags and all.

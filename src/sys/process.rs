@@ -292,15 +292,18 @@ pub fn raise_descriptor_limit(wanted: u64) -> io::Result<u64> {
         // SAFETY: `limit` is live.
         checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })
     };
-    if old.rlim_cur >= wanted {
-        return Ok(old.rlim_cur);
+    // The type of a limit has a sign on some systems.
+    let wanted = libc::rlim_t::try_from(wanted).unwrap_or(libc::rlim_t::MAX);
+    if old.rlim_cur < wanted {
+        let raised = libc::rlimit { rlim_cur: wanted, rlim_max: old.rlim_max.max(wanted) };
+        if set(raised).is_err() {
+            // Only root may raise the hard limit.
+            let _ = set(libc::rlimit { rlim_cur: wanted.min(old.rlim_max), rlim_max: old.rlim_max });
+        }
     }
-    let raised = libc::rlimit { rlim_cur: wanted, rlim_max: old.rlim_max.max(wanted) };
-    if set(raised).is_err() {
-        // Only root may raise the hard limit.
-        let _ = set(libc::rlimit { rlim_cur: wanted.min(old.rlim_max), rlim_max: old.rlim_max });
-    }
-    Ok(descriptor_limit()?.rlim_cur)
+    // An i128 has room for both types of limit.
+    let new = i128::from(descriptor_limit()?.rlim_cur);
+    Ok(u64::try_from(new).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
