@@ -21,5 +21,7 @@ mod names;
 mod privileges;
 #[path = "pen/relay.rs"]
 mod relay;
+#[path = "pen/select.rs"]
+mod select;
 #[path = "pen/start.rs"]
 mod start;

@@ -1,6 +1,6 @@
 //! The program under test, in the foreground on a loopback address.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -47,6 +47,12 @@ impl Pen {
     #[track_caller]
     pub fn start_at(ip: IpAddr, options: &[&str], servers: &[impl ToString]) -> Pen {
         Pen::start_under(&[], ip, options, servers)
+    }
+
+    /// Starts it on all addresses, IPv6 and IPv4, as `:::PORT`.
+    #[track_caller]
+    pub fn start_at_all(options: &[&str], servers: &[impl ToString]) -> Pen {
+        Pen::start_at(Ipv6Addr::UNSPECIFIED.into(), options, servers)
     }
 
     /// Starts it with a control socket `{dir}/control` as well, for [`Pen::penctl`].

@@ -173,9 +173,15 @@ impl Drop for Server {
 pub struct Refusing(Socket);
 
 impl Refusing {
-    /// Takes a free port of 127.0.0.1 without listening.
+    /// Takes a free port of 127.0.0.1 without listening.  A [`Server`] may be started at its address meanwhile, and
+    /// nobody else gets it before that.
     pub fn new() -> Refusing {
-        Refusing(bound())
+        Refusing::at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Takes the address that a server had until now.
+    pub fn at(address: SocketAddr) -> Refusing {
+        Refusing(bound(address))
     }
 
     /// The address.
@@ -193,7 +199,7 @@ pub struct Blackhole {
 impl Blackhole {
     /// A listener whose queue is full: the kernel drops further connection requests.
     pub fn new() -> Blackhole {
-        let listener = bound();
+        let listener = bound((Ipv4Addr::LOCALHOST, 0).into());
         // A queue of length 0 holds one connection (Linux), which nobody ever accepts.
         listener.listen(0).expect("the port is ours");
         let filler = TcpStream::connect(address(&listener)).expect("the queue has one place");
@@ -206,10 +212,11 @@ impl Blackhole {
     }
 }
 
-fn bound() -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are descriptors");
-    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    socket.bind(&any_port.into()).expect("127.0.0.1 has a free port");
+fn bound(address: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("there are descriptors");
+    // With it others that have it too may bind to the port as long as nobody listens there.
+    socket.set_reuse_address(true).expect("a socket takes this option");
+    socket.bind(&address.into()).unwrap_or_else(|e| panic!("cannot take {address}: {e}"));
     socket
 }
 
