@@ -43,6 +43,8 @@ pub enum Command {
     Dump(DumpForm),
     /// Names an event engine, of which there is only one.
     EventEngine,
+    /// Has pen answer each request itself.
+    Dummy,
     /// Ends pen.
     Exit,
     /// Executes a file of commands.
@@ -285,6 +287,7 @@ pub static COMMANDS: &[Row] = &[
     number("control_acl", "[N]", "Checks users of the control port against access list N.", Number::ControlAcl),
     number("debug", "[LEVEL]", "Says events at level 1, and dumps bytes as well at level 2.", Number::Debug),
     is("epoll", "Does nothing: pen takes the best event engine by itself.", Command::EventEngine),
+    is("dummy", "At the start: answers each request itself, in place of servers.", Command::Dummy),
     is("exit", "Ends pen, if it was started with -X.", Command::Exit),
     switch("hash", "Chooses the server by a hash of the client's address.", Mode::Hash, true),
     switch("no hash", "Does not choose the server by a hash.", Mode::Hash, false),
@@ -324,7 +327,6 @@ pub static COMMANDS: &[Row] = &[
     absent("delayed_forward"),
     absent("dsr_if"),
     absent("dsr_ip"),
-    absent("dummy"),
     absent("http"),
     absent("idlers"),
     absent("keepalive"),
@@ -417,6 +419,7 @@ mod tests {
             ("no ascii", Command::Dump(DumpForm::Columns)),
             ("control", Command::Control),
             ("epoll", Command::EventEngine),
+            ("dummy", Command::Dummy),
             ("exit", Command::Exit),
             ("hash", Command::Switch(Mode::Hash, true)),
             ("no hash", Command::Switch(Mode::Hash, false)),

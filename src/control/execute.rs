@@ -79,6 +79,8 @@ pub enum Effect {
     PendingMax(usize),
     /// Pairs may be silent so long from now on; zero for ever.
     IdleTimeout(Duration),
+    /// Answer each request here, in place of servers; only before the loop runs.
+    Dummy,
     /// End.
     Exit,
 }
@@ -130,6 +132,7 @@ fn carry_out(balancer: &mut Balancer, command: Command, now: Now, around: &Aroun
             balancer.settings.dump_form = form;
             Outcome::quiet()
         }
+        Command::Dummy => Outcome::asks(Effect::Dummy),
         Command::EventEngine => Outcome::quiet(),
         Command::Exit if balancer.settings.may_exit => Outcome::asks(Effect::Exit),
         Command::Exit => Outcome::refused("Exit is not enabled; restart with -X flag"),

@@ -1,4 +1,5 @@
 //! The demonstration: pen in front of three small web servers, all in one process and one loop.
+//! And the command `dummy`: pen in front of one that says the same to everybody.
 //!
 //! The servers use the same seam as the proxy. Each can be sent away for a while, so that there
 //! is a fail-over to watch.
@@ -51,9 +52,19 @@ struct Server<N: Net> {
     /// `None` while it is away.
     listener: Option<N::Listener>,
     at: Endpoint,
+    page: Page,
     requests: u64,
     /// When to listen or accept again.
     again: Option<Moment>,
+}
+
+/// What a server answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Page {
+    /// Who it is and how often it was asked.
+    Counting,
+    /// The words that the command `dummy` always had, penctl(1).
+    Dummy,
 }
 
 #[derive(Debug)]
@@ -65,14 +76,23 @@ struct Serving<S> {
 }
 
 impl<N: Net> Demo<N> {
-    /// Starts the servers, each on a free port of 127.0.0.1.
+    /// Starts the servers of the demonstration, each on a free port of 127.0.0.1.
     pub fn open(net: &mut N) -> io::Result<Demo<N>> {
+        Demo::with(net, &[Page::Counting; SERVERS])
+    }
+
+    /// Starts the server of the command `dummy` in the same way.
+    pub fn dummy(net: &mut N) -> io::Result<Demo<N>> {
+        Demo::with(net, &[Page::Dummy])
+    }
+
+    fn with(net: &mut N, pages: &[Page]) -> io::Result<Demo<N>> {
         let mut servers = Vec::new();
-        for index in 0..SERVERS {
+        for (index, &page) in pages.iter().enumerate() {
             let any = Endpoint::Inet(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
             let listener = listen(net, &any, index)?;
             let at = net.local(&listener)?;
-            servers.push(Server { listener: Some(listener), at, requests: 0, again: None });
+            servers.push(Server { listener: Some(listener), at, page, requests: 0, again: None });
         }
         Ok(Demo { servers, exchanges: Slab::new(), ends: VecDeque::new(), opened: 0 })
     }
@@ -168,6 +188,9 @@ impl<N: Net> Foreign<N> for Demo<N> {
 
 impl<N: Net> Server<N> {
     fn answer(&mut self, index: usize, head: &[u8], now: Now) -> Vec<u8> {
+        if self.page == Page::Dummy {
+            return exchange::ok("text/html", "Ulric was here.");
+        }
         self.requests += 1;
         let text = if exchange::path(head) == "/die" {
             self.listener = None;

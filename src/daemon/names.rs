@@ -130,7 +130,7 @@ mod tests {
             balancer.servers.set(ServerId::Regular(index), server).unwrap();
         }
         let listen = ListenAt { spec: spec("80"), text: String::from("80") };
-        Plan { balancer, listen, control: None, log: None, replies: String::new() }
+        Plan { balancer, listen, control: None, log: None, is_dummy: false, replies: String::new() }
     }
 
     fn net() -> FakeNet {

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::options::{Options, Step, printable};
 use crate::balance::settings::Settings;
 use crate::balance::{Balancer, Server, ServerId};
+use crate::base::addr::Endpoint;
 use crate::base::error::Error;
 use crate::base::operand::{Host, ListenSpec, ServerSpec, Services};
 use crate::base::time::Now;
@@ -27,8 +28,20 @@ pub struct Plan {
     pub control: Option<ListenAt>,
     /// The request log.
     pub log: Option<LogSpec>,
+    /// pen answers each request itself: the servers are none, and its own is still to be opened.
+    pub is_dummy: bool,
     /// What the commands of `-O` reply.
     pub replies: String,
+}
+
+impl Plan {
+    /// Adds a server of pen's own.
+    pub fn add_server(&mut self, id: u32, at: &Endpoint) -> Result<(), Error> {
+        let spec = ServerSpec::parse(&at.to_string(), &Services::default())
+            .map_err(|error| Error::config(format!("server '{at}': {error}")))?;
+        let added = self.balancer.servers.set(ServerId::Regular(id), Server::new(&spec, 0));
+        added.map_err(|error| Error::config(error.to_string()))
+    }
 }
 
 /// Makes the plan. Options and the commands of `-O` count in the order in which they were given,
@@ -38,7 +51,7 @@ where
     R: FnMut(&Path) -> io::Result<String>,
 {
     let balancer = Balancer::new(Settings::default());
-    let mut draft = Draft { balancer, listen: None, control: None, log: None, services, now, read };
+    let mut draft = Draft { balancer, listen: None, control: None, log: None, is_dummy: false, services, now, read };
     draft.control = options.control.as_deref().map(|text| draft.listen_at("control address", text)).transpose()?;
     let replies = draft.steps(&options.steps)?;
     if let Some(path) = &options.config {
@@ -61,10 +74,15 @@ where
             draft.server(id, text, listen.spec.port)?;
         }
     }
-    let Draft { mut balancer, control, log, .. } = draft;
+    if draft.is_dummy
+        && let Some((_, server)) = draft.balancer.servers.all().next()
+    {
+        return Err(Error::config(format!("dummy: it takes no servers, not '{}'", server.host)));
+    }
+    let Draft { mut balancer, control, log, is_dummy, .. } = draft;
     balancer.settings.log = log.as_ref().map(|log| log.text.clone());
     balancer.clients.resize(balancer.settings.clients_max);
-    Ok(Plan { balancer, listen, control, log, replies })
+    Ok(Plan { balancer, listen, control, log, is_dummy, replies })
 }
 
 struct Draft<'a, R> {
@@ -72,6 +90,7 @@ struct Draft<'a, R> {
     listen: Option<ListenAt>,
     control: Option<ListenAt>,
     log: Option<LogSpec>,
+    is_dummy: bool,
     services: &'a Services,
     now: Now,
     read: R,
@@ -131,6 +150,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
                 Effect::Close(_) | Effect::ShowConnection(_) => {
                     return Err(String::from("there are no connections yet"));
                 }
+                Effect::Dummy => self.is_dummy = true,
                 Effect::Exit => return Err(String::from("exit: pen does not run yet")),
                 Effect::Include(path) => return Err(format!("include {}: not here", path.display())),
                 // All servers without an address are looked up at the start, and the loop begins

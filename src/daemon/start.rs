@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use super::demo::Demo;
 use super::names;
 use super::options::Options;
 use super::plan::{self, Plan};
@@ -47,7 +48,14 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let mut world = World::open(options)?;
     let services = &world.services;
     let now = world.net.now();
-    let plan = plan::check(options, services, now, |path| world.net.read_commands(path))?;
+    let mut plan = plan::check(options, services, now, |path| world.net.read_commands(path))?;
+    if plan.is_dummy {
+        let mut servers = Demo::dummy(&mut world.net).map_err(|error| failed("start the server of dummy", &error))?;
+        for (id, at) in (0..).zip(servers.addresses()) {
+            plan.add_server(id, at)?;
+        }
+        return world.run(plan, options, readiness, &mut servers);
+    }
     world.run(plan, options, readiness, &mut Nobody)
 }
 

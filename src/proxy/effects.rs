@@ -138,6 +138,7 @@ impl<N: Net> Proxy<N> {
                 self.limit_silence(limit);
                 done
             }
+            Effect::Dummy => Err(String::from("dummy: only at the start")),
             Effect::Exit => {
                 self.ending = Some(Ending::Command);
                 done

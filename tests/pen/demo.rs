@@ -54,3 +54,26 @@ fn it_has_its_own_servers() {
     let line = "pen: --demo has its own servers and takes no operands, not '8080'\n";
     assert_eq!((ended.status.code(), ended.stderr.as_str()), (Some(64), line));
 }
+
+#[test]
+fn a_dummy_says_the_same_to_everybody() {
+    let directory = Scratch::new();
+    let mut command = Command::new(program());
+    command.args(["-f", "-d", "-O", "dummy", "127.0.0.1:0"]);
+    let mut pen = Process::start(command, &directory, "pen");
+    pen.wait_for_stderr("listens on ");
+    let said = pen.stderr();
+    let address = said.split("listens on ").nth(1).and_then(|rest| rest.lines().next()).expect("it says where");
+    let address: SocketAddr = address.parse().unwrap();
+    let answers = (0..3).map(|_| client::ask(&client::connect(address), b"GET /x HTTP/1.0\r\n\r\n"));
+    let page = "HTTP/1.1 200 OK\r\nContent-Length: 15\r\nContent-Type: text/html\r\n\r\nUlric was here.";
+    answers.for_each(|answer| assert_eq!(answer, page));
+    assert_eq!(pen.stop("TERM").status.code(), Some(0));
+}
+
+#[test]
+fn a_dummy_takes_no_servers() {
+    let ended = run(&["-f", "-O", "dummy", "127.0.0.1:0", "127.0.0.1:80"]);
+    let line = "pen: dummy: it takes no servers, not '127.0.0.1'\n";
+    assert_eq!((ended.status.code(), ended.stderr.as_str()), (Some(78), line));
+}
