@@ -15,6 +15,9 @@ use super::plan::{Lack, Reach};
 use super::wire::PROXY;
 use super::world::{Action, Far, Stage, Watch, World};
 
+/// Reads, writes and accepts in one turn; no scenario has a tenth of it.
+const CALLS_MAX: u32 = 1_000_000;
+
 impl World {
     pub fn close(&mut self, id: usize) {
         self.note(|_| format!("pen closes line {id}"));
@@ -38,6 +41,8 @@ impl World {
 
     /// An error that interrupts a call for no reason, now and then.
     pub fn interruption(&mut self) -> io::Result<()> {
+        self.calls_in_turn += 1;
+        assert!(self.calls_in_turn < CALLS_MAX, "a turn has an end");
         let odds = self.odds().interrupted;
         if !self.choices.one_in(odds) {
             return Ok(());
@@ -105,7 +110,8 @@ impl World {
             Stage::Connecting => (Ok(false), Stage::Connecting),
             Stage::Up => match line.wire.halves[PROXY].take_error() {
                 Some(kind) => {
-                    self.was_reset_early = true;
+                    // It stood, and was reset before pen looked: it is a connection all the same.
+                    line.was_used = true;
                     (Err(kind.into()), Stage::Up)
                 }
                 None => (Ok(!line.wire.halves[PROXY].is_reset), Stage::Up),
@@ -211,6 +217,7 @@ impl World {
     /// Waits as `Net::wait` does; an error if nothing would ever happen again.
     pub fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
         self.calls.wait += 1;
+        self.calls_in_turn = 0;
         // What pen did took some time too.
         self.now += self.choices.below(self.plan.odds.work + 1);
         let deadline = timeout.map(|time| Moment::from_nanos(self.now) + time).map(Moment::as_nanos);

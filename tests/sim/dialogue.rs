@@ -132,13 +132,14 @@ impl Dialogue {
             _ => (vec![Send(some_up), Rest(rest), Send(up), Fin, End], vec![Heard(some_up), Send(down), Close]),
         };
         let dialogue = Dialogue::rude(up * 2, down, &scripts.0, &scripts.1);
-        let mut odd = |bytes| if choices.one_in(4) { Reader::Never } else { reader(choices, bytes) };
-        let (client, server) = (odd(down), odd(up));
-        // Who waits for something must read.
-        let waits = |script: &[Step]| script.iter().any(|step| matches!(step, End | Heard(1..)));
-        let never =
-            |reader, script: &[Step]| if reader == Reader::Never && waits(script) { Reader::Eager } else { reader };
-        dialogue.read_by(never(client, &scripts.0), never(server, &scripts.1))
+        let readers = (reader(choices, down), reader(choices, up));
+        // Who waits for something must read, and two who only write would wait for ever.
+        let may_not_read = |script: &[Step]| !script.iter().any(|step| matches!(step, End | Heard(1..)));
+        match choices.below(4) {
+            1 if may_not_read(&scripts.0) => dialogue.read_by(Reader::Never, readers.1),
+            2 if may_not_read(&scripts.1) => dialogue.read_by(readers.0, Reader::Never),
+            _ => dialogue.read_by(readers.0, readers.1),
+        }
     }
 }
 

@@ -133,6 +133,7 @@ pub struct World {
     pub lines: Vec<Line>,
     pub fates: Vec<Fate>,
     pub calls: Calls,
+    pub calls_in_turn: u32,
     /// Calls that moved something on.
     pub progress: u64,
     /// Things that happened.
@@ -154,8 +155,6 @@ pub struct World {
     pub owners: BTreeMap<usize, usize>,
     /// What pen said that an operator must know.
     pub said: Vec<String>,
-    /// Some server reset a connection before pen could notice that it was made.
-    pub was_reset_early: bool,
     schedule: BTreeMap<(u64, u64), Action>,
     order: u64,
     trace: Option<VecDeque<String>>,
@@ -173,6 +172,7 @@ impl World {
             lines: Vec::new(),
             fates: vec![Fate::default(); plan.clients.len()],
             calls: Calls::default(),
+            calls_in_turn: 0,
             progress: 0,
             actions: 0,
             open: 0,
@@ -186,7 +186,6 @@ impl World {
             signals: Vec::new(),
             owners: BTreeMap::new(),
             said: Vec::new(),
-            was_reset_early: false,
             schedule: BTreeMap::new(),
             order: 0,
             trace: traced.then(VecDeque::new),
