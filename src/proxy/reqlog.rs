@@ -24,6 +24,10 @@ pub struct ReqLog<L> {
     waiting: Vec<u8>,
     lines_lost: u64,
     is_failing: bool,
+    /// What was written last is not the end of a line.
+    is_within_line: bool,
+    /// The rest of that line is lost: what comes next begins on a line of its own.
+    is_torn: bool,
 }
 
 /// What a flush found worth saying.
@@ -38,7 +42,8 @@ enum Found {
 impl<L: Write> ReqLog<L> {
     /// A log that is open, or none.
     pub fn new(log: Option<(LogTarget, L)>) -> ReqLog<L> {
-        ReqLog { log, waiting: Vec::new(), lines_lost: 0, is_failing: false }
+        let (is_failing, is_within_line, is_torn) = (false, false, false);
+        ReqLog { log, waiting: Vec::new(), lines_lost: 0, is_failing, is_within_line, is_torn }
     }
 
     /// True if records are wanted.
@@ -64,6 +69,10 @@ impl<L: Write> ReqLog<L> {
         let (target, log) = self.log.as_mut()?;
         let mut start = 0;
         let mut found = None;
+        if self.is_torn && !self.waiting.is_empty() {
+            self.is_torn = false;
+            self.waiting.insert(0, b'\n');
+        }
         while start < self.waiting.len() {
             let rest = &self.waiting[start..];
             let part = match target {
@@ -73,6 +82,7 @@ impl<L: Write> ReqLog<L> {
             match log.write(part) {
                 Ok(count) if count > 0 => {
                     start += count;
+                    self.is_within_line = self.waiting[start - 1] != b'\n';
                     if std::mem::take(&mut self.is_failing) {
                         found = Some(Found::Working(std::mem::take(&mut self.lines_lost)));
                     }
@@ -81,7 +91,10 @@ impl<L: Write> ReqLog<L> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 outcome => {
                     let why = outcome.err().map_or_else(|| String::from("nothing was written"), |error| reason(&error));
-                    self.lines_lost += memchr_iter(b'\n', part).count() as u64;
+                    // A line of which the newline alone is missing is not lost: it comes before the next one.
+                    let is_whole = part[0] == b'\n';
+                    self.lines_lost += (memchr_iter(b'\n', part).count() - usize::from(is_whole)) as u64;
+                    self.is_torn = self.is_within_line;
                     start += part.len();
                     if !std::mem::replace(&mut self.is_failing, true) {
                         found = Some(Found::Failing(why));
@@ -132,6 +145,8 @@ impl<N: Net> Proxy<N> {
         };
         self.reqlog.log = opened;
         self.reqlog.waiting.clear();
+        self.reqlog.is_within_line = false;
+        self.reqlog.is_torn = false;
         Ok(())
     }
 }
@@ -190,6 +205,31 @@ mod tests {
         record(&mut log, "four\n");
         assert_eq!(log.flush(), Some(Found::Working(3)));
         assert_eq!(disk(&mut log).written, b"192.0.2.9 7 192.0.2.1 four\n");
+    }
+
+    #[test]
+    fn a_line_that_is_torn_does_not_spoil_the_next() {
+        let line = b"192.0.2.9 7 192.0.2.1 one\n";
+        // Nothing but the newline is missing; the text is cut; the first of two lines fits.
+        for (room, lost) in [(line.len() - 1, 1), (line.len() - 3, 2), (line.len(), 1)] {
+            let mut log = reqlog(LogTarget::File("x".into()), room, ErrorKind::StorageFull);
+            record(&mut log, "one\n");
+            if room == line.len() {
+                record(&mut log, "two\n");
+                assert!(matches!(log.flush(), Some(Found::Failing(_))));
+            } else {
+                assert!(matches!(log.flush(), Some(Found::Failing(_))));
+                record(&mut log, "two\n");
+                assert_eq!(log.flush(), None);
+            }
+            disk(&mut log).room = 1000;
+            record(&mut log, "three\n");
+            assert_eq!(log.flush(), Some(Found::Working(lost)), "{room}");
+            let (start, end) = disk(&mut log).written.split_at(room);
+            assert_eq!(start, &line[..room]);
+            let newline: &[u8] = if room == line.len() { b"" } else { b"\n" };
+            assert_eq!(end, [newline, b"192.0.2.9 7 192.0.2.1 three\n"].concat());
+        }
     }
 
     #[test]
