@@ -15,6 +15,8 @@ mod control;
 mod demo;
 #[path = "pen/leak.rs"]
 mod leak;
+#[path = "pen/log.rs"]
+mod log;
 #[path = "pen/names.rs"]
 mod names;
 #[path = "pen/privileges.rs"]
@@ -25,3 +27,5 @@ mod relay;
 mod select;
 #[path = "pen/start.rs"]
 mod start;
+#[path = "pen/trace.rs"]
+mod trace;

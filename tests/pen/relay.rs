@@ -103,21 +103,10 @@ fn wait_for_standstill(count: &AtomicUsize) {
     });
 }
 
-/// The two ends of one pair, in the test's own hands.
-fn both_ends(options: &[&str]) -> (Pen, TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let pen = Pen::start(options, &[listener.local_addr().unwrap()]);
-    let client = pen.connect();
-    let (server, _) = listener.accept().unwrap();
-    server.set_read_timeout(Some(wait::PATIENCE)).unwrap();
-    server.set_write_timeout(Some(wait::PATIENCE)).unwrap();
-    (pen, client, server)
-}
-
 #[test]
 fn twenty_megabytes_each_way_at_once_arrive_though_both_readers_are_late() {
     const TOTAL: usize = 20_000_000;
-    let (_pen, client, server) = both_ends(&[]);
+    let (_pen, client, server) = Pen::start_with_both_ends(&[]);
     let (up, down) = (Arc::new(Pattern::new(3)), Arc::new(Pattern::new(4)));
     let (sent_up, writing_up) = write_aside(&client, &up, TOTAL);
     let (sent_down, writing_down) = write_aside(&server, &down, TOTAL);
@@ -134,7 +123,7 @@ fn twenty_megabytes_each_way_at_once_arrive_though_both_readers_are_late() {
 #[test]
 fn a_gibibyte_to_a_slow_reader_is_identical_and_pen_stays_under_four_mebibytes() {
     const TOTAL: usize = 1 << 30;
-    let (pen, client, server) = both_ends(&[]);
+    let (pen, client, server) = Pen::start_with_both_ends(&[]);
     let pattern = Arc::new(Pattern::new(5));
     let (sent, writing) = write_aside(&server, &pattern, TOTAL);
     wait_for_standstill(&sent);
@@ -197,7 +186,7 @@ fn others_are_answered_while_bulk_is_carried() {
 #[test]
 fn b15_a_reset_by_the_server_reaches_the_client_behind_all_that_was_sent_before() {
     for length in [0, 5, 100_000, LONG] {
-        let (_pen, client, server) = both_ends(&[]);
+        let (_pen, client, server) = Pen::start_with_both_ends(&[]);
         let pattern = Arc::new(Pattern::new(7));
         let reading = thread::spawn(move || read_to_end(&client));
         pattern.write(&server, length, |_| {}).unwrap();
@@ -227,7 +216,7 @@ fn unsent(stream: &TcpStream) -> usize {
 #[test]
 fn b15_a_reset_by_the_client_reaches_the_server() {
     for length in [0, 5, 100_000] {
-        let (_pen, client, server) = both_ends(&[]);
+        let (_pen, client, server) = Pen::start_with_both_ends(&[]);
         let pattern = Arc::new(Pattern::new(8));
         pattern.write(&client, length, |_| {}).unwrap();
         wait::until_true("the client's kernel has sent all", || unsent(&client) == 0);
@@ -240,14 +229,14 @@ fn b15_a_reset_by_the_client_reaches_the_server() {
 #[test]
 fn a_reset_after_an_orderly_half_is_still_a_reset() {
     // The client has ended; then the server resets.
-    let (_pen, client, server) = both_ends(&[]);
+    let (_pen, client, server) = Pen::start_with_both_ends(&[]);
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read_to_end(&server), (Vec::new(), End::Finished));
     reset(server);
     assert_eq!(read_to_end(&client), (Vec::new(), End::Reset));
 
     // The server has ended; then the client resets.
-    let (_pen, client, server) = both_ends(&[]);
+    let (_pen, client, server) = Pen::start_with_both_ends(&[]);
     server.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read_to_end(&client), (Vec::new(), End::Finished));
     reset(client);
@@ -299,7 +288,7 @@ fn a_client_that_nobody_can_serve_sees_an_orderly_end_though_it_has_sent_somethi
 // Urgent data is a mark in the stream, at which a read stops without an edge that tells of the rest.
 #[test]
 fn an_urgent_byte_arrives_in_its_place_in_both_directions() {
-    let (_pen, client, server) = both_ends(&[]);
+    let (_pen, client, server) = Pen::start_with_both_ends(&[]);
     let mut expected = Vec::new();
     for turn in 0..200_u32 {
         let (from, to) = if turn % 2 == 0 { (&client, &server) } else { (&server, &client) };
@@ -440,7 +429,7 @@ fn many_clients_at_once_each_get_their_own_answer() {
 
 #[test]
 fn small_packets_are_not_held_back() {
-    let (_pen, client, server) = both_ends(&[]);
+    let (_pen, client, server) = Pen::start_with_both_ends(&[]);
     client.set_nodelay(true).unwrap();
     let start = Instant::now();
     // A request in two small segments, each carried on by itself: Nagle's algorithm would hold the second one back until

@@ -28,7 +28,8 @@ pub fn connect_from(source: IpAddr, to: SocketAddr) -> TcpStream {
     }
 }
 
-fn bounded(stream: TcpStream) -> TcpStream {
+/// The same stream, with its reads and writes bounded by [`PATIENCE`].
+pub fn bounded(stream: TcpStream) -> TcpStream {
     stream
         .set_read_timeout(Some(PATIENCE))
         .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))

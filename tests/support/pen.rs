@@ -63,6 +63,16 @@ impl Pen {
         Pen::start(&[user, &["-C", "{dir}/control"], options].concat(), servers)
     }
 
+    /// Starts it with one connection, of which both ends are the caller's: the client's and the server's.
+    #[track_caller]
+    pub fn start_with_both_ends(options: &[&str]) -> (Pen, TcpStream, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("127.0.0.1 has a free port");
+        let pen = Pen::start_with_control(options, &[listener.local_addr().expect("a bound socket has one")]);
+        let client = pen.connect();
+        let (server, _) = listener.accept().expect("pen connects");
+        (pen, client, client::bounded(server))
+    }
+
     /// Starts it by a program that becomes pen in the end (with the same process number), such as
     /// `["prlimit", "--nofile=64"]`.  `{dir}` stands for the directory there, too.
     #[track_caller]
