@@ -21,6 +21,8 @@ mod log;
 mod names;
 #[path = "pen/privileges.rs"]
 mod privileges;
+#[path = "pen/process.rs"]
+mod process;
 #[path = "pen/relay.rs"]
 mod relay;
 #[path = "pen/select.rs"]

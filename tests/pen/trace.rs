@@ -5,9 +5,8 @@ use std::io::{self, PipeReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use crate::support::client::{End, ask, connect, read_to_end};
 use crate::support::dumps::{self, Dump, Form};
@@ -216,23 +215,27 @@ fn a_reader_of_standard_error_that_stops_holds_up_nobody_and_each_dump_is_whole_
     // The description that pen shares with whoever started it is as it was.
     assert!(!is_nonblocking(&shared));
     drop(shared);
-    let reading = thread::spawn(move || {
-        let (mut all, mut piece) = (Vec::new(), [0; 777]);
-        loop {
-            match reader.read(&mut piece).unwrap() {
-                0 => return all,
-                count => all.extend_from_slice(&piece[..count]),
+    let printed = Arc::new(Mutex::new(Vec::new()));
+    let reading = thread::spawn({
+        let printed = Arc::clone(&printed);
+        move || {
+            let mut piece = [0; 777];
+            while let count @ 1.. = reader.read(&mut piece).unwrap() {
+                printed.lock().unwrap().extend_from_slice(&piece[..count]);
             }
         }
     });
-    // The next words come when all that waited is written.
+    // Once all that waited is written there is room for new words.
     let last = connect(pen.address);
-    (&last).write_all(b"the last words").unwrap();
-    (&last).read_exact(&mut [0; 14]).unwrap();
-    wait::within(Duration::from_millis(300), || reading.is_finished().then_some(()));
+    wait::until_true("a new dump comes through", || {
+        (&last).write_all(b"the last words").unwrap();
+        (&last).read_exact(&mut [0; 14]).unwrap();
+        memchr::memmem::find(&printed.lock().unwrap(), b"14: the last words\n").is_some()
+    });
     send(pen.child.id(), "TERM");
     wait::until_true("pen ends", || pen.child.try_wait().unwrap().is_some());
-    let all = reading.join().unwrap();
+    reading.join().unwrap();
+    let all = printed.lock().unwrap();
     let (dumps, events) = dumps::parse(&all).unwrap_or_else(|e| panic!("{e}"));
     let whole: usize = dumps.iter().filter(|dump| dump.connection == 0).map(|dump| dump.bytes.len()).sum();
     assert!(whole > 100_000, "a mebibyte waits: {whole} bytes of dumps");
