@@ -40,28 +40,29 @@ fn fill(stream: &TcpStream) {
 #[test]
 fn what_pen_ends_itself_is_an_end_if_all_was_delivered_and_a_reset_if_not() {
     for how in ["TERM", "INT", "close 0"] {
+        let options = if how == "close 0" { Pen::control_options() } else { Vec::new() };
         let end = |pen: &mut Pen| match how {
             "close 0" => assert_eq!(pen.obey(how), "Forcibly closing connection 0\n"),
             signal => assert_eq!(pen.process().stop(signal).status.code(), Some(0)),
         };
-        let (mut pen, client, server) = Pen::start_with_both_ends(&[]);
+        let (mut pen, client, server) = Pen::start_with_both_ends(&options);
         (&client).write_all(b"hello").unwrap();
         (&server).read_exact(&mut [0; 5]).unwrap();
         end(&mut pen);
         assert_eq!(seen_by_both(&client, &server), (End::Finished, End::Finished), "{how}: quiet");
 
-        let (mut pen, client, server) = Pen::start_with_both_ends(&[]);
+        let (mut pen, client, server) = Pen::start_with_both_ends(&options);
         fill(&server);
         end(&mut pen);
         assert_eq!(seen_by_both(&client, &server), (End::Reset, End::Reset), "{how}: a download is cut");
 
-        let (mut pen, client, server) = Pen::start_with_both_ends(&[]);
+        let (mut pen, client, server) = Pen::start_with_both_ends(&options);
         fill(&client);
         end(&mut pen);
         assert_eq!(seen_by_both(&client, &server), (End::Reset, End::Reset), "{how}: an upload is cut");
 
         // The client has asked and ended; an end now would look like an answer that is empty.
-        let (mut pen, client, server) = Pen::start_with_both_ends(&[]);
+        let (mut pen, client, server) = Pen::start_with_both_ends(&options);
         (&client).write_all(b"request").unwrap();
         client.shutdown(Shutdown::Write).unwrap();
         assert_eq!(read_to_end(&server), (b"request".to_vec(), End::Finished));

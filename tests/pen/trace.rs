@@ -90,7 +90,7 @@ fn with_a_all_is_text_and_without_ascii_all_is_columns() {
 
 #[test]
 fn level_and_form_change_while_pen_runs() {
-    let (pen, client, server) = Pen::start_with_both_ends(&[]);
+    let (pen, client, server) = Pen::start_with_both_ends(&Pen::control_options());
     carry(&client, &server, b"zero");
     assert_eq!(pen.stderr(), "", "nothing is said without -d");
     assert_eq!(pen.obey("debug 2"), "2\n");

@@ -1,8 +1,10 @@
 //! The program under test, in the foreground on a loopback address.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use super::client;
 use super::process::{Ended, Process};
@@ -13,6 +15,26 @@ use super::wait;
 /// The program under test: `$PEN_UNDER_TEST`, or the one that cargo has just built.
 pub fn program() -> PathBuf {
     std::env::var_os("PEN_UNDER_TEST").unwrap_or_else(|| env!("CARGO_BIN_EXE_pen").into()).into()
+}
+
+/// The program under test as users have it: the release build beside the one that cargo has just made, if it is no
+/// older than the sources; else the same as [`program`].
+pub fn optimised_program() -> PathBuf {
+    let tested = program();
+    let release = tested.with_file_name("../release/pen");
+    let built = |path: &Path| fs::metadata(path).and_then(|about| about.modified()).ok();
+    let is_fresh = newest(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) < built(&release);
+    if !is_another() && is_fresh { release } else { tested }
+}
+
+/// When a file in a directory, or in one below it, was last changed.
+fn newest(directory: &Path) -> Option<SystemTime> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let time = |path: PathBuf| match path.is_dir() {
+        true => newest(&path),
+        false => fs::metadata(&path).and_then(|about| about.modified()).ok(),
+    };
+    entries.filter_map(|entry| time(entry.path())).max()
 }
 
 /// Whether the program under test is another pen, which may lack what only ours has.
@@ -58,16 +80,21 @@ impl Pen {
     /// Starts it with a control socket `{dir}/control` as well, for [`Pen::penctl`].
     #[track_caller]
     pub fn start_with_control(options: &[&str], servers: &[impl ToString]) -> Pen {
+        Pen::start(&[&Pen::control_options(), options].concat(), servers)
+    }
+
+    /// The options for a control socket `{dir}/control`.
+    pub fn control_options() -> Vec<&'static str> {
         // As root it has to be insisted upon.
         let user: &[&str] = if is_root() { &["-u", "root"] } else { &[] };
-        Pen::start(&[user, &["-C", "{dir}/control"], options].concat(), servers)
+        [user, &["-C", "{dir}/control"]].concat()
     }
 
     /// Starts it with one connection, of which both ends are the caller's: the client's and the server's.
     #[track_caller]
     pub fn start_with_both_ends(options: &[&str]) -> (Pen, TcpStream, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("127.0.0.1 has a free port");
-        let pen = Pen::start_with_control(options, &[listener.local_addr().expect("a bound socket has one")]);
+        let pen = Pen::start(options, &[listener.local_addr().expect("a bound socket has one")]);
         let client = pen.connect();
         let (server, _) = listener.accept().expect("pen connects");
         (pen, client, client::bounded(server))
