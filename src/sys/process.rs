@@ -1,6 +1,7 @@
 //! The process itself: children, the background, its user, its jail, its limits.
 
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -78,7 +79,7 @@ pub fn exit_child(status: u8) -> ! {
 
 /// In a child: points 0, 1 and 2 to /dev/null, and closes all other descriptors but one.
 pub fn close_all_but(keep: impl AsFd) {
-    let _ = null_stdio();
+    let _ = open_null().and_then(|null| null_stdio(&null));
     let keep = keep.as_fd().as_raw_fd();
     for range in [3..=keep - 1, keep + 1..=libc::c_int::MAX] {
         close_range(*range.start(), *range.end());
@@ -117,9 +118,12 @@ pub fn end_with_parent() {
     };
 }
 
+fn open_null() -> io::Result<File> {
+    File::options().read(true).write(true).open("/dev/null")
+}
+
 /// Points standard input, output and error to /dev/null.
-pub fn null_stdio() -> io::Result<()> {
-    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+fn null_stdio(null: &File) -> io::Result<()> {
     for fd in 0..=2 {
         // SAFETY: both are descriptors of ours; 0 to 2 are never closed, only pointed elsewhere.
         checked(unsafe { libc::dup2(null.as_raw_fd(), fd) })?;
@@ -129,7 +133,15 @@ pub fn null_stdio() -> io::Result<()> {
 
 /// What the process that runs in the background owes to the one that waits for it.
 #[derive(Debug)]
-pub struct Readiness(Option<PipeWriter>);
+pub struct Readiness(Option<Waiting>);
+
+/// Somebody waits.
+#[derive(Debug)]
+struct Waiting {
+    pipe: PipeWriter,
+    /// /dev/null, opened before there is a jail, which may not have one.
+    null: File,
+}
 
 impl Readiness {
     /// Nobody waits: pen stays in the foreground.
@@ -139,8 +151,8 @@ impl Readiness {
 
     /// All is set up: lets go of the terminal and lets the waiting process end with status 0.
     pub fn tell(self) -> io::Result<()> {
-        let Some(mut pipe) = self.0 else { return Ok(()) };
-        null_stdio()?;
+        let Some(Waiting { mut pipe, null }) = self.0 else { return Ok(()) };
+        null_stdio(&null)?;
         // If the other process is gone already, there is nobody to tell.
         let _ = pipe.write_all(b"!");
         Ok(())
@@ -167,7 +179,7 @@ pub fn background() -> io::Result<Background> {
             drop(reader);
             // SAFETY: the call takes nothing, and cannot fail in a process that was just forked.
             unsafe { libc::setsid() };
-            Ok(Background::Here(Readiness(Some(writer))))
+            Ok(Background::Here(Readiness(Some(Waiting { pipe: writer, null: open_null()? }))))
         }
         Fork::Parent(child) => {
             drop(writer);

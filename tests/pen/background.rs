@@ -161,3 +161,23 @@ fn nothing_is_left_of_a_start_that_failed() {
     assert_eq!(ended.status.code(), Some(1));
     assert!(!directory.file("pen.pid").exists() && !directory.file("pen.log").exists());
 }
+
+// The jail has nothing but a directory for the pid file, and so no /dev/null.
+#[test]
+fn it_goes_to_the_background_from_within_a_jail() {
+    if !is_root() {
+        return not_tested_here("it_goes_to_the_background_from_within_a_jail", "only root can chroot");
+    }
+    let jail = Scratch::new();
+    let path = jail.path().display().to_string();
+    let mut command = Command::new(program());
+    command.args(["-j", &path, "-p", "pen.pid", "127.0.0.1:0"]);
+    let started = Process::start(command, &jail, "parent").wait();
+    assert_eq!((started.status.code(), started.stderr.as_str()), (Some(0), ""));
+    let pid: u32 = jail.read("pen.pid").parse().unwrap();
+    for fd in 0..=2 {
+        assert_eq!(fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap().display().to_string(), "/dev/null");
+    }
+    send(pid, "TERM");
+    wait::until_true("it ends", || !is_alive(pid));
+}
