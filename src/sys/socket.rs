@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use super::{checked, unix_path};
+use super::checked;
+use super::unix_path::{self, SocketFile};
 use crate::base::addr::Endpoint;
 use crate::net::{ListenOptions, Ready, Stream};
 
@@ -148,13 +149,14 @@ impl Stream for Socket {
     }
 }
 
-/// A listening socket. Dropping it closes it, and removes the file of a Unix socket.
+/// A listening socket. Dropping it closes it, and removes the file of a Unix socket, if that is
+/// still its own.
 #[derive(Debug)]
 pub enum Listener {
     /// Over TCP.
     Tcp(mio::net::TcpListener),
-    /// A Unix stream socket, and its path.
-    Unix(mio::net::UnixListener, PathBuf),
+    /// A Unix stream socket, and its file.
+    Unix(mio::net::UnixListener, SocketFile),
 }
 
 impl Listener {
@@ -180,9 +182,10 @@ impl Listener {
             Endpoint::Unix(path) => {
                 unix_path::claim(path)?;
                 let listener = bind_unix(path, options.private)?;
+                let file = SocketFile::bound(path)?;
                 // It listens with a queue of mio's choice; a second listen(2) sets ours.
                 listen(&listener, options.backlog)?;
-                Ok(Listener::Unix(listener, path.clone()))
+                Ok(Listener::Unix(listener, file))
             }
         }
     }
@@ -191,7 +194,7 @@ impl Listener {
     pub fn local(&self) -> io::Result<Endpoint> {
         match self {
             Listener::Tcp(listener) => listener.local_addr().map(Endpoint::Inet),
-            Listener::Unix(_, path) => Ok(Endpoint::Unix(path.clone())),
+            Listener::Unix(_, file) => Ok(Endpoint::Unix(file.path().to_path_buf())),
         }
     }
 
@@ -215,15 +218,6 @@ impl AsFd for Listener {
         match self {
             Listener::Tcp(listener) => listener.as_fd(),
             Listener::Unix(listener, _) => listener.as_fd(),
-        }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Listener::Unix(_, path) = self {
-            // Where pen's user may not remove it, the next start finds that nobody listens there.
-            let _ = std::fs::remove_file(path);
         }
     }
 }

@@ -49,6 +49,11 @@ impl SocketFile {
         let about = fs::symlink_metadata(path)?;
         Ok(SocketFile { path: path.to_path_buf(), device: about.dev(), inode: about.ino() })
     }
+
+    /// Its path, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl Drop for SocketFile {

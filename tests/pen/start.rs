@@ -198,3 +198,17 @@ fn the_limit_of_open_files_follows_the_connections_or_they_follow_it() {
         _ => assert_eq!(said, "pen: only 16 of 500 connections fit into the limit of 100 open files\n"),
     }
 }
+
+#[test]
+fn what_took_the_place_of_its_socket_is_left_alone() {
+    let directory = Scratch::new();
+    let path = directory.file("socket");
+    let mut command = Command::new(program());
+    command.arg("-f").arg(&path);
+    let mut pen = Process::start(command, &directory, "pen");
+    wait::until_true("pen listens", || path.exists());
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "precious").unwrap();
+    assert_eq!(pen.stop("TERM").status.code(), Some(0));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+}
