@@ -13,6 +13,7 @@ pub mod plan;
 pub mod start;
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -25,10 +26,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(args) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprintln!("pen: {error}");
+            complain(&error);
             ExitCode::from(error.exit_status())
         }
     }
+}
+
+/// Says one line on stderr. Where nobody can hear it, pen goes on as if it had been heard.
+fn complain(what: &impl Display) {
+    let _ = writeln!(std::io::stderr(), "pen: {what}");
 }
 
 fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Error> {

@@ -8,9 +8,9 @@ use std::io::Write;
 use std::path::Path;
 
 use super::demo::Demo;
-use super::names;
 use super::options::Options;
 use super::plan::{self, Plan};
+use super::{complain, names};
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::error::{Error, reason};
@@ -35,7 +35,7 @@ const RESERVE: u64 = (SESSIONS_MAX + LEAVING_MAX + 20) as u64;
 /// Runs pen as the options say, to its end; the exit status.
 pub fn run(options: &Options) -> Result<u8, Error> {
     for note in &options.notes {
-        eprintln!("pen: {note}");
+        complain(note);
     }
     let readiness = if options.foreground {
         Readiness::foreground()
@@ -212,7 +212,7 @@ impl World {
         let said = out.write_all(plan.replies.as_bytes()).and_then(|()| out.flush());
         said.map_err(|error| failed("write the replies", &error))?;
         for warning in &self.warnings {
-            eprintln!("pen: {warning}");
+            complain(warning);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use crate::support::pen::{Pen, program, run};
 use crate::support::process::Process;
+use crate::support::report::not_tested_here;
 use crate::support::scratch::Scratch;
 use crate::support::{servers, wait};
 
@@ -211,4 +212,21 @@ fn what_took_the_place_of_its_socket_is_left_alone() {
     fs::write(&path, "precious").unwrap();
     assert_eq!(pen.stop("TERM").status.code(), Some(0));
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[test]
+fn a_standard_error_that_takes_nothing_changes_nothing() {
+    if !std::path::Path::new("/dev/full").exists() {
+        return not_tested_here("a_standard_error_that_takes_nothing_changes_nothing", "there is no /dev/full");
+    }
+    let directory = Scratch::new();
+    let deaf = |words: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec \"$0\" {words} 2>/dev/full")]).arg(program());
+        Process::start(command, &directory, "pen")
+    };
+    assert_eq!(deaf("-y").wait().status.code(), Some(64));
+    let mut pen = deaf("-f -D 127.0.0.1:0");
+    wait::until("pen listens", || pen.listens_on().first().copied());
+    assert_eq!(pen.stop("TERM").status.code(), Some(0));
 }
