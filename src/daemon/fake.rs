@@ -111,6 +111,8 @@ pub struct FakeNet {
     pub clients: Vec<Peer>,
     /// What is answered for a name; `None` for nothing ever.
     pub names: Vec<(&'static str, Option<Answer>)>,
+    /// The names that were asked for.
+    pub asked: Vec<String>,
     /// Comes with the next wait.
     pub signal: Option<Signal>,
     /// What the next waits bring.
@@ -179,6 +181,7 @@ impl Net for FakeNet {
     }
 
     fn resolve(&mut self, request: usize, name: &str) {
+        self.asked.push(String::from(name));
         let row = self.names.iter().find(|row| row.0 == name).unwrap_or_else(|| panic!("{name} is not in the test"));
         self.answers.extend(row.1.clone().map(|answer| Event::Resolved { request, answer }));
     }

@@ -12,6 +12,7 @@ use crate::base::addr::Endpoint;
 use crate::base::error::{Error, reason};
 use crate::base::operand::{Host, ListenSpec};
 use crate::base::time::Moment;
+use crate::control::command::{LogSpec, LogTo};
 use crate::net::{Event, Net, NoAddress, Signal};
 
 use super::plan::Plan;
@@ -19,27 +20,62 @@ use super::plan::Plan;
 /// How long the start waits for the name service.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Looks up the name of each server that has one. Returns a warning for each of which nothing was
-/// heard; it stays without an address, and so is not used until it has one.
-pub fn resolve_servers(net: &mut impl Net, plan: &mut Plan) -> Result<Vec<String>, Error> {
-    let servers = &mut plan.balancer.servers;
-    let special = [ServerId::Emergency, ServerId::Abuse].into_iter();
-    let all: Vec<ServerId> = servers.iter().map(|(id, _)| id).chain(special).collect();
-    let mut unknown: Vec<(ServerId, String)> = Vec::new();
-    for id in all {
-        if let Some(server) = servers.server(id)
-            && let Host::Name(name) = &server.host
-            && server.is_unresolved()
-        {
-            unknown.push((id, name.clone()));
-        }
+/// Looks up all names of a plan at once. Those that pen cannot do without are asked for first, so
+/// that a server's name which takes its time does not hold them up; they are replaced by the first
+/// of their addresses. Returns a warning for each server of which nothing was heard; it stays
+/// without an address, and so is not used until it has one.
+pub fn resolve(net: &mut impl Net, plan: &mut Plan) -> Result<Vec<String>, Error> {
+    let unknown = unresolved(plan);
+    let needed = needed(plan);
+    let hosts = needed.iter().map(|(_, host)| &**host).filter_map(name_of);
+    let names: Vec<&str> = hosts.chain(unknown.iter().map(|(_, name)| name.as_str())).collect();
+    let mut answers = look_up(net, &names)?.into_iter();
+    for (what, host) in needed {
+        let Some(name) = name_of(host) else { continue };
+        *host = match answers.next().unwrap_or(Err(NoAddress::NoAnswer)) {
+            Ok(addresses) => Host::Addr(addresses[0]),
+            Err(NoAddress::NoSuchName) => return Err(Error::config(format!("{what} '{name}': no such host"))),
+            Err(NoAddress::NoAnswer) => {
+                return Err(Error::system(format!("{what} '{name}': the name service does not answer")));
+            }
+        };
     }
-    let names: Vec<&str> = unknown.iter().map(|(_, name)| name.as_str()).collect();
-    let answers = look_up(net, &names)?;
+    settle(plan, &unknown, answers)
+}
+
+/// The hosts that must have an address before pen runs, and what each is for.
+fn needed(plan: &mut Plan) -> Vec<(&'static str, &mut Host)> {
+    let mut hosts = vec![("listening address", &mut plan.listen.spec.host)];
+    hosts.extend(plan.control.as_mut().map(|at| ("control address", &mut at.spec.host)));
+    if let Some(LogSpec { to: LogTo::Network { host, .. }, .. }) = &mut plan.log {
+        hosts.push(("log host", host));
+    }
+    hosts
+}
+
+fn name_of(host: &Host) -> Option<&str> {
+    match host {
+        Host::Name(name) => Some(name),
+        Host::Addr(_) | Host::Unix(_) => None,
+    }
+}
+
+/// The servers whose names are to be looked up.
+fn unresolved(plan: &Plan) -> Vec<(ServerId, String)> {
+    let without = plan.balancer.servers.all().filter(|(_, server)| server.is_unresolved());
+    without.filter_map(|(id, server)| Some((id, String::from(name_of(&server.host)?)))).collect()
+}
+
+/// Gives the servers their addresses.
+fn settle(
+    plan: &mut Plan,
+    unknown: &[(ServerId, String)],
+    answers: impl Iterator<Item = Result<Vec<IpAddr>, NoAddress>>,
+) -> Result<Vec<String>, Error> {
     let mut warnings = Vec::new();
     for ((id, name), answer) in unknown.iter().zip(answers) {
         match answer {
-            Ok(addresses) => servers.resolved(*id, addresses),
+            Ok(addresses) => plan.balancer.servers.resolved(*id, addresses),
             Err(NoAddress::NoSuchName) => return Err(Error::config(format!("server '{name}': no such host"))),
             Err(NoAddress::NoAnswer) => {
                 warnings.push(format!("server {id} is down until the name service answers for {name}"));
@@ -49,18 +85,12 @@ pub fn resolve_servers(net: &mut impl Net, plan: &mut Plan) -> Result<Vec<String
     Ok(warnings)
 }
 
-/// The address and port, or the path, to listen on; of a name with several the first. `what` says
-/// what it is for.
-pub fn endpoint(net: &mut impl Net, what: &str, spec: &ListenSpec) -> Result<Endpoint, Error> {
-    let name = match &spec.host {
-        Host::Addr(ip) => return Ok(Endpoint::inet(SocketAddr::new(*ip, spec.port))),
-        Host::Unix(path) => return Ok(Endpoint::Unix(path.clone())),
-        Host::Name(name) => name,
-    };
-    match look_up(net, &[name])?.remove(0) {
-        Ok(addresses) => Ok(Endpoint::inet(SocketAddr::new(addresses[0], spec.port))),
-        Err(NoAddress::NoSuchName) => Err(Error::config(format!("{what} '{name}': no such host"))),
-        Err(NoAddress::NoAnswer) => Err(Error::system(format!("{what} '{name}': the name service does not answer"))),
+/// The address and port, or the path, to listen on, whose name was looked up.
+pub fn endpoint(spec: &ListenSpec) -> Endpoint {
+    match &spec.host {
+        Host::Addr(ip) => Endpoint::inet(SocketAddr::new(*ip, spec.port)),
+        Host::Unix(path) => Endpoint::Unix(path.clone()),
+        Host::Name(_) => unreachable!("names are replaced before anything is opened"),
     }
 }
 
@@ -150,7 +180,7 @@ mod tests {
     #[test]
     fn servers_get_all_addresses_of_their_names() {
         let mut plan = plan(&["known:81", "127.0.0.1", "known:82"]);
-        assert_eq!(resolve_servers(&mut net(), &mut plan), Ok(Vec::new()));
+        assert_eq!(resolve(&mut net(), &mut plan), Ok(Vec::new()));
         let texts = |index: usize| -> Vec<String> {
             let server = plan.balancer.servers.regular(index).unwrap();
             server.endpoints.iter().map(Endpoint::to_string).collect()
@@ -164,7 +194,7 @@ mod tests {
         let mut plan = plan(&["silent", "known", "away"]);
         let mut net = net();
         let warning = |id, name| format!("server {id} is down until the name service answers for {name}");
-        assert_eq!(resolve_servers(&mut net, &mut plan), Ok(vec![warning(0, "silent"), warning(2, "away")]));
+        assert_eq!(resolve(&mut net, &mut plan), Ok(vec![warning(0, "silent"), warning(2, "away")]));
         assert_eq!(net.now.moment, Moment::default() + PATIENCE);
         assert!(plan.balancer.servers.regular(0).unwrap().is_unresolved());
         assert!(!plan.balancer.servers.regular(1).unwrap().is_unresolved());
@@ -173,14 +203,18 @@ mod tests {
     #[test]
     fn a_name_that_does_not_exist_is_the_configurations_fault() {
         for name in ["nosuch", "empty"] {
-            let error = resolve_servers(&mut net(), &mut plan(&["known", name])).unwrap_err();
+            let error = resolve(&mut net(), &mut plan(&["known", name])).unwrap_err();
             assert_eq!((error.to_string(), error.exit_status()), (format!("server '{name}': no such host"), 78));
         }
     }
 
     #[test]
     fn to_listen_one_address_is_enough_but_needed() {
-        let listen = |text| endpoint(&mut net(), "listening address", &spec(text));
+        let listen = |text: &str| {
+            let mut plan = plan(&[]);
+            plan.listen.spec = spec(text);
+            resolve(&mut net(), &mut plan).map(|_| endpoint(&plan.listen.spec))
+        };
         assert_eq!(listen("known:80").unwrap().to_string(), "192.0.2.1:80");
         assert_eq!(listen("[::1]:80").unwrap().to_string(), "[::1]:80");
         assert_eq!(listen("/run/x").unwrap().to_string(), "/run/x");
@@ -196,9 +230,23 @@ mod tests {
     }
 
     #[test]
+    fn what_pen_cannot_do_without_is_asked_for_first_and_all_at_once() {
+        let mut plan = plan(&["silent", "known"]);
+        plan.listen.spec = spec("known:80");
+        plan.control = Some(ListenAt { spec: spec("known:81"), text: String::from("known:81") });
+        let log = LogTo::Network { host: Host::Name(String::from("known")), port: 82 };
+        plan.log = Some(LogSpec { to: log, text: String::from("known:82") });
+        let mut net = net();
+        assert_eq!(resolve(&mut net, &mut plan).map(|warnings| warnings.len()), Ok(1));
+        assert_eq!(net.now.moment, Moment::default() + PATIENCE, "one wait for all");
+        assert_eq!(net.asked, ["known", "known", "known", "silent", "known"]);
+        assert_eq!(endpoint(&plan.control.unwrap().spec).to_string(), "192.0.2.1:81");
+    }
+
+    #[test]
     fn a_signal_ends_the_start() {
         let mut net = FakeNet { signal: Some(Signal::Terminate), ..net() };
-        let error = resolve_servers(&mut net, &mut plan(&["silent"])).unwrap_err();
+        let error = resolve(&mut net, &mut plan(&["silent"])).unwrap_err();
         assert_eq!(error.to_string(), "ended by a signal while starting");
     }
 }

@@ -95,13 +95,13 @@ impl World {
         readiness: Readiness,
         foreign: &mut impl Foreign<OsNet>,
     ) -> Result<u8, Error> {
-        self.warnings.extend(names::resolve_servers(&mut self.net, &mut plan)?);
+        self.warnings.extend(names::resolve(&mut self.net, &mut plan)?);
         self.fit_connections(&mut plan)?;
         let backlog = plan.balancer.settings.backlog;
-        let (listener, listen) = self.listen(&plan.listen, "listening address", false, backlog, LISTENER)?;
+        let (listener, listen) = self.listen(&plan.listen, false, backlog, LISTENER)?;
         let control_at = plan.control.take();
         let control = self.listen_for_commands(control_at.as_ref(), backlog)?;
-        let target = plan.log.as_ref().map(|log| self.log_target(log)).transpose()?;
+        let target = plan.log.as_ref().map(log_target);
         let syslog = (!options.foreground && !options.demo).then(Console::syslog);
         self.confine(options.chroot.as_deref())?;
         let log = target.map(|target| self.open_log(target)).transpose()?;
@@ -144,12 +144,11 @@ impl World {
     fn listen(
         &mut self,
         at: &ListenAt,
-        what: &str,
         private: bool,
         backlog: u32,
         token: Token,
     ) -> Result<(Listener, String), Error> {
-        let endpoint = names::endpoint(&mut self.net, what, &at.spec)?;
+        let endpoint = names::endpoint(&at.spec);
         let listener = self
             .net
             .listen(&endpoint, ListenOptions { backlog, private }, token)
@@ -170,24 +169,13 @@ impl World {
             self.warnings.push(String::from("no control port as root; use -u to run as another user, or -u root"));
             return Ok(None);
         }
-        let (listener, _) = self.listen(at, "control address", true, backlog, CONTROL_LISTENER)?;
+        let (listener, _) = self.listen(at, true, backlog, CONTROL_LISTENER)?;
         if let (Host::Unix(path), Some(identity)) = (&at.spec.host, &self.identity)
             && process::ids().0 == 0
         {
             process::give_to(path, identity).map_err(|error| failed(&format!("give away {}", at.text), &error))?;
         }
         Ok(Some(listener))
-    }
-
-    fn log_target(&mut self, log: &LogSpec) -> Result<LogTarget, Error> {
-        let (host, port) = match &log.to {
-            LogTo::File(path) => return Ok(LogTarget::File(path.clone())),
-            LogTo::Network { host, port } => (host.clone(), *port),
-        };
-        match names::endpoint(&mut self.net, "log host", &ListenSpec { host, port })? {
-            Endpoint::Inet(addr) => Ok(LogTarget::Udp(addr)),
-            Endpoint::Unix(path) => Ok(LogTarget::File(path)),
-        }
     }
 
     fn open_log(&mut self, target: LogTarget) -> Result<(LogTarget, <OsNet as Net>::Log), Error> {
@@ -234,6 +222,17 @@ impl World {
                 },
             );
         }
+    }
+}
+
+fn log_target(log: &LogSpec) -> LogTarget {
+    let (host, port) = match &log.to {
+        LogTo::File(path) => return LogTarget::File(path.clone()),
+        LogTo::Network { host, port } => (host.clone(), *port),
+    };
+    match names::endpoint(&ListenSpec { host, port }) {
+        Endpoint::Inet(addr) => LogTarget::Udp(addr),
+        Endpoint::Unix(path) => LogTarget::File(path),
     }
 }
 
