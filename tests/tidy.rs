@@ -6,6 +6,7 @@
 mod tidy {
     pub mod arrows;
     pub mod bans;
+    pub mod differences;
     pub mod lengths;
     pub mod maps;
     pub mod names;
@@ -17,7 +18,7 @@ mod tidy {
 use pen::control::command::COMMANDS;
 use pen::daemon::options::{FLAGS, Flag, Id};
 use tidy::source::{Finding, Source};
-use tidy::{arrows, bans, lengths, maps, names, source, texts, unsafety};
+use tidy::{arrows, bans, differences, lengths, maps, names, source, texts, unsafety};
 
 /// Runs one check on all of `src/` and fails with everything it found.
 fn check(what: &str, check: impl Fn(&Source) -> Vec<Finding>) {
@@ -71,6 +72,14 @@ fn every_unsafe_is_small_and_says_why_it_is_sound() {
 #[test]
 fn changes_begin_with_an_open_section() {
     assert_eq!(texts::fault_of_changes(&texts::text("CHANGES")), None);
+}
+
+#[test]
+fn each_difference_names_tests_that_there_are() {
+    let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = |path: &str| std::fs::read_to_string(top.join(path)).ok();
+    let found = differences::faults(&texts::text("doc/differences.md"), source);
+    assert!(found.is_empty(), "\n{}", found.concat());
 }
 
 /// The names that a manual has, each with where it stands.
