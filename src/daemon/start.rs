@@ -104,8 +104,9 @@ impl World {
         let target = plan.log.as_ref().map(log_target);
         let syslog = (!options.foreground && !options.demo).then(Console::syslog);
         self.confine(options.chroot.as_deref())?;
-        let log = target.map(|target| self.open_log(target)).transpose()?;
+        // What is removed again if the next step fails comes first.
         let pid_file = plan.balancer.settings.pid_file.as_deref().map(create_pid_file).transpose()?;
+        let log = target.map(|target| self.open_log(target)).transpose()?;
         self.say_all(&plan)?;
         readiness.tell().map_err(|error| failed("let go of the terminal", &error))?;
         if let Some(console) = syslog {
