@@ -57,6 +57,7 @@ impl<N: Net> Proxy<N> {
             let place = Place { id, address };
             match self.net.connect(endpoint, self.balancer.settings.source) {
                 Ok(stream) => {
+                    self.pairs[key.0].to = Some(endpoint.clone());
                     self.await_connect(key, place, stream, until);
                     return Attempt::Begun;
                 }
@@ -67,8 +68,10 @@ impl<N: Net> Proxy<N> {
                 Err(error) => last_error = Some(error),
             }
         }
-        let why = last_error.map_or_else(|| String::from("no address"), |error| reason(&error));
-        self.server_failed(id, &why);
+        // A server that has no address any more was not tried, and is not to blame.
+        if let Some(error) = last_error {
+            self.server_failed(id, &reason(&error));
+        }
         Attempt::Failed
     }
 
@@ -138,13 +141,16 @@ impl<N: Net> Proxy<N> {
         }
         let until = self.now.moment + self.balancer.settings.connect_timeout;
         let server = self.balancer.servers.server(place.id);
-        let next = Place { id: place.id, address: place.address + 1 };
+        let tried = server.and_then(|server| server.endpoints.get(usize::from(place.address)));
+        // If the server has moved meanwhile, its new addresses are not to blame for the old one.
+        let address = if tried == self.pairs[key.0].to.as_ref() { place.address + 1 } else { 0 };
+        let next = Place { id: place.id, address };
         if server.is_some_and(|server| usize::from(next.address) < server.endpoints.len()) {
             self.enter(key, Phase::Searching { place: Some(next), until });
             if let Attempt::Begun = self.begin(key, next, until) {
                 return;
             }
-        } else {
+        } else if address > 0 {
             self.server_failed(place.id, &reason(error));
         }
         self.enter(key, Phase::Searching { place: None, until });

@@ -112,7 +112,7 @@ impl<N: Net> Proxy<N> {
         let key = PairKey(slot.key());
         slot.insert(Pair {
             client: End::client(stream),
-            from,
+            to: None,
             client_id: admission.client,
             search: admission.search,
             phase: Phase::Searching { place: None, until: self.now.moment },
@@ -123,7 +123,7 @@ impl<N: Net> Proxy<N> {
         self.pending += 1;
         if self.tells_events() {
             let refused = if admission.refused { ", which the client list refuses" } else { "" };
-            let text = format!("connection {}: accepted {}{refused}", key.0, self.pairs[key.0].from);
+            let text = format!("connection {}: accepted {from}{refused}", key.0);
             self.say(Severity::Debug, &text);
         }
         let watched = self.net.watch(&mut self.pairs[key.0].client.stream, token(key, Side::Client));

@@ -138,11 +138,12 @@ pub enum Phase<S> {
 pub struct Pair<S> {
     /// The client's socket.
     pub client: End<S>,
-    /// Where the client comes from.
-    pub from: Endpoint,
+    /// Where the server's socket connects or is connected to. The table of servers may say
+    /// something else by now.
+    pub to: Option<Endpoint>,
     /// Its entry in the client table.
     pub client_id: Option<ClientId>,
-    /// What it was offered so far.
+    /// Who it is, and what it was offered so far.
     pub search: Search,
     /// How far it has come, with the server's socket.
     pub phase: Phase<S>,

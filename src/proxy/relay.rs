@@ -65,7 +65,7 @@ impl<N: Net> Proxy<N> {
         let mut budget = BUDGET;
         while budget > 0 {
             let pair = &mut self.pairs[key.0];
-            let Phase::Relaying { server, place, up, down } = &mut pair.phase else { return Left::Waiting };
+            let Phase::Relaying { server, up, down, .. } = &mut pair.phase else { return Left::Waiting };
             let (flow, source, sink) = match direction {
                 Direction::Up => (up, &mut pair.client, server),
                 Direction::Down => (down, server, &mut pair.client),
@@ -76,10 +76,8 @@ impl<N: Net> Proxy<N> {
             };
             let chunk = &self.scratch[..received];
             if direction == Direction::Up && self.reqlog.is_open() {
-                let server = self.balancer.servers.server(place.id);
-                if let Some(server) = server.and_then(|server| server.endpoints.get(usize::from(place.address))) {
-                    self.reqlog.record(pair.from.client(), self.now.unix, server, chunk);
-                }
+                let server = pair.to.as_ref().expect("a pair that relays is connected to a server");
+                self.reqlog.record(pair.search.from(), self.now.unix, server, chunk);
             }
             if self.tracer.is_dumping() {
                 self.net.dump(self.tracer.dump(direction, key.0, chunk));

@@ -9,7 +9,7 @@ use crate::support::client::{End, connect, read_to_end};
 use crate::support::pen::Pen;
 use crate::support::process::{Ended, Process};
 use crate::support::report::is_root;
-use crate::support::servers::{Server, echo, greet, hold};
+use crate::support::servers::{Blackhole, Server, echo, greet, hold};
 use crate::support::wait;
 
 /// A pen whose control port is the Unix socket `ctl` in its directory.
@@ -420,4 +420,32 @@ fn b27_the_exit_status_of_penctl_tells_what_became_of_a_command() {
         let ended = penctl(words);
         assert_eq!((ended.status.code(), ended.stdout.as_str(), ended.stderr.as_str()), (Some(status), out, err));
     }
+}
+
+#[test]
+fn the_log_names_the_server_that_a_connection_has_and_not_what_it_is_now() {
+    let echoes = Server::start(echo);
+    let pen = start(&["-l", "pen.log"], &[echoes.address()]);
+    let client = pen.connect();
+    assert_echoes(&client);
+    for address in ["127.0.0.9", "no-such-name.invalid"] {
+        assert_eq!(control(&pen, &format!("server 0 address {address}")), "");
+        assert_echoes(&client);
+    }
+    let log = pen.directory().read("pen.log");
+    assert_eq!(log.lines().count(), 3, "{log}");
+    assert!(log.lines().all(|line| line.split(' ').nth(2) == Some("127.0.0.1")), "{log}");
+}
+
+#[test]
+fn a_server_that_moved_is_not_to_blame_for_where_it_was() {
+    let silent = Blackhole::new();
+    let new = Server::start(greet("new"));
+    let pen = start(&["-t", "1"], &[silent.address()]);
+    let client = pen.connect();
+    wait::until_true("the connect is under way", || control(&pen, "connection 0").contains("state = 1"));
+    assert_eq!(control(&pen, &format!("server 0 address 127.0.0.1 port {}", new.address().port())), "");
+    assert_eq!(read_to_end(&client), (b"new".to_vec(), End::Finished));
+    assert_eq!(pen.stderr(), "");
+    assert_served(&pen, "new");
 }
