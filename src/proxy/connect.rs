@@ -61,6 +61,10 @@ impl<N: Net> Proxy<N> {
                     self.await_connect(key, place, stream, until);
                     return Attempt::Begun;
                 }
+                // A Unix socket whose queue stays full: its server does not answer in time.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && until <= self.now.moment => {
+                    last_error = Some(error);
+                }
                 Err(error) if self.net.is_lack(&error) => {
                     self.wait_for_resources(key, place, until, &error);
                     return Attempt::Begun;
@@ -86,8 +90,11 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Keeps the place and tries again soon: the server is not to blame.
+    /// Keeps the place and tries again soon, up to a limit: the server is not to blame.
     fn wait_for_resources(&mut self, key: PairKey, place: Place, until: Moment, error: &io::Error) {
+        if until <= self.now.moment {
+            return self.close(key, CloseReason::NoResources);
+        }
         self.enter(key, Phase::Searching { place: Some(place), until });
         self.arm(key, TimerKind::Retry, RETRY_PAUSE);
         if self.tells_events() {
@@ -164,9 +171,6 @@ impl<N: Net> Proxy<N> {
     /// Tries again to get what was lacking here.
     pub(super) fn retry(&mut self, key: PairKey) {
         let Phase::Searching { place: Some(place), until } = self.pairs[key.0].phase else { return };
-        if until <= self.now.moment {
-            return self.close(key, CloseReason::NoResources);
-        }
         if let Attempt::Failed = self.begin(key, place, until) {
             self.enter(key, Phase::Searching { place: None, until });
             self.connect(key);

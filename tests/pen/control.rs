@@ -5,10 +5,13 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
+use socket2::{Domain, SockAddr, Socket, Type};
+
 use crate::support::client::{End, connect, read_to_end};
 use crate::support::pen::Pen;
 use crate::support::process::{Ended, Process};
 use crate::support::report::is_root;
+use crate::support::scratch::Scratch;
 use crate::support::servers::{Blackhole, Server, echo, greet, hold};
 use crate::support::wait;
 
@@ -448,4 +451,26 @@ fn a_server_that_moved_is_not_to_blame_for_where_it_was() {
     assert_eq!(read_to_end(&client), (b"new".to_vec(), End::Finished));
     assert_eq!(pen.stderr(), "");
     assert_served(&pen, "new");
+}
+
+#[test]
+fn a_unix_server_that_does_not_accept_is_passed_over_when_its_time_is_up() {
+    let directory = Scratch::new();
+    let path = directory.file("full");
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+    listener.listen(0).unwrap();
+    let mut fillers = Vec::new();
+    loop {
+        let filler = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        filler.set_nonblocking(true).unwrap();
+        match filler.connect(&SockAddr::unix(&path).unwrap()) {
+            Ok(()) => fillers.push(filler),
+            Err(error) => break assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+    }
+    let good = Server::start(greet("good"));
+    let pen = start(&["-t", "1"], &[path.display().to_string(), good.address().to_string()]);
+    assert_served(&pen, "good");
+    pen.stderr().find("blacklisted").expect("it is told that the server has failed");
 }
