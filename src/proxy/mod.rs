@@ -311,6 +311,8 @@ impl<N: Net> Proxy<N> {
         let timer = Timer { kind, due: self.now.moment + after };
         self.pairs[key.0].timer = Some(timer);
         self.timers.arm(key, timer);
+        let pairs = &self.pairs;
+        self.timers.prune(pairs.len(), |key, timer| pairs.get(key.0).is_some_and(|pair| pair.timer == Some(timer)));
     }
 
     /// Comes back to a pair in the next turn though no edge will tell.

@@ -24,6 +24,9 @@ pub enum TimerKind {
 
 const KINDS: usize = 4;
 
+/// A queue that is no longer than this is never looked through.
+const PRUNE_FROM: usize = 1024;
+
 /// What a pair waits for, and when it is due.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timer {
@@ -60,6 +63,17 @@ impl Timers {
             queue.pop_front();
             Some((key, Timer { kind, due }))
         })
+    }
+
+    /// Looks through queues that have far more entries than there are pairs to wait for, and drops
+    /// those that do not count: behind one that waits for long they would pile up.
+    pub fn prune(&mut self, pairs: usize, counts: impl Fn(PairKey, Timer) -> bool) {
+        for kind in KINDS_IN_ORDER {
+            let queue = &mut self.queues[kind as usize];
+            if queue.len() > 2 * pairs + PRUNE_FROM {
+                queue.retain(|&(due, key)| counts(key, Timer { kind, due }));
+            }
+        }
     }
 
     /// The moment of the first entry that still counts, as `counts` tells; entries before it
@@ -115,5 +129,20 @@ mod tests {
         assert_eq!(timers.next_due(|key, _| key == PairKey(2)), Some(Moment::from_nanos(20)));
         assert_eq!(timers.next_due(|_, _| false), None);
         assert_eq!(timers.pop_due(Moment::from_nanos(99)), None);
+    }
+
+    #[test]
+    fn entries_of_pairs_that_have_gone_do_not_pile_up_behind_one_that_stays() {
+        let mut timers = Timers::default();
+        let stays = timer(TimerKind::Idle, 1_000_000);
+        timers.arm(PairKey(0), stays);
+        let mut longest = 0;
+        for n in 1..100_000 {
+            timers.arm(PairKey(1), timer(TimerKind::Idle, 1_000_000 + n));
+            timers.prune(1, |key, timer| (key, timer) == (PairKey(0), stays));
+            longest = longest.max(timers.queues[TimerKind::Idle as usize].len());
+        }
+        assert!(longest <= 2 + PRUNE_FROM, "{longest}");
+        assert_eq!(timers.pop_due(Moment::from_nanos(2_000_000)), Some((PairKey(0), stays)));
     }
 }
