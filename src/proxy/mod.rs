@@ -238,6 +238,7 @@ impl<N: Net> Proxy<N> {
             .chain(self.listening.paused_until())
             .chain(self.control.next_due())
             .chain(self.names.next_due())
+            .chain(self.reqlog.next_due(self.now.moment))
             .chain(foreign.next_due())
             .min()?;
         Some(due.since(self.now.moment))

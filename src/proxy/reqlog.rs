@@ -4,6 +4,7 @@
 //! counted, and said once.
 
 use std::io::{ErrorKind, Write};
+use std::time::Duration;
 
 use memchr::{memchr, memchr_iter};
 
@@ -11,11 +12,15 @@ use super::Proxy;
 use crate::base::addr::{ClientAddr, Endpoint};
 use crate::base::diag::Severity;
 use crate::base::error::reason;
+use crate::base::time::Moment;
 use crate::logs::record::{write_datagrams, write_records};
 use crate::net::{LogTarget, Net};
 
 /// Bytes that may wait for a log that does not take them.
 const WAITING_MAX: usize = 256 * 1024;
+
+/// How long to wait before writing again to a log that was not ready.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The request log, and what waits for it.
 #[derive(Debug)]
@@ -28,6 +33,8 @@ pub struct ReqLog<L> {
     is_within_line: bool,
     /// The rest of that line is lost: what comes next begins on a line of its own.
     is_torn: bool,
+    /// The operator was told that there is no penlogd.
+    is_unheard: bool,
 }
 
 /// What a flush found worth saying.
@@ -42,8 +49,8 @@ enum Found {
 impl<L: Write> ReqLog<L> {
     /// A log that is open, or none.
     pub fn new(log: Option<(LogTarget, L)>) -> ReqLog<L> {
-        let (is_failing, is_within_line, is_torn) = (false, false, false);
-        ReqLog { log, waiting: Vec::new(), lines_lost: 0, is_failing, is_within_line, is_torn }
+        let (is_failing, is_within_line, is_torn, is_unheard) = (false, false, false, false);
+        ReqLog { log, waiting: Vec::new(), lines_lost: 0, is_failing, is_within_line, is_torn, is_unheard }
     }
 
     /// True if records are wanted.
@@ -64,6 +71,11 @@ impl<L: Write> ReqLog<L> {
         };
     }
 
+    /// When to write again what the log did not take: nothing else tells when it will.
+    pub(super) fn next_due(&self, now: Moment) -> Option<Moment> {
+        (self.log.is_some() && !self.waiting.is_empty()).then(|| now + PAUSE)
+    }
+
     /// Writes what has been gathered; drops what the log refuses.
     fn flush(&mut self) -> Option<Found> {
         let (target, log) = self.log.as_mut()?;
@@ -73,6 +85,7 @@ impl<L: Write> ReqLog<L> {
             self.is_torn = false;
             self.waiting.insert(0, b'\n');
         }
+        let mut refused_at = None;
         while start < self.waiting.len() {
             let rest = &self.waiting[start..];
             let part = match target {
@@ -88,7 +101,20 @@ impl<L: Write> ReqLog<L> {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if self.waiting.len() >= WAITING_MAX && !std::mem::replace(&mut self.is_failing, true) {
+                        found = Some(Found::Failing(String::from("it is too slow")));
+                    }
+                    break;
+                }
+                // This is about a datagram of before; the one at hand was not sent (udp(7)). It
+                // comes for every other one, so it is said once.
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused && refused_at != Some(start) => {
+                    refused_at = Some(start);
+                    if !std::mem::replace(&mut self.is_unheard, true) {
+                        found = Some(Found::Failing(reason(&error)));
+                    }
+                }
                 outcome => {
                     let why = outcome.err().map_or_else(|| String::from("nothing was written"), |error| reason(&error));
                     // A line of which the newline alone is missing is not lost: it comes before the next one.
@@ -144,6 +170,7 @@ impl<N: Net> Proxy<N> {
             },
         };
         self.reqlog.log = opened;
+        self.reqlog.is_unheard = false;
         self.reqlog.waiting.clear();
         self.reqlog.is_within_line = false;
         self.reqlog.is_torn = false;
@@ -162,11 +189,14 @@ mod tests {
         written: Vec<u8>,
         room: usize,
         full: ErrorKind,
+        /// The room there is after an error.
+        refill: usize,
     }
 
     impl Write for Disk {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             if self.room == 0 {
+                self.room = std::mem::take(&mut self.refill);
                 return Err(io::Error::from(self.full));
             }
             let count = bytes.len().min(self.room);
@@ -181,7 +211,7 @@ mod tests {
     }
 
     fn reqlog(target: LogTarget, room: usize, full: ErrorKind) -> ReqLog<Disk> {
-        ReqLog::new(Some((target, Disk { written: Vec::new(), room, full })))
+        ReqLog::new(Some((target, Disk { written: Vec::new(), room, full, refill: 0 })))
     }
 
     fn record(log: &mut ReqLog<Disk>, text: &str) {
@@ -249,9 +279,29 @@ mod tests {
         for _ in 0..100_000 {
             record(&mut log, "GET / HTTP/1.0\n");
         }
-        assert_eq!(log.flush(), None);
+        assert_eq!(log.flush(), Some(Found::Failing(String::from("it is too slow"))));
         assert!(log.waiting.len() < WAITING_MAX + 200);
         assert!(log.lines_lost > 90_000);
+        assert_eq!(log.next_due(Moment::default()), Some(Moment::default() + PAUSE));
+        disk(&mut log).room = usize::MAX;
+        assert!(matches!(log.flush(), Some(Found::Working(lost)) if lost > 90_000));
+        assert_eq!(log.next_due(Moment::default()), None);
+    }
+
+    #[test]
+    fn a_penlogd_that_is_not_there_is_told_of_once() {
+        let mut log = reqlog(LogTarget::Udp("192.0.2.5:514".parse().unwrap()), 0, ErrorKind::ConnectionRefused);
+        let mut said = Vec::new();
+        for _ in 0..10 {
+            // As on loopback: every other send tells of the one before it.
+            disk(&mut log).room = 27;
+            record(&mut log, "one\n");
+            record(&mut log, "two\n");
+            disk(&mut log).refill = 27;
+            said.extend(log.flush());
+        }
+        assert_eq!(said, [Found::Failing(String::from("connection refused"))]);
+        assert_eq!(log.lines_lost, 0);
     }
 
     #[test]

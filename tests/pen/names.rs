@@ -64,11 +64,8 @@ fn a_name_service_that_does_not_answer_costs_one_server() {
     let directory = Scratch::new();
     let server = servers::Server::start(servers::greet("known"));
     let known = format!("known:{}", server.address().port());
-    let mut pen = Process::start(
-        pen_with(&directory, true, &["-f", "127.0.0.1:0", "away.example:80", &known]),
-        &directory,
-        "pen",
-    );
+    let mut pen =
+        Process::start(pen_with(&directory, true, &["-f", "known:0", "away.example:80", &known]), &directory, "pen");
     let address = wait::until("pen listens", || pen.listens_on().first().copied());
     let (text, _) = client::read_to_end(&client::connect(address));
     assert!(String::from_utf8_lossy(&text).contains("known"));
