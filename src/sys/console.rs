@@ -207,7 +207,11 @@ impl Console {
         };
         let now = LocalTime::at(unix_now());
         match self.out {
-            Output::Syslog(_) => text.lines().map(|line| message(severity, now, &clean(line))).collect(),
+            Output::Syslog(_) => {
+                let lines: Vec<String> = text.lines().map(clean).collect();
+                let pieces = lines.iter().flat_map(|line| line.as_bytes().chunks(SYSLOG_PIECE));
+                pieces.map(|piece| message(severity, now, &String::from_utf8_lossy(piece))).collect()
+            }
             _ => vec![format!("{now}: {}\n", clean(text.strip_suffix('\n').unwrap_or(text))).into_bytes()],
         }
     }
@@ -471,6 +475,25 @@ mod tests {
         assert_eq!([receive(), receive()], [pair("<15>", " pen: copy_up(0)"), pair("<15>", " pen: 6: QUIT")]);
         assert_eq!(receive().1.len(), " pen: ".len() + SYSLOG_PIECE);
         assert_eq!(receive().1, " pen: y");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn long_lines_are_cut_for_syslog() {
+        let dir = test_dir("console-long");
+        let path = dir.join("log");
+        let logger = UnixDatagram::bind(&path).unwrap();
+        let mut console = Console::to_logger(Syslog::at(vec![path]));
+        console.say(Severity::Debug, &format!("control: {}\nnext", "é".repeat(2048)));
+        let mut said = Vec::new();
+        while poll_one(&logger, libc::POLLIN, 0) {
+            let mut bytes = [0; 8192];
+            let count = logger.recv(&mut bytes).unwrap();
+            assert!(count <= 1000, "{count}");
+            said.push(String::from_utf8(bytes[..count].to_vec()).unwrap());
+        }
+        assert_eq!(said.len(), 6);
+        assert!(said[5].ends_with("pen: next"), "{said:?}");
         std::fs::remove_dir_all(dir).unwrap();
     }
 }
