@@ -111,8 +111,9 @@ impl<N: Net> Proxy<N> {
             Ok(false) => {}
             Ok(true) => self.connected(key),
             // A connect that fails is refused; what was reset stood before (tcp(7)), and may even
-            // have brought bytes. It is no different from a reset that comes a moment later.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+            // have brought bytes. It is no different from a reset that comes a moment later. After
+            // the peer's end a reset shows as a broken pipe.
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
                 server.broke();
                 self.connected(key);
             }
