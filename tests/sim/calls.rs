@@ -15,8 +15,8 @@ use super::plan::{Lack, Reach};
 use super::wire::PROXY;
 use super::world::{Action, Far, Stage, Watch, World};
 
-/// Reads, writes and accepts in one turn; no scenario has a tenth of it.
-const CALLS_MAX: u32 = 1_000_000;
+/// Calls in one turn; no scenario has a tenth of it.
+const CALLS_MAX: u32 = 200_000;
 
 impl World {
     pub fn close(&mut self, id: usize) {
@@ -41,8 +41,7 @@ impl World {
 
     /// An error that interrupts a call for no reason, now and then.
     pub fn interruption(&mut self) -> io::Result<()> {
-        self.calls_in_turn += 1;
-        assert!(self.calls_in_turn < CALLS_MAX, "a turn has an end");
+        self.count_call();
         let odds = self.odds().interrupted;
         if !self.choices.one_in(odds) {
             return Ok(());
@@ -50,6 +49,11 @@ impl World {
         // The world is to blame, not the loop.
         self.progress += 1;
         Err(ErrorKind::Interrupted.into())
+    }
+
+    fn count_call(&mut self) {
+        self.calls_in_turn += 1;
+        assert!(self.calls_in_turn < CALLS_MAX, "a turn has an end");
     }
 
     pub fn assert_usable(&self, id: usize) {
@@ -156,6 +160,7 @@ impl World {
 
     pub fn connect(&mut self, to: &Endpoint) -> io::Result<usize> {
         self.calls.connect += 1;
+        self.count_call();
         let (server, address) = self.find(to);
         if let Some(lack) = self.lacking() {
             self.note(|_| format!("pen cannot connect to server {server}: {lack:?}"));
@@ -221,7 +226,11 @@ impl World {
         // What pen did took some time too.
         self.now += self.choices.below(self.plan.odds.work + 1);
         let deadline = timeout.map(|time| Moment::from_nanos(self.now) + time).map(Moment::as_nanos);
+        let lazy = self.odds().lazy;
         loop {
+            if self.has_edges() && self.choices.one_in(lazy) {
+                self.sleep_on();
+            }
             self.collect(events);
             if !events.is_empty() || self.choices.one_in(self.plan.odds.interrupted) {
                 return Ok(());
@@ -236,6 +245,19 @@ impl World {
                 (_, None) => return Err(io::Error::other("nothing will ever happen again")),
             }
         }
+    }
+
+    fn has_edges(&self) -> bool {
+        self.listener_pending || !self.edges.is_empty()
+    }
+
+    /// pen has something to do, but other programs have the processor for a while.
+    fn sleep_on(&mut self) {
+        let until = self.now + self.choices.below(60_000_000);
+        while self.next().is_some_and(|next| next <= until) {
+            self.step();
+        }
+        self.now = until;
     }
 
     /// Hands over the edges: in some order, some of them later, some in two pieces.

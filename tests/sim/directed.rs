@@ -8,7 +8,7 @@ use super::choices::Choices;
 use super::dialogue::Dialogue;
 use super::peer::Step::{Abort, Close, End, Fin, Heard, Rest, Send};
 use super::peer::{Peer, Reader, Sight};
-use super::plan::{Lack, LackWindow, Plan, Reach, ServerPlan};
+use super::plan::{Buffers, Lack, LackWindow, Plan, Reach, ServerPlan};
 use super::run::{finished, proxy, run, turn_until, world};
 use super::world::{Action, World};
 
@@ -49,7 +49,7 @@ fn with_reach(reach: &[&[Reach]], dialogues: &[Dialogue]) -> Plan {
 
 #[test]
 fn half_closes_in_any_order_lose_no_byte() {
-    for tiny in [false, true] {
+    for buffers in [Buffers::Plain, Buffers::Tiny, Buffers::Huge] {
         let mut dialogues = Vec::new();
         for (up, down) in [(0, 0), (1, 0), (0, 1), (50_000, 50_000), (0, 400_000), (400_000, 0), (200_000, 400_000)] {
             for rest in [Duration::ZERO, 500 * MS] {
@@ -60,7 +60,7 @@ fn half_closes_in_any_order_lose_no_byte() {
             dialogues.push(Dialogue::request(up, down));
         }
         let mut plan = Plan::plain(2, &dialogues);
-        plan.odds.tiny = tiny;
+        plan.odds.buffers = buffers;
         // The judge of every run wants all bytes and both ends.
         let world = finished(plan);
         assert!(world.fates.iter().all(|fate| !fate.was_hit));
@@ -112,7 +112,7 @@ fn a_pair_whose_client_is_gone_does_not_wait_for_a_server_that_only_writes() {
     let server = [Send(400_000), End];
     let dialogue = Dialogue::rude(400_000, 400_000, &[Send(400_000), End], &server);
     let mut plan = Plan::plain(1, &[dialogue.read_by(Reader::Never, Reader::After(600 * SECOND))]);
-    plan.odds.tiny = true;
+    plan.odds.buffers = Buffers::Tiny;
     plan.events.push((5 * SECOND, Action::Cut(0, false)));
     let (pairs, trace) = pairs_after(plan, 40);
     assert_eq!(pairs, 0, "{trace}");
@@ -124,7 +124,7 @@ fn what_a_full_sink_leaves_over_follows_after_the_end_of_its_source() {
         let down = Dialogue::request(10, 150_000).read_by(reader, Reader::Eager);
         let up = Dialogue::upload(150_000, 10, Duration::ZERO).read_by(Reader::Eager, reader);
         let mut plan = Plan::plain(1, &[down, up]);
-        plan.odds.tiny = true;
+        plan.odds.buffers = Buffers::Tiny;
         finished(plan);
     }
 }
@@ -264,7 +264,7 @@ fn whom_nobody_serves_gets_a_fin_though_it_goes_on_sending() {
     let dialogue = Dialogue::request(300_000, 100);
     let stays = Dialogue::rude(0, 0, &[Rest(10 * SECOND), Send(10), End], &[]);
     let mut plan = with_reach(&[&[Reach::RefusesAtOnce]], &[dialogue.clone(), dialogue, stays]);
-    plan.odds.tiny = true;
+    plan.odds.buffers = Buffers::Tiny;
     let world = finished(plan);
     for client in [0, 1] {
         assert_eq!((world.client(client).sight, world.client(client).received), (Some(Sight::Fin), 0));
@@ -278,7 +278,7 @@ fn at_the_end_a_quiet_pair_gets_a_fin_and_one_cut_short_a_reset() {
     let quiet = Dialogue::rude(100, 100, &[Send(100), Heard(100), End], &[Heard(100), Send(100), End]);
     let busy = Dialogue::rude(10, 900_000, &[Send(10), End], &[Heard(10), Send(900_000), Fin, End]);
     let mut plan = Plan::plain(1, &[quiet, busy.read_by(Reader::Slow(1_000, 100 * MS), Reader::Eager)]);
-    plan.odds.tiny = true;
+    plan.odds.buffers = Buffers::Tiny;
     plan.ends_at = Some(SECOND);
     let world = world(plan, Choices::seed(1), true);
     run(&world);

@@ -81,6 +81,7 @@ impl World {
             let latency = line.latency;
             if std::mem::take(&mut line.wire.halves[side].sends_reset) {
                 if side == PEER {
+                    self.lines[id].was_reset = true;
                     self.hit(id);
                 }
                 self.at(self.now + latency, Action::Reset(id, 1 - side));
@@ -123,6 +124,7 @@ impl World {
             return;
         };
         self.note(|_| format!("line {line} of client {client} is cut"));
+        self.lines[line].was_reset = true;
         self.reset(line, PROXY);
         self.reset(line, PEER);
         self.fates[client].was_hit = true;

@@ -13,6 +13,19 @@ use super::choices::Choices;
 use super::dialogue::Dialogue;
 use super::world::Action;
 
+/// Sizes of buffers in the kernels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Buffers {
+    /// All as large as one read.
+    Plain,
+    /// Some bytes, or some thousand where more is to be moved.
+    Tiny,
+    /// Any.
+    Mixed,
+    /// More than pen moves for one pair in a turn.
+    Huge,
+}
+
 /// How often the network is odd: once in so many times; 0 is never.
 #[derive(Clone, Copy, Debug)]
 pub struct Odds {
@@ -36,8 +49,9 @@ pub struct Odds {
     pub work: u64,
     /// Microseconds that bytes travel, from and to.
     pub latency: (u64, u64),
-    /// Buffers in the kernel are tiny.
-    pub tiny: bool,
+    /// pen wakes up late, to several edges and timers at once.
+    pub lazy: u64,
+    pub buffers: Buffers,
 }
 
 impl Odds {
@@ -54,11 +68,13 @@ impl Odds {
             disk: 0,
             work: 0,
             latency: (100, 100),
-            tiny: false,
+            lazy: 0,
+            buffers: Buffers::Plain,
         }
     }
 
     fn random(choices: &mut Choices, with_faults: bool) -> Odds {
+        let buffers = *choices.pick(&[Buffers::Mixed, Buffers::Mixed, Buffers::Tiny, Buffers::Huge]);
         let mut odds = |list: &[u64]| *choices.pick(list);
         let mut odds = Odds {
             short: odds(&[2, 4, 20, 1_000]),
@@ -71,7 +87,8 @@ impl Odds {
             disk: odds(&[0, 0, 3]),
             work: odds(&[0, 1_000, 50_000]),
             latency: (odds(&[0, 1, 1_000]), odds(&[1_000, 10_000, 40_000])),
-            tiny: odds(&[0, 0, 1]) == 1,
+            lazy: odds(&[0, 2, 8]),
+            buffers,
         };
         if !with_faults {
             (odds.unwatchable, odds.disk) = (0, 0);
@@ -81,11 +98,12 @@ impl Odds {
 
     /// Sizes of buffers in the kernel, and of what travels at once.
     pub fn sizes(&self, is_small: bool) -> (&'static [usize], &'static [usize]) {
-        match (self.tiny, is_small) {
-            (true, true) => (&[1, 3, 100], &[1, 7, 50]),
-            (true, false) => (&[2_000, 5_000], &[2_000, 4_000]),
-            (false, _) if self.short == 0 => (&[65_536], &[65_536]),
-            (false, _) => (&[4_096, 65_536, 600_000], &[1_448, 16_384, 65_536, 300_000]),
+        match (self.buffers, is_small) {
+            (Buffers::Plain, _) => (&[65_536], &[65_536]),
+            (Buffers::Tiny, true) => (&[1, 3, 100], &[1, 7, 50]),
+            (Buffers::Tiny, false) => (&[2_000, 5_000], &[2_000, 4_000]),
+            (Buffers::Mixed, _) => (&[4_096, 65_536, 600_000], &[1_448, 16_384, 65_536, 300_000]),
+            (Buffers::Huge, _) => (&[1_000_000], &[100_000, 1_000_000]),
         }
     }
 }
@@ -179,7 +197,6 @@ impl ServerPlan {
     pub fn is_sound(&self, connect_timeout: Duration) -> bool {
         self.reach.iter().any(|reach| match reach {
             Reach::Sound => true,
-            // Well before the time-out: the network takes its time too.
             Reach::Late(time) => *time + Duration::from_millis(200) < connect_timeout,
             Reach::Refuses | Reach::RefusesAtOnce | Reach::Unreachable | Reach::Lost | Reach::Flaky => false,
         })
@@ -252,7 +269,7 @@ impl Plan {
     /// Anything. Without faults everybody is polite and everything works, however oddly.
     pub fn random(choices: &mut Choices, with_faults: bool) -> Plan {
         let odds = Odds::random(choices, with_faults);
-        let is_small = odds.tiny && choices.one_in(2);
+        let is_small = odds.buffers == Buffers::Tiny && choices.one_in(2);
         let count = choices.between(1, 10);
         let dialogues: Vec<Dialogue> = (0..count)
             .map(|_| {
@@ -301,9 +318,11 @@ impl Plan {
             self.events.push((choices.micros(0, 3_000_000), Action::Send(Signal::Hangup)));
             self.events.push((choices.micros(0, 3_000_000), Action::Send(Signal::Statistics)));
         }
+        // Well before the time-out: the network takes its time too.
+        let late_max = u64::try_from(settings.connect_timeout.as_millis()).unwrap() - 250;
         for server in &mut self.servers {
             if choices.one_in(3) {
-                server.reach = vec![Reach::Late(choices.millis(1, 700))];
+                server.reach = vec![Reach::Late(choices.millis(1, late_max))];
             }
         }
     }

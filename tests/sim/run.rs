@@ -14,13 +14,14 @@ use super::choices::Choices;
 use super::peer::{Peer, Sight};
 use super::plan::{Plan, Reach, endpoint};
 use super::sockets::SimNet;
-use super::world::World;
+use super::wire::PROXY;
+use super::world::{Line, World};
 
 /// Virtual time that everything must be over in.
 const TIME_MAX: Duration = Duration::from_secs(3_000);
 
 /// How long pen may keep anything after the last client and server have gone.
-const LEFT_MAX: Duration = Duration::from_secs(40);
+const LEFT_MAX: Duration = Duration::from_secs(5);
 
 /// The world, which outlives a failed run so that its trace can be read.
 pub type Shared = Rc<RefCell<World>>;
@@ -179,10 +180,11 @@ fn judge_client(world: &World, number: usize) {
     let plan = &world.plan.clients[number];
     let fate = world.fates[number];
     let client = world.client(number);
-    let Some(server) = world.server_line(number) else {
+    let Some(line) = world.server_line(number) else {
         return judge_unserved(world, number, client);
     };
-    let server = server.peer.as_ref().expect("it was connected");
+    let server = line.peer.as_ref().expect("it was connected");
+    judge_breaks(world, number, line);
     for (taker, giver, who) in [(client, server, "client"), (server, client, "server of client")] {
         assert!(taker.received <= giver.sent, "{who} {number} got more than was sent");
         if taker.sight == Some(Sight::Fin) && world.plan.ends_at.is_none() {
@@ -199,6 +201,18 @@ fn judge_client(world: &World, number: usize) {
     assert_eq!(client.sight, Some(Sight::Fin), "client {number} saw the end");
     // A server may close before it sees the client's end.
     assert_ne!(server.sight, Some(Sight::Reset), "the server of client {number} saw the end");
+}
+
+/// Who was reset by pen got everything that had reached pen before.
+fn judge_breaks(world: &World, number: usize, server: &Line) {
+    let client = &world.lines[world.fates[number].line.expect("it came")];
+    for (taker, giver, who) in [(client, server, "client"), (server, client, "server of client")] {
+        let peer = taker.peer.as_ref().expect("it was connected");
+        if peer.sight == Some(Sight::Reset) && !taker.was_reset && world.plan.ends_at.is_none() {
+            let arrived = giver.wire.halves[PROXY].arrived;
+            assert_eq!(peer.received, arrived, "{who} {number} was reset before it had everything");
+        }
+    }
 }
 
 fn judge_unserved(world: &World, number: usize, client: &Peer) {

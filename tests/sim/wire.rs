@@ -14,6 +14,8 @@ pub const PEER: usize = 1;
 pub struct Half {
     incoming: VecDeque<u8>,
     incoming_max: usize,
+    /// Bytes that came in all.
+    pub arrived: u64,
     outgoing: VecDeque<u8>,
     outgoing_max: usize,
     /// It said that it has said everything.
@@ -211,6 +213,7 @@ impl Wire {
         }
         let count = most.min(sender.outgoing.len()).min(taker.incoming_max - taker.incoming.len());
         taker.incoming.extend(sender.outgoing.drain(..count));
+        taker.arrived += count as u64;
         Carried::Bytes(count)
     }
 

@@ -84,6 +84,8 @@ pub struct Line {
     pub client: Option<usize>,
     /// pen was told that it is connected.
     pub was_used: bool,
+    /// The far end, or somebody in between, reset it.
+    pub was_reset: bool,
     /// pen holds a descriptor of it.
     pub is_open: bool,
     pub watch: Option<Watch>,
@@ -290,6 +292,7 @@ impl World {
             stage,
             client,
             was_used: false,
+            was_reset: false,
             is_open: far != Far::Client,
             watch: None,
             peer: None,

@@ -1,0 +1,210 @@
+#!/usr/bin/env bash
+# Plants old bugs in a copy of the source, one at a time, and shows what catches each.
+#
+# usage: tests/sim/mutants.sh [name...]
+#
+# Run it whenever the simulation changes: a bug that survives means that a judge is missing. An
+# edit that no longer applies is an error, and so is a copy that does not compile. SEEDS and
+# CARGO_TARGET_DIR are passed on.
+set -euo pipefail
+
+root=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target/mutants}
+export SEEDS=${SEEDS:-600} RUST_BACKTRACE=0
+only=("$@")
+survivors=0
+planted=0
+
+cd "$root"
+git ls-files -z | while IFS= read -r -d '' file; do
+    if [ -e "$file" ]; then cp --parents "$file" "$copy"; fi
+done
+
+# edit FILE OLD NEW: OLD must be there exactly once.
+edit() {
+    OLD=$2 NEW=$3 perl -0777 -i -pe '
+        BEGIN { $old = $ENV{OLD}; $new = $ENV{NEW} }
+        $count = () = /\Q$old\E/g;
+        die "mutants.sh: found $count times in $ARGV, not once:\n$old\n" if $count != 1;
+        s/\Q$old\E/$new/;
+    ' "$copy/$1"
+}
+
+# judge NAME: runs the simulation, and says what caught the bug.
+judge() {
+    local output status=0 caught
+    output=$(cd "$copy" && timeout 600 cargo test --test sim 2>&1) || status=$?
+    if grep -q '^error: could not compile' <<<"$output"; then
+        printf '%s\nmutants.sh: "%s" does not compile\n' "$output" "$1" >&2
+        exit 1
+    fi
+    planted=$((planted + 1))
+    if [ "$status" -eq 0 ]; then
+        survivors=$((survivors + 1))
+        caught='SURVIVES'
+    elif [ "$status" -eq 124 ]; then
+        caught='no end within ten minutes'
+    else
+        caught=$(sed -n 's/^seed \([0-9]*\) fails.*/seed \1/p' <<<"$output" | head -1)
+        local tests
+        tests=$(sed -n 's/^test sim::[a-z]*::\([a-z_]*\) .* FAILED$/\1/p' <<<"$output")
+        caught="$caught${caught:+${tests:+, }}$(head -1 <<<"$tests")"
+        local more=$(($(wc -l <<<"$tests") - 1))
+        if [ "$more" -gt 0 ]; then caught="$caught and $more more"; fi
+    fi
+    printf '%-52s %s\n' "$1" "$caught"
+}
+
+# plant NAME FILE OLD NEW [FILE OLD NEW]...: plants a bug, judges, and takes it out again.
+plant() {
+    local name=$1 file
+    shift
+    if [ "${#only[@]}" -gt 0 ] && [[ ! " ${only[*]} " == *" $name "* ]]; then
+        return
+    fi
+    local files=()
+    while [ "$#" -gt 0 ]; do
+        edit "$1" "$2" "$3"
+        files+=("$1")
+        shift 3
+    done
+    judge "$name"
+    for file in "${files[@]}"; do cp "$root/$file" "$copy/$file"; done
+}
+
+p=src/proxy
+printf '%-52s %s\n' 'planted bug' 'caught by'
+
+plant read-once-per-edge $p/flow.rs \
+    'Ok(count) => return Receipt::Bytes(count),' \
+    'Ok(count) => { source.readable = false; return Receipt::Bytes(count) }'
+plant short-read-taken-for-drained $p/flow.rs \
+    'Ok(count) => return Receipt::Bytes(count),' \
+    'Ok(count) => { source.readable = count == scratch.len(); return Receipt::Bytes(count) }'
+plant short-write-taken-for-full $p/flow.rs \
+    'sink.sent += count as u64;' \
+    'sink.sent += count as u64; sink.writable = written == bytes.len();'
+plant out-of-budget-not-queued $p/relay.rs \
+    'if left == Left::OutOfBudget || pair.has_last_words() {' \
+    'if left != Left::OutOfBudget && pair.has_last_words() {'
+plant last-words-not-read $p/relay.rs \
+    'if left == Left::OutOfBudget || pair.has_last_words() {' \
+    'if left == Left::OutOfBudget {'
+plant emfile-taken-for-would-block $p/listener.rs \
+    'self.listening.paused_until = Some(self.now.moment + ACCEPT_PAUSE);' \
+    'self.listening.is_ready = false;'
+plant no-pause-after-emfile $p/listener.rs \
+    'self.listening.paused_until = Some(self.now.moment + ACCEPT_PAUSE);' ''
+plant accept-not-retried-after-a-close-at-the-limit $p/listener.rs \
+    $'            if !self.may_accept() {\n                return;' \
+    $'            if !self.may_accept() {\n                self.listening.is_ready = false;\n                return;'
+plant accept-not-resumed-by-a-close $p/ending.rs \
+    'self.listening.resume();' ''
+plant aborted-client-taken-for-an-empty-queue $p/listener.rs \
+    'io::ErrorKind::WouldBlock => self.listening.is_ready = false,' \
+    'io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted => self.listening.is_ready = false,'
+plant limit-of-pairs-not-held $p/listener.rs \
+    'self.pairs.len() - self.leaving < settings.conn_max' \
+    'self.pairs.len() - self.leaving <= settings.conn_max'
+plant ring-not-given-back $p/ending.rs \
+    $'            up.abandon(&mut self.pool);\n' ''
+plant ring-overwritten $p/flow.rs \
+    'Flow::Stuck(_) | Flow::Ended => return Receipt::Nothing,' \
+    'Flow::Stuck(_) => {}  Flow::Ended => return Receipt::Nothing,' \
+    $p/flow.rs \
+    'debug_assert!(matches!(self, Flow::Open), "only an open flow is read");' \
+    'self.abandon(pool);'
+plant server-not-released-on-fail-over $p/connect.rs \
+    $'        self.enter(key, Phase::Searching { place: None, until });\n        self.connect(key);' \
+    $'        self.pairs[key.0].phase = Phase::Searching { place: None, until };\n        self.connect(key);'
+plant writable-taken-for-connected $p/connect.rs \
+    'match server.stream.connected(ready) {' \
+    'match if ready.failed { server.stream.connected(ready) } else { Ok(ready.writable) } {'
+plant stale-timer-obeyed $p/mod.rs \
+    'if pair.timer != Some(timer) {' 'if pair.timer.is_none() {'
+plant half-close-not-passed-on $p/flow.rs \
+    'if !source.is_broken && sink.stream.shutdown_write().is_err() {' \
+    'if false && sink.stream.shutdown_write().is_err() {'
+plant edges-dropped-while-connecting $p/connect.rs \
+    'server.readable |= ready.readable || ready.read_closed;' ''
+plant edges-of-the-client-dropped-while-connecting $p/mod.rs \
+    'end.edge(ready);' 'if !is_connecting { end.edge(ready) }'
+plant client-that-left-while-connecting-kept $p/mod.rs \
+    $'                if pair.client.is_broken {\n' $'                if false {\n'
+plant reset-after-the-end-not-noticed $p/pair.rs \
+    'if ready.failed && matches' 'if ready.failed && ready.readable && matches'
+plant read-closed-ignored $p/pair.rs \
+    'self.readable |= ready.readable || ready.read_closed;' 'self.readable |= ready.readable;'
+plant broken-end-not-read-on $p/pair.rs \
+    $'        self.is_broken = true;\n        self.readable = true;' $'        self.is_broken = true;'
+plant spurious-failure-believed $p/pair.rs \
+    'if ready.failed && matches!(self.stream.take_error(), Ok(Some(_)) | Err(_)) {' 'if ready.failed {'
+plant reset-passed-on-as-an-end $p/flow.rs \
+    'if !source.is_broken && sink.stream' 'if sink.stream'
+plant reset-not-made $p/ending.rs \
+    'CloseReason::Broken => mark(pair, Manner::Reset),' 'CloseReason::Broken => mark(pair, Manner::Fin),'
+plant last-bytes-lost-to-the-reset $p/relay.rs \
+    'if other.stream.unsent().is_ok_and(|count| count > 0) {' 'if false && other.stream.unsent().is_ok() {'
+plant no-limit-for-the-last-bytes $p/relay.rs \
+    '} else if pair.is_broken() {' '} else if false {'
+plant flow-to-a-broken-end-kept $p/relay.rs \
+    'pair.give_up_broken(&mut self.pool);' ''
+plant interruption-taken-for-a-break $p/flow.rs \
+    $'            Err(error) if error.kind() == ErrorKind::Interrupted => {}\n            Err(_) => {\n                sink' \
+    $'            Err(_) => {\n                sink'
+plant rest-of-a-ring-dropped $p/flow.rs \
+    'ring.consume(written);' 'ring.clear(); let _ = written;'
+plant lack-taken-for-the-server-s-fault $p/connect.rs \
+    'Err(error) if self.net.is_lack(&error) => {' 'Err(error) if false && self.net.is_lack(&error) => {'
+plant retried-for-ever $p/connect.rs \
+    'if until <= self.now.moment {' 'if false && until <= self.now.moment {'
+plant lack-not-retried $p/connect.rs \
+    'self.arm(key, TimerKind::Retry, RETRY_PAUSE);' ''
+plant connect-not-timed $p/connect.rs \
+    'self.arm(key, TimerKind::Connect, self.balancer.settings.connect_timeout);' ''
+plant connect-timer-left-armed $p/connect.rs \
+    $'        pair.timer = None;\n        pair.last_active' $'        pair.last_active' \
+    $p/connect.rs 'self.fail_over(key, &io::Error::from(io::ErrorKind::TimedOut));' 'self.close(key, CloseReason::Broken);'
+plant further-addresses-not-tried $p/connect.rs \
+    'usize::from(next.address) < server.endpoints.len()' 'usize::from(next.address) > server.endpoints.len()'
+plant failed-server-not-blacklisted $p/connect.rs \
+    'if !self.balancer.failed(id, self.now) {' 'if id != ServerId::Regular(u32::MAX) {'
+plant same-server-offered-again src/balance/mod.rs \
+    'search.note_tried(index);' ''
+plant place-released-at-connect $p/connect.rs \
+    'self.balancer.connected(place.id, pair.client_id, self.now);' \
+    'self.balancer.connected(place.id, pair.client_id, self.now); self.balancer.release(place.id);'
+plant limit-of-a-server-not-held src/balance/servers.rs \
+    'self.max == 0 || self.connections < limit' 'self.max == 0 || self.connections <= limit'
+plant pending-not-counted-down $p/connect.rs \
+    'self.pending -= 1;' ''
+plant limit-of-connects-not-held $p/listener.rs \
+    'self.pending < settings.pending_max' 'self.pending <= settings.pending_max'
+plant queued-for-ever $p/mod.rs \
+    'if std::mem::take(&mut pair.is_queued) {' 'if pair.is_queued {'
+plant no-farewell $p/ending.rs \
+    'CloseReason::NoServer | CloseReason::NoResources => return self.say_farewell(key),' \
+    'CloseReason::NoServer | CloseReason::NoResources => {}'
+plant farewell-without-end $p/ending.rs \
+    'self.arm(key, TimerKind::Farewell, FAREWELL_TIME);' ''
+plant leaving-client-not-read $p/ending.rs \
+    'Ok(_) => return self.queue(key),' 'Ok(_) => client.readable = false,'
+plant idle-pair-cut-without-a-reset $p/ending.rs \
+    'let manner = if pair.is_cut_short() { Manner::Reset } else { Manner::Fin };' 'let manner = Manner::Fin;'
+plant quiet-pair-reset $p/ending.rs \
+    'let manner = if pair.is_cut_short() { Manner::Reset } else { Manner::Fin };' 'let manner = Manner::Reset;'
+plant idle-while-the-reader-is-slow $p/relay.rs \
+    'if moved != (0, 0) {' 'if moved != (0, 0) && !up.is_stuck() && !down.is_stuck() {'
+plant idle-never-looked-at-again $p/relay.rs \
+    'self.arm(key, TimerKind::Idle, limit - silent);' ''
+plant timeouts-forgotten $p/mod.rs \
+    'Some(due.since(self.now.moment))' 'Some(due.since(self.now.moment) / 2)'
+
+if [ "$planted" -lt "${#only[@]}" ]; then
+    echo "mutants.sh: not every one of these exists: ${only[*]}" >&2
+    exit 1
+fi
+echo "$planted planted, $survivors survived"
+[ "$survivors" -eq 0 ]
