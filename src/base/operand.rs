@@ -186,7 +186,7 @@ pub fn parse_port(text: &str, services: &Services) -> Result<u16, OperandError> 
     if text.is_empty() {
         return Err(OperandError::NoPort);
     }
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let digits = text.strip_prefix('-').unwrap_or(text);
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) || digits.is_empty() {
         return services.port(text).ok_or_else(|| OperandError::UnknownPort(shown(text)));
     }
@@ -249,6 +249,8 @@ fn name_or_ipv4(text: &str) -> Result<Host, OperandError> {
 fn parse_number<T: std::str::FromStr + Default>(part: &'static str, text: Option<&str>) -> Result<T, OperandError> {
     match text.unwrap_or("") {
         "" => Ok(T::default()),
+        // Rust takes a plus sign, and nobody else here does.
+        text if text.starts_with('+') => Err(OperandError::BadNumber(part, shown(text))),
         text => text.parse().map_err(|_| OperandError::BadNumber(part, shown(text))),
     }
 }
@@ -285,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_listening_address_is_understood() {
+    fn b30_every_form_of_listening_address_is_understood() {
         let table = [
             ("21000", addr("0.0.0.0"), 21000),
             ("pop3", addr("0.0.0.0"), 110),
@@ -367,6 +369,8 @@ mod tests {
             ("h:80x", "'80x' is not a port or TCP service"),
             ("h:80\n81", "'80\\n81' is not a port or TCP service"),
             ("h:80:x", "max 'x' is not a number"),
+            ("h:80:+5", "max '+5' is not a number"),
+            ("h:+80", "'+80' is not a port or TCP service"),
             ("h:80:\t5", "max '\\t5' is not a number"),
             ("h:80:-5", "max '-5' is not a number"),
             ("h:80:1:2:3:x", "prio 'x' is not a number"),

@@ -29,7 +29,8 @@ impl Socket {
                 let fd = new_tcp_socket(*addr)?;
                 // Urgent data must come in its place in the stream, or it is lost (tcp(7)).
                 set_option(&fd, libc::SOL_SOCKET, libc::SO_OOBINLINE, 1 as libc::c_int)?;
-                if let Some(ip) = from {
+                // An address of the other family says nothing about this connection.
+                if let Some(ip) = from.filter(|ip| ip.is_ipv4() == addr.is_ipv4()) {
                     bind(&fd, SocketAddr::new(ip, 0))?;
                 }
                 match connect(&fd, *addr) {
@@ -309,6 +310,17 @@ fn raw_address(addr: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_address_of_the_other_family_is_not_held_against_a_server() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = Endpoint::Inet(listener.local_addr().unwrap());
+        for (from, seen) in [("::1", "127.0.0.1"), ("127.0.0.9", "127.0.0.9")] {
+            let _socket = Socket::connect(&to, Some(from.parse().unwrap())).unwrap();
+            let (_, peer) = listener.accept().unwrap();
+            assert_eq!(peer.ip().to_string(), seen);
+        }
+    }
 
     #[test]
     fn a_socket_is_one_word() {

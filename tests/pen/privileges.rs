@@ -28,7 +28,7 @@ fn status(pid: u32, name: &str) -> Vec<u32> {
 
 // B22: pen 0.34.1 keeps the groups of root, and its working directory is outside of the jail.
 #[test]
-fn user_and_jail_leave_nothing_of_root() {
+fn b22_user_and_jail_leave_nothing_of_root() {
     if !is_root() {
         return not_tested_here("user_and_jail_leave_nothing_of_root", "only root can become another user");
     }

@@ -96,7 +96,7 @@ fn what_the_system_refuses_ends_with_1() {
 
 // B24: pen 0.34.1 shares the port with the first without a word.
 #[test]
-fn a_second_pen_on_the_same_address_is_refused() {
+fn b24_a_second_pen_on_the_same_address_is_refused() {
     let mut first = Pen::start(&[], &[] as &[&str]);
     let address = first.address().to_string();
     assert_refused(&[&address], 1, &format!("cannot listen on {address}: address already in use"));
