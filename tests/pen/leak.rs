@@ -234,7 +234,8 @@ fn b07_more_pending_connects_than_allowed_do_not_spin() {
 #[test]
 fn b08_all_servers_dead_and_no_blacklist_time_is_one_walk_for_each_client() {
     let dead = [Refusing::new(), Refusing::new()];
-    let pen = Pen::start(&["-b", "0"], &[dead[0].address(), dead[1].address()]);
+    // -P is where pen 0.34.1 has this fault; it means nothing to ours.
+    let pen = Pen::start(&["-P", "-b", "0"], &[dead[0].address(), dead[1].address()]);
     let idle = descriptors(pen.pid());
     for _ in 0..20 {
         assert_eq!(read_to_end(&pen.connect()), (Vec::new(), End::Finished));
