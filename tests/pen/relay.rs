@@ -130,6 +130,9 @@ fn a_gibibyte_to_a_slow_reader_is_identical_and_pen_stays_under_four_mebibytes()
     let pen = Pen::start_under(&by, [127, 0, 0, 1].into(), &[], &[listener.local_addr().unwrap()]);
     let client = pen.connect();
     let server = bounded(listener.accept().unwrap().0);
+    // Full buffers make the kernel drop and send again, which can take longer than anything else here on a busy machine.
+    client.set_read_timeout(Some(3 * wait::PATIENCE)).unwrap();
+    server.set_write_timeout(Some(3 * wait::PATIENCE)).unwrap();
     let pattern = Arc::new(Pattern::new(5));
     let (sent, writing) = write_aside(&server, &pattern, TOTAL);
     wait_for_standstill(&sent);
