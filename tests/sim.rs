@@ -13,7 +13,7 @@ use sim::plan::Plan;
 use sim::run;
 
 /// Seeds of an ordinary run.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 300;
 
 /// One third of the seeds have no faults.
 fn world_of(seed: u64, traced: bool) -> run::Shared {

@@ -13,7 +13,7 @@ use pen::proxy::{FIRST_PAIR, LISTENER};
 
 use super::plan::{Lack, Reach};
 use super::wire::PROXY;
-use super::world::{Action, Far, Stage, Watch, World};
+use super::world::{Action, Far, Line, Stage, Watch, World};
 
 /// Calls in one turn; no scenario has a tenth of it.
 const CALLS_MAX: u32 = 200_000;
@@ -176,7 +176,7 @@ impl World {
         self.progress += 1;
         let time = match reach {
             Reach::RefusesAtOnce => return Err(ErrorKind::ConnectionRefused.into()),
-            Reach::Late(time) => Some(time),
+            Reach::Late(time) | Reach::RefusesAfter(time) => Some(time),
             Reach::Lost => None,
             Reach::Flaky => unreachable!("it was decided"),
             Reach::Sound | Reach::Refuses | Reach::Unreachable => Some(self.choices.micros(10, 30_000)),
@@ -209,6 +209,7 @@ impl World {
             return Err(Lack::Memory.error());
         }
         self.progress += 1;
+        self.assert_not_tried(id);
         self.note(|_| format!("pen watches line {id} as pair {}", number / 2));
         let watch = Watch { token, read_armed: true, write_armed: true, pending: Ready::default() };
         self.lines[id].watch = Some(watch);
@@ -217,6 +218,14 @@ impl World {
         }
         self.stir(id);
         Ok(())
+    }
+
+    /// Each address is offered to a client once.
+    fn assert_not_tried(&mut self, id: usize) {
+        self.lines[id].was_tried = true;
+        let line = &self.lines[id];
+        let is_same = |other: &&Line| other.was_tried && other.client == line.client && other.far == line.far;
+        assert_eq!(self.lines.iter().filter(is_same).count(), 1, "{:?} is tried once for a client", line.far);
     }
 
     /// Waits as `Net::wait` does; an error if nothing would ever happen again.

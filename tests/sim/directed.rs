@@ -9,7 +9,7 @@ use super::dialogue::Dialogue;
 use super::peer::Step::{Abort, Close, End, Fin, Heard, Rest, Send};
 use super::peer::{Peer, Reader, Sight};
 use super::plan::{Buffers, Lack, LackWindow, Plan, Reach, ServerPlan};
-use super::run::{finished, proxy, run, turn_until, world};
+use super::run::{finished, finished_by, proxy, run, turn_until, world};
 use super::world::{Action, World};
 
 const MS: Duration = Duration::from_millis(1);
@@ -76,13 +76,17 @@ fn a_reset_is_passed_on_as_a_reset_after_what_came_before_it() {
         // The client resets, before and after it said that this was all.
         (Dialogue::rude(30_000, 0, &[Send(30_000), Rest(SECOND), Abort], &[End]), 0, 30_000),
     ];
-    for (dialogue, down, up) in table {
-        let world = finished(Plan::plain(1, &[dialogue]));
+    // How the edge tells of the reset is drawn.
+    for ((dialogue, down, up), seed) in table.iter().flat_map(|row| (0..16).map(move |seed| (row, seed))) {
+        let world = finished_by(Plan::plain(1, &[dialogue.clone()]), seed);
         let (client, server) = (world.client(0), server(&world, 0));
         let seen = [client.sight, server.sight];
         assert!(seen.contains(&Some(Sight::Reset)), "{seen:?}");
         assert_ne!(client.sight, Some(Sight::Fin));
-        assert_eq!((client.received, server.received), (down, up));
+        assert_eq!((client.received, server.received), (*down, *up));
+        for peer in [client, server] {
+            assert!((peer.ended_at - 1_000_000_000) as f64 / 1e9 < 1.1, "seed {seed}: it was passed on at once");
+        }
     }
 }
 
@@ -90,7 +94,9 @@ fn a_reset_is_passed_on_as_a_reset_after_what_came_before_it() {
 fn bytes_before_a_reset_reach_a_slow_reader() {
     let abort = [Heard(10), Send(60_000), Rest(200 * MS), Abort];
     let dialogue = Dialogue::rude(10, 60_000, &[Send(10), End], &abort);
-    let world = finished(Plan::plain(1, &[dialogue.read_by(Reader::Slow(2_000, 100 * MS), Reader::Eager)]));
+    let mut plan = Plan::plain(1, &[dialogue.read_by(Reader::Slow(2_000, 100 * MS), Reader::Eager)]);
+    plan.client_buffer = Some(2_000);
+    let world = finished(plan);
     assert_eq!((world.client(0).received, world.client(0).sight), (60_000, Some(Sight::Reset)));
 }
 
@@ -232,6 +238,54 @@ fn a_connect_that_takes_too_long_makes_way_for_the_next_server() {
     assert!((9.999..10.2).contains(&ended_after(&world, 0)));
     // The second one was not offered the first server, which is blacklisted.
     assert_eq!((served_by(&world, 1).as_deref(), world.calls.connect), (Some("Server(1, 0)"), 3));
+}
+
+#[test]
+fn each_connect_has_its_own_time() {
+    let late: &[Reach] = &[Reach::Late(4_998 * MS)];
+    for (first, seed) in (0..32).map(|seed| ([Reach::Refuses, Reach::RefusesAfter(4_990 * MS)][seed % 2], seed)) {
+        let mut plan = with_reach(&[&[first], late], &[Dialogue::request(100, 100)]);
+        if seed % 2 == 1 {
+            // The timer of the first attempt goes off in the turn in which the second begins.
+            plan.odds.lazy = 1;
+            plan.servers[1].reach = vec![Reach::Sound];
+        }
+        let world = finished_by(plan, seed as u64);
+        assert_eq!((world.client(0).received, world.calls.connect), (100, 2));
+        assert!(!world.said.iter().any(|text| text.contains("server 1")), "{:?}", world.said);
+    }
+}
+
+#[test]
+fn what_came_before_pen_noticed_the_connect_is_not_forgotten() {
+    // pen looks late: the connect, the bytes and the end are one edge.
+    for seed in 0..40 {
+        let mut plan = Plan::plain(1, &[Dialogue::download(100, 5_000, Duration::ZERO)]);
+        plan.odds.lazy = 2;
+        finished_by(plan, seed);
+    }
+}
+
+#[test]
+fn a_client_that_leaves_while_pen_connects_takes_its_connect_along() {
+    for seed in 0..16 {
+        let dialogue = Dialogue::rude(100, 0, &[Send(100), Rest(SECOND), Abort], &[]);
+        let mut plan = with_reach(&[&[Reach::Lost], &[Reach::Lost]], &[dialogue]);
+        plan.settings.connect_timeout = 100 * SECOND;
+        let world = finished_by(plan, seed);
+        assert_eq!((world.calls.connect, world.lines[1].was_used), (1, false));
+    }
+}
+
+#[test]
+fn more_than_a_turn_may_carry_is_carried_without_further_edges() {
+    // Everything has come before pen may look, and all of it would fit on the other side.
+    for up in [300_000, 900_000] {
+        let mut plan = Plan::plain(1, &[Dialogue::upload(up, 0, Duration::ZERO)]);
+        plan.servers[0].reach = vec![Reach::Late(SECOND)];
+        plan.odds.buffers = Buffers::Huge;
+        finished(plan);
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl World {
                 self.stir(id);
                 self.tick_after(id, 0);
             }
-            Reach::Refuses => self.fail_connect(id, ErrorKind::ConnectionRefused),
+            Reach::Refuses | Reach::RefusesAfter(_) => self.fail_connect(id, ErrorKind::ConnectionRefused),
             Reach::Unreachable => self.fail_connect(id, ErrorKind::HostUnreachable),
             Reach::RefusesAtOnce | Reach::Lost | Reach::Flaky => unreachable!("these never come to their end"),
         }

@@ -152,6 +152,8 @@ pub enum Reach {
     Late(Duration),
     /// It is refused.
     Refuses,
+    /// It is refused after this time.
+    RefusesAfter(Duration),
     /// It is refused within the call.
     RefusesAtOnce,
     /// There is no way there.
@@ -168,8 +170,8 @@ impl Reach {
         let time = choices.millis(10, 3_000);
         match self {
             Reach::Flaky => {
-                use Reach::{Late, Lost, Refuses, RefusesAtOnce, Sound, Unreachable};
-                *choices.pick(&[Sound, Refuses, Late(time), RefusesAtOnce, Unreachable, Lost])
+                use Reach::{Late, Lost, Refuses, RefusesAfter, RefusesAtOnce, Sound, Unreachable};
+                *choices.pick(&[Sound, Refuses, Late(time), RefusesAtOnce, RefusesAfter(time), Unreachable, Lost])
             }
             plain => plain,
         }
@@ -198,6 +200,7 @@ impl ServerPlan {
         self.reach.iter().any(|reach| match reach {
             Reach::Sound => true,
             Reach::Late(time) => *time + Duration::from_millis(200) < connect_timeout,
+            Reach::RefusesAfter(_) => false,
             Reach::Refuses | Reach::RefusesAtOnce | Reach::Unreachable | Reach::Lost | Reach::Flaky => false,
         })
     }
@@ -328,12 +331,13 @@ impl Plan {
     }
 
     fn draw_faults(&mut self, choices: &mut Choices) {
-        use Reach::{Flaky, Late, Lost, Refuses, RefusesAtOnce, Sound, Unreachable};
+        use Reach::{Flaky, Late, Lost, Refuses, RefusesAfter, RefusesAtOnce, Sound, Unreachable};
         self.settings.modes.stubborn = choices.one_in(10);
         for server in &mut self.servers {
             for _ in 0..choices.below(3) {
                 let late = Late(choices.millis(500, 5_000));
-                let reach = *choices.pick(&[Sound, Refuses, Flaky, Lost, RefusesAtOnce, Unreachable, late]);
+                let refuses = RefusesAfter(choices.millis(1, 3_000));
+                let reach = *choices.pick(&[Sound, Refuses, Flaky, Lost, RefusesAtOnce, Unreachable, late, refuses]);
                 match choices.below(3) {
                     0 => server.reach = vec![reach],
                     1 => server.reach.push(reach),

@@ -90,7 +90,12 @@ pub fn run(world: &Shared) {
 
 /// Runs a plan that draws nothing but small delays, and gives back the world at its end.
 pub fn finished(plan: Plan) -> World {
-    let world = world(plan, Choices::seed(1), true);
+    finished_by(plan, 1)
+}
+
+/// The same with the small things drawn from a seed.
+pub fn finished_by(plan: Plan, seed: u64) -> World {
+    let world = world(plan, Choices::seed(seed), true);
     let outcome = catch_unwind(AssertUnwindSafe(|| run(&world)));
     let world = Rc::into_inner(world).expect("pen has let go of the world").into_inner();
     if let Err(failure) = outcome {

@@ -82,6 +82,8 @@ pub struct Line {
     pub stage: Stage,
     /// The client for whom it is.
     pub client: Option<usize>,
+    /// A connect was really under way.
+    pub was_tried: bool,
     /// pen was told that it is connected.
     pub was_used: bool,
     /// The far end, or somebody in between, reset it.
@@ -291,6 +293,7 @@ impl World {
             far,
             stage,
             client,
+            was_tried: false,
             was_used: false,
             was_reset: false,
             is_open: far != Far::Client,
