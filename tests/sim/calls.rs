@@ -11,7 +11,7 @@ use pen::base::time::Moment;
 use pen::net::{Event, Ready, Token};
 use pen::proxy::{FIRST_PAIR, LISTENER};
 
-use super::plan::{Lack, Reach};
+use super::plan::{Lack, Reach, ServerPlan};
 use super::wire::PROXY;
 use super::world::{Action, Far, Line, Stage, Watch, World};
 
@@ -228,6 +228,20 @@ impl World {
         assert_eq!(self.lines.iter().filter(is_same).count(), 1, "{:?} is tried once for a client", line.far);
     }
 
+    pub fn resolve(&mut self, request: usize, name: &str) {
+        self.calls.resolve += 1;
+        self.progress += 1;
+        let number = name.strip_prefix("server").expect("pen asks for names of its servers only");
+        let server = number.parse().expect("they are numbered");
+        let plan: &mut ServerPlan = &mut self.plan.servers[server];
+        let (unanswered, time) = plan.named.as_mut().expect("pen asks for names without an address only");
+        let is_answered = *unanswered == 0;
+        *unanswered = unanswered.saturating_sub(1);
+        let time = *time;
+        self.note(|_| format!("pen asks for {name}, request {request}"));
+        self.after(time, Action::Answer(request, server, is_answered));
+    }
+
     /// Waits as `Net::wait` does; an error if nothing would ever happen again.
     pub fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
         self.calls.wait += 1;
@@ -299,6 +313,8 @@ impl World {
             events.push(Event::Ready { token: LISTENER, ready: Ready { readable: true, ..Ready::default() } });
         }
         events.extend(self.strays.drain(..).map(|(token, ready)| Event::Ready { token, ready }));
+        let answers = self.answers.drain(..);
+        events.extend(answers.map(|(request, answer)| Event::Resolved { request, answer }));
         events.extend(self.signals.drain(..).map(Event::Signal));
     }
 }

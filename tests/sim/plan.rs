@@ -2,6 +2,7 @@
 //! written down by a test.
 
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -183,6 +184,9 @@ impl Reach {
 pub struct ServerPlan {
     /// By address.
     pub reach: Vec<Reach>,
+    /// Its name has no address at the start: so many questions stay without an answer, and each
+    /// takes this time.
+    pub named: Option<(u64, Duration)>,
     pub max: u32,
     pub hard: u32,
     pub weight: u32,
@@ -192,17 +196,18 @@ pub struct ServerPlan {
 impl ServerPlan {
     /// A server without limits.
     pub fn new(reach: &[Reach]) -> ServerPlan {
-        ServerPlan { reach: reach.to_vec(), max: 0, hard: 0, weight: 0, prio: 0 }
+        ServerPlan { reach: reach.to_vec(), named: None, max: 0, hard: 0, weight: 0, prio: 0 }
     }
 
     /// True if a client that is offered this server gets it.
     pub fn is_sound(&self, connect_timeout: Duration) -> bool {
-        self.reach.iter().any(|reach| match reach {
+        let is_sound = |reach: &Reach| match reach {
             Reach::Sound => true,
             Reach::Late(time) => *time + Duration::from_millis(200) < connect_timeout,
             Reach::RefusesAfter(_) => false,
             Reach::Refuses | Reach::RefusesAtOnce | Reach::Unreachable | Reach::Lost | Reach::Flaky => false,
-        })
+        };
+        self.named.is_none() && self.reach.iter().any(is_sound)
     }
 }
 
@@ -242,9 +247,14 @@ pub struct Plan {
     pub ends_at: Option<Duration>,
 }
 
-/// The endpoint of a server's address.
-pub fn endpoint(server: usize, address: usize) -> Endpoint {
-    Endpoint::inet(format!("192.0.2.{}:8000", 10 * server + address + 1).parse().unwrap())
+/// One of a server's addresses, with the port.
+pub fn address(server: usize, address: usize) -> SocketAddr {
+    format!("192.0.2.{}:8000", 10 * server + address + 1).parse().unwrap()
+}
+
+/// The same as an endpoint.
+pub fn endpoint(server: usize, at: usize) -> Endpoint {
+    Endpoint::inet(address(server, at))
 }
 
 impl Plan {
@@ -347,6 +357,9 @@ impl Plan {
             if choices.one_in(6) {
                 server.max = u32::try_from(choices.between(1, 3)).unwrap();
                 server.hard = u32::try_from(choices.below(5)).unwrap();
+            }
+            if choices.one_in(8) {
+                server.named = Some((choices.below(2), choices.millis(0, 3_000)));
             }
             server.weight = u32::try_from(choices.below(4)).unwrap();
             server.prio = i32::try_from(choices.below(3)).unwrap() - 1;

@@ -49,7 +49,9 @@ pub fn proxy(world: &Shared) -> Proxy<SimNet> {
             prio: server.prio,
         };
         let mut entry = Server::new(&spec, 80);
-        entry.endpoints = (0..server.reach.len()).map(|address| endpoint(index, address)).collect();
+        if server.named.is_none() {
+            entry.endpoints = (0..server.reach.len()).map(|address| endpoint(index, address)).collect();
+        }
         balancer.servers.set(ServerId::Regular(u32::try_from(index).unwrap()), entry).unwrap();
     }
     let log = plan.has_log.then(|| {

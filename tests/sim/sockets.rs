@@ -119,8 +119,8 @@ impl Net for SimNet {
         Ok(Now { moment: Moment::from_nanos(moment), unix: 1_000_000_000 + moment / 1_000_000_000 })
     }
 
-    fn resolve(&mut self, _: usize, _: &str) {
-        unreachable!("servers of the simulation have their addresses")
+    fn resolve(&mut self, request: usize, name: &str) {
+        self.world.borrow_mut().resolve(request, name);
     }
 
     fn open_log(&mut self, _: &LogTarget) -> io::Result<SimLog> {

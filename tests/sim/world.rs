@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use pen::base::addr::Endpoint;
-use pen::net::{Ready, Signal, Token};
+use pen::net::{NoAddress, Ready, Signal, Token};
 
 use super::choices::Choices;
 use super::peer::Peer;
@@ -36,6 +37,8 @@ pub enum Action {
     OwedClient,
     /// An edge for no reason.
     Stray,
+    /// A question about a server's name is answered; or it turns out that nobody answers.
+    Answer(usize, usize, bool),
     /// A signal comes in.
     Send(Signal),
 }
@@ -104,6 +107,7 @@ pub struct Line {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Calls {
     pub wait: u64,
+    pub resolve: u64,
     pub accept: u64,
     pub connect: u64,
     pub watch: u64,
@@ -155,6 +159,7 @@ pub struct World {
     pub edges: Vec<usize>,
     pub strays: Vec<(Token, Ready)>,
     pub signals: Vec<Signal>,
+    pub answers: Vec<(usize, Result<Vec<IpAddr>, NoAddress>)>,
     /// The client of each pair, by pen's slot.
     pub owners: BTreeMap<usize, usize>,
     /// What pen said that an operator must know.
@@ -188,6 +193,7 @@ impl World {
             edges: Vec::new(),
             strays: Vec::new(),
             signals: Vec::new(),
+            answers: Vec::new(),
             owners: BTreeMap::new(),
             said: Vec::new(),
             schedule: BTreeMap::new(),
@@ -259,6 +265,12 @@ impl World {
             Action::Owed(line) => self.stir(line),
             Action::OwedClient => self.stir_listener(),
             Action::Stray => self.stray(),
+            Action::Answer(request, server, is_answered) => {
+                let ip = |address| super::plan::address(server, address).ip();
+                let known = || (0..self.plan.servers[server].reach.len()).map(ip).collect();
+                let answer = if is_answered { Ok(known()) } else { Err(NoAddress::NoAnswer) };
+                self.answers.push((request, answer));
+            }
             Action::Send(signal) => self.signals.push(signal),
         }
     }
