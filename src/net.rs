@@ -69,6 +69,8 @@ pub enum NoAddress {
 pub enum Signal {
     /// TERM or INT: end.
     Terminate,
+    /// QUIT: let nobody in any more, and end when those who are there have finished.
+    Quit,
     /// HUP: reopen the log.
     Hangup,
     /// USR1: print statistics.

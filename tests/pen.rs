@@ -13,8 +13,12 @@ mod calls;
 mod control;
 #[path = "pen/demo.rs"]
 mod demo;
+#[path = "pen/drain.rs"]
+mod drain;
 #[path = "pen/leak.rs"]
 mod leak;
+#[path = "pen/limits.rs"]
+mod limits;
 #[path = "pen/log.rs"]
 mod log;
 #[path = "pen/names.rs"]

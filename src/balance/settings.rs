@@ -37,6 +37,14 @@ pub struct Settings {
     pub tracking: Duration,
     /// How long a pair may be silent; zero for ever.
     pub idle_timeout: Duration,
+    /// How long a pair may last in which one direction has ended and in the other nothing moves;
+    /// zero for ever.
+    pub half_closed_timeout: Duration,
+    /// How long bytes may wait for a peer that takes none; zero for ever.
+    pub stuck_timeout: Duration,
+    /// How long pairs have to finish once nobody is let in any more; zero for as long as they
+    /// need.
+    pub drain: Duration,
     /// How many connects may be under way at once.
     pub pending_max: usize,
     /// How many pairs there may be.
@@ -73,6 +81,9 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(5),
             tracking: Duration::ZERO,
             idle_timeout: Duration::ZERO,
+            half_closed_timeout: Duration::from_secs(3600),
+            stuck_timeout: Duration::from_secs(900),
+            drain: Duration::from_secs(300),
             pending_max: 100,
             conn_max: 500,
             clients_max: 2048,

@@ -93,10 +93,16 @@ pub enum Number {
     ControlAcl,
     /// The debug level.
     Debug,
+    /// Seconds that pairs have to finish after QUIT.
+    Drain,
+    /// Seconds that a pair may be half-closed and silent.
+    HalfClosedTimeout,
     /// Seconds that a pair may be silent.
     IdleTimeout,
     /// Connects under way at once.
     PendingMax,
+    /// Seconds that bytes may wait for somebody who takes none.
+    StuckTimeout,
     /// Seconds that a connect may take.
     Timeout,
     /// Seconds that a client is remembered.
@@ -107,7 +113,8 @@ impl Number {
     /// The lowest and the highest value.
     pub fn range(self) -> (u32, u32) {
         match self {
-            Number::Blacklist | Number::IdleTimeout | Number::Tracking => (0, SECONDS_MAX),
+            Number::Blacklist | Number::Drain | Number::Tracking => (0, SECONDS_MAX),
+            Number::HalfClosedTimeout | Number::IdleTimeout | Number::StuckTimeout => (0, SECONDS_MAX),
             // A connect that may take no time at all never succeeds.
             Number::Timeout => (1, SECONDS_MAX),
             Number::ClientAcl | Number::ControlAcl => (0, ACLS as u32 - 1),
@@ -286,9 +293,16 @@ pub static COMMANDS: &[Row] = &[
     is("control", "Tells where the control port is.", Command::Control),
     number("control_acl", "[N]", "Checks users of the control port against access list N.", Number::ControlAcl),
     number("debug", "[LEVEL]", "Says events at level 1, and dumps bytes as well at level 2.", Number::Debug),
+    number("drain", "[SECONDS]", "Gives connections that long to finish after QUIT; 0 for ever.", Number::Drain),
     is("epoll", "Does nothing: pen takes the best event engine by itself.", Command::EventEngine),
     is("dummy", "At the start: answers each request itself, in place of servers.", Command::Dummy),
     is("exit", "Ends pen, if it was started with -X.", Command::Exit),
+    number(
+        "half_closed_timeout",
+        "[SECONDS]",
+        "Resets connections with one end that were silent so long; 0 for none.",
+        Number::HalfClosedTimeout,
+    ),
     switch("hash", "Chooses the server by a hash of the client's address.", Mode::Hash, true),
     switch("no hash", "Does not choose the server by a hash.", Mode::Hash, false),
     number(
@@ -318,6 +332,12 @@ pub static COMMANDS: &[Row] = &[
     is("no source", "Leaves the local address to the system.", Command::Source(None)),
     switch("stubborn", "Closes a client whose server is not available.", Mode::Stubborn, true),
     switch("no stubborn", "Tries other servers for such a client.", Mode::Stubborn, false),
+    number(
+        "stuck_timeout",
+        "[SECONDS]",
+        "Resets connections whose bytes nobody takes for so long; 0 for none.",
+        Number::StuckTimeout,
+    ),
     number("timeout", "[SECONDS]", "Gives a connect that long.", Number::Timeout),
     number("tracking", "[SECONDS]", "Remembers clients that long; 0 for ever.", Number::Tracking),
     switch("weight", "Chooses the server with the fewest connections for its weight.", Mode::Weight, true),
@@ -456,8 +476,11 @@ mod tests {
             ("conn_max", Number::ConnMax, 1, 1_000_000),
             ("control_acl", Number::ControlAcl, 0, 9),
             ("debug", Number::Debug, 0, 9),
+            ("drain", Number::Drain, 0, 2_147_483_647),
+            ("half_closed_timeout", Number::HalfClosedTimeout, 0, 2_147_483_647),
             ("idle_timeout", Number::IdleTimeout, 0, 2_147_483_647),
             ("pending_max", Number::PendingMax, 1, 1_000_000),
+            ("stuck_timeout", Number::StuckTimeout, 0, 2_147_483_647),
             ("timeout", Number::Timeout, 1, 2_147_483_647),
             ("tracking", Number::Tracking, 0, 2_147_483_647),
         ];

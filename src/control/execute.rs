@@ -77,8 +77,8 @@ pub enum Effect {
     ConnMax(usize),
     /// This many connects may be under way from now on.
     PendingMax(usize),
-    /// Pairs may be silent so long from now on; zero for ever.
-    IdleTimeout(Duration),
+    /// Pairs have other limits of silence from now on.
+    Limits,
     /// Answer each request here, in place of servers; only before the loop runs.
     Dummy,
     /// End.
@@ -198,16 +198,19 @@ fn set_number(settings: &mut Settings, number: Number, value: Option<u32>) -> Ou
             }
             Number::ControlAcl => settings.control_acl = count,
             Number::Debug => settings.debug = value,
-            Number::IdleTimeout => {
-                settings.idle_timeout = seconds;
-                effects.push(Effect::IdleTimeout(seconds));
-            }
+            Number::Drain => settings.drain = seconds,
+            Number::HalfClosedTimeout => settings.half_closed_timeout = seconds,
+            Number::IdleTimeout => settings.idle_timeout = seconds,
+            Number::StuckTimeout => settings.stuck_timeout = seconds,
             Number::PendingMax => {
                 settings.pending_max = count;
                 effects.push(Effect::PendingMax(count));
             }
             Number::Timeout => settings.connect_timeout = seconds,
             Number::Tracking => settings.tracking = seconds,
+        }
+        if matches!(number, Number::HalfClosedTimeout | Number::IdleTimeout | Number::StuckTimeout) {
+            effects.push(Effect::Limits);
         }
     }
     let reply = match number {
@@ -227,8 +230,11 @@ fn number_now(settings: &Settings, number: Number) -> u64 {
         Number::ConnMax => settings.conn_max as u64,
         Number::ControlAcl => settings.control_acl as u64,
         Number::Debug => u64::from(settings.debug),
+        Number::Drain => settings.drain.as_secs(),
+        Number::HalfClosedTimeout => settings.half_closed_timeout.as_secs(),
         Number::IdleTimeout => settings.idle_timeout.as_secs(),
         Number::PendingMax => settings.pending_max as u64,
+        Number::StuckTimeout => settings.stuck_timeout.as_secs(),
         Number::Timeout => settings.connect_timeout.as_secs(),
         Number::Tracking => settings.tracking.as_secs(),
     }
@@ -330,7 +336,12 @@ mod tests {
             ("control_acl 4", "4\n"),
             ("debug", "0\n"),
             ("debug 1", "1\n"),
+            ("drain", "300\n"),
+            ("drain 60", "60\n"),
+            ("drain", "60\n"),
             ("epoll", ""),
+            ("half_closed_timeout", "3600\n"),
+            ("half_closed_timeout 0", "0\n"),
             ("hash", ""),
             ("mode", "hash no roundrobin no stubborn no weight no prio\n"),
             ("no hash", ""),
@@ -355,6 +366,8 @@ mod tests {
             ),
             ("source 127.0.0.9", ""),
             ("no source", ""),
+            ("stuck_timeout", "900\n"),
+            ("stuck_timeout 30", "30\n"),
             ("timeout", "5\n"),
             ("timeout 3", "3\n"),
             ("tracking", "0\n"),
@@ -370,7 +383,7 @@ mod tests {
     fn settings_take_the_values_that_commands_give_them() {
         let mut balancer = balancer();
         let lines = "acl 3 deny 192.0.2.0/24\nascii\nblacklist 1\nclient_acl 3\nclients_max 4\nconn_max 5\n\
-                     control_acl 6\ndebug 2\nidle_timeout 7\npending_max 8\nsource ::1\ntimeout 9\ntracking 10\n\
+                     control_acl 6\ndebug 2\ndrain 11\nhalf_closed_timeout 12\nidle_timeout 7\nstuck_timeout 13\npending_max 8\nsource ::1\ntimeout 9\ntracking 10\n\
                      hash\nroundrobin\nstubborn\nweight\nprio";
         for line in lines.lines() {
             assert!(run(&mut balancer, line).reply.is_ok(), "{line}");
@@ -379,6 +392,8 @@ mod tests {
         let seconds = Duration::from_secs;
         assert_eq!((settings.blacklist, settings.connect_timeout), (seconds(1), seconds(9)));
         assert_eq!((settings.tracking, settings.idle_timeout), (seconds(10), seconds(7)));
+        assert_eq!((settings.half_closed_timeout, settings.stuck_timeout), (seconds(12), seconds(13)));
+        assert_eq!(settings.drain, seconds(11));
         assert_eq!((settings.client_acl, settings.control_acl), (3, 6));
         assert_eq!((settings.clients_max, settings.conn_max, settings.pending_max), (4, 5, 8));
         assert_eq!((settings.debug, settings.source), (2, Some("::1".parse().unwrap())));
@@ -410,7 +425,9 @@ mod tests {
             ("connection 3", "", Effect::ShowConnection(3)),
             ("conn_max 9", "9\n", Effect::ConnMax(9)),
             ("exit", "", Effect::Exit),
-            ("idle_timeout 3", "Idle timeout: 3 seconds\n", Effect::IdleTimeout(Duration::from_secs(3))),
+            ("idle_timeout 3", "Idle timeout: 3 seconds\n", Effect::Limits),
+            ("half_closed_timeout 3", "3\n", Effect::Limits),
+            ("stuck_timeout 3", "3\n", Effect::Limits),
             ("include x", "", Effect::Include(PathBuf::from("x"))),
             ("log x", "x\n", Effect::SetLog(Some(log))),
             ("no log", "", Effect::SetLog(None)),

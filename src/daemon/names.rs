@@ -133,7 +133,9 @@ fn wait(
                     );
                 }
             }
-            Event::Signal(Signal::Terminate) => return Err(Error::system("ended by a signal while starting")),
+            Event::Signal(Signal::Terminate | Signal::Quit) => {
+                return Err(Error::system("ended by a signal while starting"));
+            }
             Event::Signal(Signal::Hangup | Signal::Statistics) | Event::Ready { .. } => {}
         }
     }

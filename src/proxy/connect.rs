@@ -129,14 +129,14 @@ impl<N: Net> Proxy<N> {
         };
         pair.phase = Phase::Relaying { server, place, up: Flow::Open, down: Flow::Open };
         pair.timer = None;
-        pair.last_active = self.now.moment;
+        pair.moved = [self.now.moment; 2];
         self.pending -= 1;
         self.balancer.connected(place.id, pair.client_id, self.now);
         if self.tells_events() {
             let text = format!("connection {}: connected to {}", key.0, self.name_of(place.id));
             self.say(Severity::Debug, &text);
         }
-        self.watch_idleness(key);
+        self.watch_limits(key);
         self.relay(key);
     }
 

@@ -6,11 +6,9 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
 
 use super::ending::CloseReason;
 use super::pair::{Pair, PairKey, Phase};
-use super::timers::TimerKind;
 use super::{Ending, LISTENER, Proxy};
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
@@ -134,8 +132,8 @@ impl<N: Net> Proxy<N> {
                 self.look_up_server(id);
                 done
             }
-            Effect::IdleTimeout(limit) => {
-                self.limit_silence(limit);
+            Effect::Limits => {
+                self.limits_changed();
                 done
             }
             Effect::Dummy => Err(String::from("dummy: only at the start")),
@@ -150,6 +148,9 @@ impl<N: Net> Proxy<N> {
     }
 
     fn move_listener(&mut self, at: &ListenAt) -> Result<String, String> {
+        if self.draining_since.is_some() {
+            return Err(String::from("pen drains, and lets nobody in any more"));
+        }
         if at.text != self.listening.written() {
             let endpoint = match &at.spec.host {
                 Host::Unix(path) => Endpoint::Unix(path.clone()),
@@ -187,23 +188,6 @@ impl<N: Net> Proxy<N> {
             self.close(PairKey(number), CloseReason::Operator);
         }
         status::closing(number, in_use, self.balancer.settings.conn_max)
-    }
-
-    /// A new limit holds for the connections that there are, too.
-    fn limit_silence(&mut self, limit: Duration) {
-        let keys: Vec<PairKey> = self.pairs.iter().map(|(key, _)| PairKey(key)).collect();
-        for key in keys {
-            let pair = &mut self.pairs[key.0];
-            let waits_for_more = pair.timer.is_some_and(|timer| timer.kind != TimerKind::Idle);
-            if !matches!(pair.phase, Phase::Relaying { .. }) || waits_for_more {
-                continue;
-            }
-            pair.timer = None;
-            let silent = self.now.moment.since(pair.last_active);
-            if !limit.is_zero() {
-                self.arm(key, TimerKind::Idle, limit.saturating_sub(silent));
-            }
-        }
     }
 
     /// A pair as reports show it.

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
 use super::Proxy;
-use super::pair::{Pair, PairKey, Phase};
+use super::pair::{Pair, PairKey, Phase, Side};
 use super::timers::TimerKind;
 use crate::base::diag::Severity;
 use crate::net::{Net, Stream};
@@ -34,6 +34,10 @@ pub enum CloseReason {
     ClientGone,
     /// Silent for longer than allowed.
     Idle,
+    /// One side has ended, and in the other direction nothing moved for longer than allowed.
+    HalfClosed,
+    /// Bytes waited for this side for longer than allowed, and it took none.
+    Stuck(Side),
     /// The operator said so.
     Operator,
     /// pen ends.
@@ -49,6 +53,9 @@ impl fmt::Display for CloseReason {
             CloseReason::NoResources => "out of local resources",
             CloseReason::ClientGone => "client gone",
             CloseReason::Idle => "idle",
+            CloseReason::HalfClosed => "half-closed for too long",
+            CloseReason::Stuck(Side::Client) => "stuck, the client takes nothing",
+            CloseReason::Stuck(Side::Server) => "stuck, the server takes nothing",
             CloseReason::Operator => "by the operator",
             CloseReason::Shutdown => "pen ends",
         })
@@ -77,7 +84,7 @@ impl<N: Net> Proxy<N> {
         match why {
             CloseReason::NoServer | CloseReason::NoResources => return self.say_farewell(key),
             CloseReason::Done | CloseReason::ClientGone => {}
-            CloseReason::Broken => mark(pair, Manner::Reset),
+            CloseReason::Broken | CloseReason::HalfClosed | CloseReason::Stuck(_) => mark(pair, Manner::Reset),
             CloseReason::Idle | CloseReason::Operator | CloseReason::Shutdown => {
                 let manner = if pair.is_cut_short() { Manner::Reset } else { Manner::Fin };
                 mark(pair, manner);
@@ -163,7 +170,7 @@ impl<N: Net> Proxy<N> {
         let pair = &self.pairs[key.0];
         match pair.phase {
             Phase::Farewell => self.remove(key),
-            Phase::Relaying { .. } if self.now.moment.since(pair.last_active) >= LAST_BYTES_TIME => {
+            Phase::Relaying { .. } if self.now.moment.since(pair.last_active()) >= LAST_BYTES_TIME => {
                 self.close(key, CloseReason::Broken);
             }
             Phase::Relaying { .. } => self.relay(key),

@@ -4,6 +4,7 @@
 //! back: there is no "draining". Readiness is cleared by `WouldBlock` and by nothing else.
 
 use std::io::ErrorKind;
+use std::mem::Discriminant;
 
 use super::pair::End;
 use super::pool::Pool;
@@ -41,6 +42,11 @@ impl Flow {
     /// True if bytes wait for the sink.
     pub fn is_stuck(&self) -> bool {
         matches!(self, Flow::Stuck(_))
+    }
+
+    /// Which state it is in, whatever it holds.
+    pub fn state(&self) -> Discriminant<Flow> {
+        std::mem::discriminant(self)
     }
 
     /// Bytes that wait for the sink.

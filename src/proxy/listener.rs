@@ -17,8 +17,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// The listener, and whether clients may wait there.
 #[derive(Debug)]
 pub struct Listening<N: Net> {
-    socket: N::Listener,
-    /// The address as it was written.
+    /// `None` once nobody is let in any more.
+    socket: Option<N::Listener>,
+    /// The address as it was written; empty then.
     written: String,
     /// An edge came, and no `WouldBlock` since.
     is_ready: bool,
@@ -30,7 +31,7 @@ pub struct Listening<N: Net> {
 impl<N: Net> Listening<N> {
     /// A listener that was just opened: nobody can tell yet whether somebody waits.
     pub fn new(socket: N::Listener, written: String) -> Listening<N> {
-        Listening { socket, written, is_ready: true, paused_until: None, has_told: false }
+        Listening { socket: Some(socket), written, is_ready: true, paused_until: None, has_told: false }
     }
 
     /// Somebody came.
@@ -53,9 +54,10 @@ impl<N: Net> Listening<N> {
         &self.written
     }
 
-    /// The socket.
-    pub fn socket(&self) -> &N::Listener {
-        &self.socket
+    /// Closes the socket for good: others may listen there now.
+    pub fn close(&mut self) {
+        *self =
+            Listening { socket: None, written: String::new(), is_ready: false, paused_until: None, has_told: false };
     }
 
     /// Takes another socket in place of this one, which is closed.
@@ -68,7 +70,8 @@ impl<N: Net> Proxy<N> {
     /// True if a client may be waiting and there is room for one.
     pub(super) fn may_accept(&self) -> bool {
         let settings = &self.balancer.settings;
-        self.listening.is_ready
+        self.listening.socket.is_some()
+            && self.listening.is_ready
             && self.listening.paused_until.is_none()
             && self.pairs.len() - self.leaving < settings.conn_max
             && self.pending < settings.pending_max
@@ -83,7 +86,8 @@ impl<N: Net> Proxy<N> {
             if !self.may_accept() {
                 return;
             }
-            match self.net.accept(&mut self.listening.socket) {
+            let Some(socket) = &mut self.listening.socket else { return };
+            match self.net.accept(socket) {
                 Ok((stream, from)) => self.open(stream, from),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
@@ -117,7 +121,7 @@ impl<N: Net> Proxy<N> {
             search: admission.search,
             phase: Phase::Searching { place: None, until: self.now.moment },
             timer: None,
-            last_active: self.now.moment,
+            moved: [self.now.moment; 2],
             is_queued: false,
         });
         self.pending += 1;

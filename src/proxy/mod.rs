@@ -5,9 +5,11 @@
 
 pub mod connect;
 pub mod control;
+pub mod drain;
 pub mod effects;
 pub mod ending;
 pub mod flow;
+pub mod limits;
 pub mod listener;
 pub mod names;
 pub mod pair;
@@ -131,6 +133,8 @@ pub struct Proxy<N: Net> {
     now: Now,
     /// Kept between turns for its memory.
     events: Vec<Event>,
+    /// Since when nobody is let in any more.
+    draining_since: Option<Moment>,
     ending: Option<Ending>,
 }
 
@@ -155,6 +159,7 @@ impl<N: Net> Proxy<N> {
             has_given_back: false,
             now: Now::default(),
             events: Vec::new(),
+            draining_since: None,
             ending: None,
             net,
             balancer,
@@ -204,6 +209,7 @@ impl<N: Net> Proxy<N> {
         self.ask_names();
         self.serve_lacking();
         self.accept();
+        self.end_if_drained();
         self.flush_log();
         if cfg!(debug_assertions) {
             self.check();
@@ -219,6 +225,11 @@ impl<N: Net> Proxy<N> {
     /// The servers, clients and settings.
     pub fn balancer(&self) -> &Balancer {
         &self.balancer
+    }
+
+    /// Why the loop ends after this turn, if it does.
+    pub fn ending(&self) -> Option<Ending> {
+        self.ending
     }
 
     /// How many pairs there are, those in their farewell included.
@@ -239,6 +250,7 @@ impl<N: Net> Proxy<N> {
             .chain(self.control.next_due())
             .chain(self.names.next_due())
             .chain(self.reqlog.next_due(self.now.moment))
+            .chain(self.drain_ends())
             .chain(foreign.next_due())
             .min()?;
         Some(due.since(self.now.moment))
@@ -301,7 +313,7 @@ impl<N: Net> Proxy<N> {
             match timer.kind {
                 TimerKind::Connect => self.connect_timed_out(key),
                 TimerKind::Retry => self.retry(key),
-                TimerKind::Idle => self.idle(key),
+                TimerKind::Idle | TimerKind::HalfClosed | TimerKind::Stuck => self.limit_reached(key),
                 TimerKind::Farewell => self.farewell_is_over(key),
             }
         }
@@ -309,7 +321,10 @@ impl<N: Net> Proxy<N> {
 
     /// Makes a pair wait for something, in place of what it waited for.
     fn arm(&mut self, key: PairKey, kind: TimerKind, after: Duration) {
-        let timer = Timer { kind, due: self.now.moment + after };
+        self.await_timer(key, Timer { kind, due: self.now.moment + after });
+    }
+
+    fn await_timer(&mut self, key: PairKey, timer: Timer) {
         self.pairs[key.0].timer = Some(timer);
         self.timers.arm(key, timer);
         let pairs = &self.pairs;
@@ -328,6 +343,7 @@ impl<N: Net> Proxy<N> {
     fn signal(&mut self, signal: Signal) {
         match signal {
             Signal::Terminate => self.ending = Some(Ending::Signal),
+            Signal::Quit => self.drain(),
             Signal::Hangup => self.reopen_log(),
             Signal::Statistics => self.say_statistics(),
         }

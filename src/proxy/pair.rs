@@ -1,5 +1,7 @@
 //! A pair: a client's connection and the one made for it to a server.
 
+use std::mem::Discriminant;
+
 use super::flow::Flow;
 use super::pool::Pool;
 use super::timers::Timer;
@@ -34,6 +36,9 @@ pub struct End<S> {
     pub is_broken: bool,
     /// Bytes that the socket took.
     pub sent: u64,
+    /// Bytes that the kernel was seen to have for the peer since the last were sent; 0 if nobody has
+    /// looked.
+    pub unsent_seen: u32,
     sends: Sends,
 }
 
@@ -51,12 +56,12 @@ enum Sends {
 impl<S: Stream> End<S> {
     /// A client that was accepted: its listener's options hold for it.
     pub fn client(stream: S) -> End<S> {
-        End { stream, readable: false, writable: true, is_broken: false, sent: 0, sends: Sends::AtOnce }
+        End { stream, readable: false, writable: true, is_broken: false, sent: 0, unsent_seen: 0, sends: Sends::AtOnce }
     }
 
     /// A server that is being connected to.
     pub fn server(stream: S) -> End<S> {
-        End { stream, readable: false, writable: true, is_broken: false, sent: 0, sends: Sends::None }
+        End { stream, readable: false, writable: true, is_broken: false, sent: 0, unsent_seen: 0, sends: Sends::None }
     }
 
     /// Takes note of an edge.
@@ -149,8 +154,9 @@ pub struct Pair<S> {
     pub phase: Phase<S>,
     /// What it waits for.
     pub timer: Option<Timer>,
-    /// When bytes last moved.
-    pub last_active: Moment,
+    /// When something last moved, up and down: bytes that were taken, bytes that have to wait,
+    /// the end.
+    pub moved: [Moment; 2],
     /// In the queue of pairs that ran out of budget.
     pub is_queued: bool,
 }
@@ -198,6 +204,42 @@ impl<S: Stream> Pair<S> {
         (up, self.client.sent)
     }
 
+    /// What must change, up and down, for something to have moved: how much was taken, and the
+    /// state of the flow.
+    pub fn progress(&self) -> [(u64, Option<Discriminant<Flow>>); 2] {
+        let flows = match &self.phase {
+            Phase::Relaying { up, down, .. } => [Some(up.state()), Some(down.state())],
+            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => [None; 2],
+        };
+        let sent = self.sent();
+        [(sent.0, flows[0]), (sent.1, flows[1])]
+    }
+
+    /// Takes note that something has moved since `before`, if so.
+    pub fn note_progress(&mut self, before: &[(u64, Option<Discriminant<Flow>>); 2], now: Moment) {
+        let after = self.progress();
+        let Phase::Relaying { server, .. } = &mut self.phase else { return };
+        for (direction, sink) in [server, &mut self.client].into_iter().enumerate() {
+            if before[direction] != after[direction] {
+                self.moved[direction] = now;
+                sink.unsent_seen = 0;
+            }
+        }
+    }
+
+    /// When something last moved, in whichever direction.
+    pub fn last_active(&self) -> Moment {
+        self.moved[0].max(self.moved[1])
+    }
+
+    /// True if one side has ended its direction and the other has not.
+    pub fn is_half_closed(&self) -> bool {
+        match &self.phase {
+            Phase::Relaying { up, down, .. } => up.has_ended() != down.has_ended(),
+            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => false,
+        }
+    }
+
     /// Bytes read but not yet taken by the other end: client's, server's.
     pub fn held(&self) -> (usize, usize) {
         match &self.phase {
@@ -210,8 +252,8 @@ impl<S: Stream> Pair<S> {
     /// way, or one side has ended and waits for the answer.
     pub fn is_cut_short(&self) -> bool {
         match &self.phase {
-            Phase::Relaying { server, up, down, .. } => {
-                self.held() != (0, 0) || self.client.readable || server.readable || up.has_ended() != down.has_ended()
+            Phase::Relaying { server, .. } => {
+                self.held() != (0, 0) || self.client.readable || server.readable || self.is_half_closed()
             }
             Phase::Searching { .. } | Phase::Connecting { .. } => self.client.readable,
             Phase::Farewell => false,

@@ -32,7 +32,7 @@ enum Left {
 impl<N: Net> Proxy<N> {
     /// Carries what can be carried in both directions.
     pub(super) fn relay(&mut self, key: PairKey) {
-        let before = self.pairs[key.0].sent();
+        let before = self.pairs[key.0].progress();
         let mut left = Left::Waiting;
         for direction in [Direction::Up, Direction::Down] {
             if self.carry(key, direction) == Left::OutOfBudget {
@@ -41,16 +41,20 @@ impl<N: Net> Proxy<N> {
         }
         let pair = &mut self.pairs[key.0];
         pair.give_up_broken(&mut self.pool);
-        let Phase::Relaying { place, up, down, .. } = &pair.phase else { return };
+        pair.note_progress(&before, self.now.moment);
         let after = pair.sent();
-        let moved = (after.0 - before.0, after.1 - before.1);
-        if moved != (0, 0) {
-            pair.last_active = self.now.moment;
-            self.balancer.account(place.id, pair.client_id, moved.0, moved.1);
+        let Phase::Relaying { place, up, down, .. } = &pair.phase else { return };
+        let taken = (after.0 - before[0].0, after.1 - before[1].0);
+        if taken != (0, 0) {
+            self.balancer.account(place.id, pair.client_id, taken.0, taken.1);
         }
         if up.has_ended() && down.has_ended() {
             return self.both_ended(key);
         }
+        if up.is_stuck() || down.is_stuck() || up.has_ended() != down.has_ended() {
+            self.watch_limits(key);
+        }
+        let pair = &self.pairs[key.0];
         if left == Left::OutOfBudget || pair.has_last_words() {
             self.queue(key);
         } else if pair.is_broken() {
@@ -115,26 +119,5 @@ impl<N: Net> Proxy<N> {
         if timer.is_none_or(|timer| timer.kind != TimerKind::Farewell || timer.due > due) {
             self.arm(key, TimerKind::Farewell, after);
         }
-    }
-
-    /// Starts to measure how long the pair is silent, if that is limited.
-    pub(super) fn watch_idleness(&mut self, key: PairKey) {
-        let limit = self.balancer.settings.idle_timeout;
-        if !limit.is_zero() {
-            self.arm(key, TimerKind::Idle, limit);
-        }
-    }
-
-    /// The pair may have been silent for too long.
-    pub(super) fn idle(&mut self, key: PairKey) {
-        let limit = self.balancer.settings.idle_timeout;
-        let silent = self.now.moment.since(self.pairs[key.0].last_active);
-        if limit.is_zero() {
-            return;
-        }
-        if silent >= limit {
-            return self.close(key, CloseReason::Idle);
-        }
-        self.arm(key, TimerKind::Idle, limit - silent);
     }
 }

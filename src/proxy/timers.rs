@@ -18,11 +18,15 @@ pub enum TimerKind {
     Retry,
     /// The pair has been silent for too long.
     Idle,
+    /// One direction has ended, and the other been silent for too long.
+    HalfClosed,
+    /// A peer has taken nothing for too long.
+    Stuck,
     /// The client has had its time to go, or its last bytes have left.
     Farewell,
 }
 
-const KINDS: usize = 4;
+const KINDS: usize = 6;
 
 /// A queue that is no longer than this is never looked through.
 const PRUNE_FROM: usize = 1024;
@@ -95,7 +99,14 @@ impl Timers {
     }
 }
 
-const KINDS_IN_ORDER: [TimerKind; KINDS] = [TimerKind::Connect, TimerKind::Retry, TimerKind::Idle, TimerKind::Farewell];
+const KINDS_IN_ORDER: [TimerKind; KINDS] = [
+    TimerKind::Connect,
+    TimerKind::Retry,
+    TimerKind::Idle,
+    TimerKind::HalfClosed,
+    TimerKind::Stuck,
+    TimerKind::Farewell,
+];
 
 #[cfg(test)]
 mod tests {

@@ -11,9 +11,10 @@ use super::{checked, set_nonblocking};
 use crate::net::Signal;
 
 /// What each signal that pen acts on means.
-const MEANINGS: [(libc::c_int, Signal); 4] = [
+const MEANINGS: [(libc::c_int, Signal); 5] = [
     (libc::SIGTERM, Signal::Terminate),
     (libc::SIGINT, Signal::Terminate),
+    (libc::SIGQUIT, Signal::Quit),
     (libc::SIGHUP, Signal::Hangup),
     (libc::SIGUSR1, Signal::Statistics),
 ];
@@ -33,7 +34,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches TERM, INT, HUP and USR1 from now on, and ignores PIPE.
+    /// Catches TERM, INT, QUIT, HUP and USR1 from now on, and ignores PIPE.
     pub fn install() -> io::Result<Signals> {
         let (readable, writable) = io::pipe()?;
         set_nonblocking(&readable)?;
@@ -129,10 +130,11 @@ mod tests {
         assert!(!poll_one(&signals, libc::POLLIN, 0));
         assert_eq!(signals.take(), []);
 
-        let table: [(&[libc::c_int], &[Signal]); 4] = [
+        let table: [(&[libc::c_int], &[Signal]); 5] = [
             (&[libc::SIGHUP], &[Signal::Hangup]),
             (&[libc::SIGINT, libc::SIGTERM], &[Signal::Terminate]),
             (&[libc::SIGUSR1, libc::SIGUSR1, libc::SIGTERM], &[Signal::Terminate, Signal::Statistics]),
+            (&[libc::SIGQUIT, libc::SIGTERM], &[Signal::Terminate, Signal::Quit]),
             (&[libc::SIGPIPE], &[]),
         ];
         for (raised, taken) in table {

@@ -22,7 +22,8 @@ pub struct Dialogue {
 }
 
 impl Dialogue {
-    fn polite(up: u64, down: u64, client: &[Step], server: &[Step]) -> Dialogue {
+    /// Scripts in which nobody is cut short.
+    pub fn polite(up: u64, down: u64, client: &[Step], server: &[Step]) -> Dialogue {
         Dialogue {
             client: client.to_vec(),
             server: server.to_vec(),

@@ -17,11 +17,11 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Seconds of virtual time from the start to when a client closed its socket.
-fn ended_after(world: &World, client: usize) -> f64 {
+pub fn ended_after(world: &World, client: usize) -> f64 {
     (world.client(client).ended_at - 1_000_000_000) as f64 / 1e9
 }
 
-fn server(world: &World, client: usize) -> &Peer {
+pub fn server(world: &World, client: usize) -> &Peer {
     world.server_line(client).expect("it is served").peer.as_ref().expect("it is connected")
 }
 
@@ -31,7 +31,7 @@ fn served_by(world: &World, client: usize) -> Option<String> {
 }
 
 /// Pairs that there are after so many seconds, and the trace until then.
-fn pairs_after(mut plan: Plan, seconds: u64) -> (usize, String) {
+pub fn pairs_after(mut plan: Plan, seconds: u64) -> (usize, String) {
     // Something must happen then, or time would jump further.
     plan.events.push((Duration::from_secs(seconds), Action::Send(Signal::Hangup)));
     let world = world(plan, Choices::seed(1), true);

@@ -7,6 +7,10 @@ mod costs;
 pub mod dialogue;
 #[cfg(test)]
 mod directed;
+#[cfg(test)]
+mod drain;
+#[cfg(test)]
+mod limits;
 pub mod network;
 pub mod peer;
 pub mod plan;

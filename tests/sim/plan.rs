@@ -324,9 +324,13 @@ impl Plan {
         settings.modes.weight = choices.one_in(6);
         settings.modes.prio = choices.one_in(6);
         self.has_log = choices.one_in(3);
-        if choices.one_in(4) {
-            settings.idle_timeout = Duration::from_secs(100);
+        // Long enough for whoever does something.
+        for limit in [&mut settings.idle_timeout, &mut settings.half_closed_timeout, &mut settings.stuck_timeout] {
+            if choices.one_in(4) {
+                *limit = Duration::from_secs(100);
+            }
         }
+        settings.drain = *choices.pick(&[Duration::ZERO, Duration::from_secs(100)]);
         if choices.one_in(4) {
             self.events.push((choices.micros(0, 3_000_000), Action::Send(Signal::Hangup)));
             self.events.push((choices.micros(0, 3_000_000), Action::Send(Signal::Statistics)));
@@ -382,6 +386,9 @@ impl Plan {
         }
         if choices.one_in(8) {
             self.descriptors = usize::try_from(choices.between(3, 9)).unwrap();
+        }
+        if choices.one_in(8) {
+            self.events.push((choices.millis(0, 3_000), Action::Send(Signal::Quit)));
         }
         if choices.one_in(8) {
             self.ends_at = Some(choices.millis(0, 3_000));

@@ -107,7 +107,7 @@ pub fn finished_by(plan: Plan, seed: u64) -> World {
     world
 }
 
-/// Turns until the world is over and `is_done` says so, or until pen is to end.
+/// Turns until the world is over and `is_done` says so, or until pen ends or is to end.
 pub fn turn_until(proxy: &mut Proxy<SimNet>, world: &Shared, is_done: impl Fn(&World, &Proxy<SimNet>) -> bool) {
     let begun = world.borrow().now;
     let mut over_at = None;
@@ -122,7 +122,7 @@ pub fn turn_until(proxy: &mut Proxy<SimNet>, world: &Shared, is_done: impl Fn(&W
                 return;
             }
         }
-        if world.plan.ends_at.is_some_and(|at| time >= at) {
+        if proxy.ending().is_some() || world.plan.ends_at.is_some_and(|at| time >= at) {
             return;
         }
         if let Err(error) = outcome {
