@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
+use crate::base::keepalive::Keepalive;
 use crate::base::time::Now;
 
 /// Names a watched socket in events.
@@ -153,6 +154,14 @@ pub trait Net {
     /// when [`Stream::connected`] says so. The caller tells apart what is the server's fault and
     /// what is lack of something here.
     fn connect(&mut self, to: &Endpoint, from: Option<IpAddr>) -> io::Result<Self::Stream>;
+
+    /// Sets how peers are probed on TCP connections that are made from now on, and on those that are
+    /// accepted from `listener` or from one that is opened later. At first it is as the system has
+    /// it. A world where nobody vanishes has nothing to do.
+    fn keep_alive(&mut self, how: Option<Keepalive>, listener: Option<&Self::Listener>) -> io::Result<()> {
+        let _ = (how, listener);
+        Ok(())
+    }
 
     /// True if an error of `accept`, `connect` or `watch` is nobody's fault: this machine lacks
     /// descriptors, memory or ports, or a rule of its own forbids it.

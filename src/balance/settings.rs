@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use crate::base::diag::DumpForm;
+use crate::base::keepalive::Keepalive;
 
 /// Which ways of choosing a server are switched on. When several are, the first of priority,
 /// weight, hash counts; without any of them servers take turns.
@@ -45,6 +46,8 @@ pub struct Settings {
     /// How long pairs have to finish once nobody is let in any more; zero for as long as they
     /// need.
     pub drain: Duration,
+    /// Probes of silent peers on both sides; `None` for none.
+    pub keepalive: Option<Keepalive>,
     /// How many connects may be under way at once.
     pub pending_max: usize,
     /// How many pairs there may be.
@@ -84,6 +87,7 @@ impl Default for Settings {
             half_closed_timeout: Duration::from_secs(3600),
             stuck_timeout: Duration::from_secs(900),
             drain: Duration::from_secs(300),
+            keepalive: Some(Keepalive::default()),
             pending_max: 100,
             conn_max: 500,
             clients_max: 2048,

@@ -6,5 +6,6 @@ pub mod addr;
 pub mod bytes;
 pub mod diag;
 pub mod error;
+pub mod keepalive;
 pub mod operand;
 pub mod time;

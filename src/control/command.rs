@@ -12,6 +12,7 @@ use super::words::{CommandError, LINE_MAX, Problem, Words, unsigned};
 use crate::balance::acl::{ACLS, Entry};
 use crate::balance::clients::CLIENTS_MAX;
 use crate::balance::settings::DumpForm;
+use crate::base::keepalive::Keepalive;
 use crate::base::operand::{Host, ListenSpec, Services};
 
 /// The most pairs there may be; beyond it a typing error is likelier than a machine.
@@ -49,6 +50,8 @@ pub enum Command {
     Exit,
     /// Executes a file of commands.
     Include(PathBuf),
+    /// Sets how peers are probed.
+    Keepalive(Option<Keepalive>),
     /// Tells where pen listens, or moves it.
     Listen(Option<ListenAt>),
     /// Tells where the request log goes, or moves it.
@@ -312,6 +315,8 @@ pub static COMMANDS: &[Row] = &[
         Number::IdleTimeout,
     ),
     by("include", "FILE", "Executes the commands in a file, all or none.", read::include),
+    by("keepalive", "[IDLE [INTERVAL [COUNT]]]", "Probes peers that are silent.", read::keepalive),
+    is("no keepalive", "Does not probe peers.", Command::Keepalive(None)),
     is("kqueue", "Does nothing, as epoll.", Command::EventEngine),
     by("listen", "[ADDRESS]", "Listens for clients there instead.", read::listen),
     by("log", "[FILE|HOST:PORT]", "Writes the request log there.", read::log),
@@ -349,7 +354,6 @@ pub static COMMANDS: &[Row] = &[
     absent("dsr_ip"),
     absent("http"),
     absent("idlers"),
-    absent("keepalive"),
     absent("peek"),
     absent("socket"),
     absent("ssl_ciphers"),
@@ -443,6 +447,7 @@ mod tests {
             ("exit", Command::Exit),
             ("hash", Command::Switch(Mode::Hash, true)),
             ("no hash", Command::Switch(Mode::Hash, false)),
+            ("no keepalive", Command::Keepalive(None)),
             ("kqueue", Command::EventEngine),
             ("no log", Command::NoLog),
             ("mode", Command::Modes),
@@ -502,6 +507,7 @@ mod tests {
     #[test]
     fn commands_with_arguments_are_understood() {
         let acl = |list, words: &[&str]| Command::Acl { list, entry: Entry::parse(words).unwrap() };
+        let keepalive = |idle, interval, count| Command::Keepalive(Some(Keepalive { idle, interval, count }));
         let network = |host, port| LogTo::Network { host, port };
         let table = [
             ("acl 1 permit 192.0.2.1", acl(1, &["permit", "192.0.2.1"])),
@@ -514,6 +520,9 @@ mod tests {
             ("ascii auto", Command::Dump(DumpForm::Auto)),
             ("close 17", Command::Close(17)),
             ("connection 0", Command::Connection(0)),
+            ("keepalive", keepalive(None, None, None)),
+            ("keepalive 60", keepalive(Some(60), None, None)),
+            ("keepalive 32767 1 127", keepalive(Some(32_767), Some(1), Some(127))),
             ("include /etc/pen.cfg", Command::Include(PathBuf::from("/etc/pen.cfg"))),
             ("listen", Command::Listen(None)),
             ("listen 80", listen(addr("0.0.0.0"), 80, "80")),
@@ -566,6 +575,11 @@ mod tests {
             ("connection 1000000", "connection: 1000000 is not within 0 to 999999"),
             ("include", "include: the name of a file is missing"),
             ("include a b", "include: unexpected word 'b'"),
+            ("keepalive 0", "keepalive: 0 is not within 1 to 32767"),
+            ("keepalive 1 32768", "keepalive: 32768 is not within 1 to 32767"),
+            ("keepalive 1 1 128", "keepalive: 128 is not within 1 to 127"),
+            ("keepalive 1 1 1 1", "keepalive: unexpected word '1'"),
+            ("keepalive on", "keepalive: 'on' is not a number"),
             ("listen 65536", "listen: '65536': port 65536 is not within 1 to 65535"),
             ("listen 0", "listen: '0': port 0 is not within 1 to 65535"),
             ("listen nosuch", "listen: 'nosuch': 'nosuch' is not a port or TCP service"),

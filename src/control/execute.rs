@@ -81,6 +81,8 @@ pub enum Effect {
     Limits,
     /// Answer each request here, in place of servers; only before the loop runs.
     Dummy,
+    /// Peers are probed in another way from now on.
+    Keepalive,
     /// End.
     Exit,
 }
@@ -137,6 +139,10 @@ fn carry_out(balancer: &mut Balancer, command: Command, now: Now, around: &Aroun
         Command::Exit if balancer.settings.may_exit => Outcome::asks(Effect::Exit),
         Command::Exit => Outcome::refused("Exit is not enabled; restart with -X flag"),
         Command::Include(path) => Outcome::asks(Effect::Include(path)),
+        Command::Keepalive(how) => {
+            balancer.settings.keepalive = how;
+            Outcome::asks(Effect::Keepalive)
+        }
         Command::Listen(None) => Outcome::tells(line_of(around.listen)),
         Command::Listen(Some(at)) => Outcome::asks(Effect::Listen(at)),
         Command::Log(None) => Outcome::tells(line_of(balancer.settings.log.as_deref().unwrap_or(""))),
@@ -429,6 +435,8 @@ mod tests {
             ("half_closed_timeout 3", "3\n", Effect::Limits),
             ("stuck_timeout 3", "3\n", Effect::Limits),
             ("include x", "", Effect::Include(PathBuf::from("x"))),
+            ("keepalive 9", "", Effect::Keepalive),
+            ("no keepalive", "", Effect::Keepalive),
             ("log x", "x\n", Effect::SetLog(Some(log))),
             ("no log", "", Effect::SetLog(None)),
             ("pending_max 3", "", Effect::PendingMax(3)),

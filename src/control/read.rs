@@ -11,6 +11,7 @@ use super::words::{Problem, Words, number, unsigned};
 use crate::balance::acl::{Entry, parse_list};
 use crate::balance::servers::SERVERS_MAX;
 use crate::balance::settings::DumpForm;
+use crate::base::keepalive::{self, Keepalive};
 use crate::base::operand::{ListenSpec, OperandError, Services, parse_host, parse_port};
 
 /// Clients that connected in the last five minutes are recent.
@@ -74,6 +75,16 @@ fn connection_number(words: &mut Words<'_>) -> Result<usize, Problem> {
 
 pub(super) fn include(words: &mut Words<'_>) -> Result<Command, Problem> {
     Ok(Command::Include(PathBuf::from(words.need("the name of a file")?)))
+}
+
+pub(super) fn keepalive(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let mut next = |high: u32| words.next().map(|word| unsigned(word, 1, high)).transpose();
+    let (time, count) = (u32::from(keepalive::SECONDS_MAX), u32::from(keepalive::COUNT_MAX));
+    let (idle, interval, count) = (next(time)?, next(time)?, next(count)?);
+    let seconds = |value: u32| u16::try_from(value).expect("the range is one of u16");
+    let probes = |value: u32| u8::try_from(value).expect("the range is one of u8");
+    let how = Keepalive { idle: idle.map(seconds), interval: interval.map(seconds), count: count.map(probes) };
+    Ok(Command::Keepalive(Some(how)))
 }
 
 pub(super) fn listen(words: &mut Words<'_>) -> Result<Command, Problem> {

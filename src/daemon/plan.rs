@@ -155,7 +155,11 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
                 Effect::Include(path) => return Err(format!("include {}: not here", path.display())),
                 // All servers without an address are looked up at the start, and the loop begins
                 // with the settings that the balancer has then.
-                Effect::Resolve(_) | Effect::ConnMax(_) | Effect::PendingMax(_) | Effect::Limits => {}
+                Effect::Resolve(_)
+                | Effect::ConnMax(_)
+                | Effect::PendingMax(_)
+                | Effect::Limits
+                | Effect::Keepalive => {}
             }
         }
         Ok(reply)

@@ -97,6 +97,8 @@ impl World {
     ) -> Result<u8, Error> {
         self.warnings.extend(names::resolve(&mut self.net, &mut plan)?);
         self.fit_connections(&mut plan)?;
+        let probes = self.net.keep_alive(plan.balancer.settings.keepalive, None);
+        probes.map_err(|error| failed("set the keep-alive probes", &error))?;
         let backlog = plan.balancer.settings.backlog;
         let (listener, listen) = self.listen(&plan.listen, false, backlog, LISTENER)?;
         let control_at = plan.control.take();

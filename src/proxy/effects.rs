@@ -137,6 +137,11 @@ impl<N: Net> Proxy<N> {
                 done
             }
             Effect::Dummy => Err(String::from("dummy: only at the start")),
+            Effect::Keepalive => {
+                let how = self.balancer.settings.keepalive;
+                let set = self.net.keep_alive(how, self.listening.socket());
+                set.map_err(|error| format!("keepalive: {}", reason(&error))).map(|()| String::new())
+            }
             Effect::Exit => {
                 self.ending = Some(Ending::Command);
                 done

@@ -54,6 +54,11 @@ impl<N: Net> Listening<N> {
         &self.written
     }
 
+    /// The socket, while it is open.
+    pub fn socket(&self) -> Option<&N::Listener> {
+        self.socket.as_ref()
+    }
+
     /// Closes the socket for good: others may listen there now.
     pub fn close(&mut self) {
         *self =

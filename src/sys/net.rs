@@ -19,6 +19,7 @@ use super::signal::Signals;
 use super::socket::{Listener, Socket};
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
+use crate::base::keepalive::Keepalive;
 use crate::base::time::{Moment, Now};
 use crate::net::{Event, ListenOptions, LogTarget, Net, Ready, Token};
 
@@ -43,6 +44,7 @@ pub struct OsNet {
     /// The console's descriptor once it is watched.
     watched_console: Option<RawFd>,
     resolver: Resolver,
+    keepalive: Option<Keepalive>,
     origin: Instant,
 }
 
@@ -60,6 +62,7 @@ impl OsNet {
             console,
             watched_console: None,
             resolver,
+            keepalive: Some(Keepalive::default()),
             origin: Instant::now(),
         })
     }
@@ -127,7 +130,7 @@ impl Net for OsNet {
     type Log = Log;
 
     fn listen(&mut self, at: &Endpoint, options: ListenOptions, token: Token) -> io::Result<Listener> {
-        let listener = Listener::open(at, options)?;
+        let listener = Listener::open(at, options, self.keepalive)?;
         let fd = listener.as_fd().as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&fd), mio::Token(token.0), Interest::READABLE)?;
         Ok(listener)
@@ -142,7 +145,12 @@ impl Net for OsNet {
     }
 
     fn connect(&mut self, to: &Endpoint, from: Option<IpAddr>) -> io::Result<Socket> {
-        Socket::connect(to, from)
+        Socket::connect(to, from, self.keepalive)
+    }
+
+    fn keep_alive(&mut self, how: Option<Keepalive>, listener: Option<&Listener>) -> io::Result<()> {
+        self.keepalive = how;
+        listener.map_or(Ok(()), |listener| listener.keep_alive(how))
     }
 
     fn is_lack(&self, error: &io::Error) -> bool {

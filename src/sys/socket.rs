@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::checked;
 use super::unix_path::{self, SocketFile};
 use crate::base::addr::Endpoint;
+use crate::base::keepalive::Keepalive;
 use crate::net::{ListenOptions, Ready, Stream};
 
 /// One end of a connection. Non-blocking.
@@ -23,12 +24,15 @@ pub enum Socket {
 
 impl Socket {
     /// Begins to connect to `to`, from the local address `from` if that is given.
-    pub fn connect(to: &Endpoint, from: Option<IpAddr>) -> io::Result<Socket> {
+    pub fn connect(to: &Endpoint, from: Option<IpAddr>, keepalive: Option<Keepalive>) -> io::Result<Socket> {
         match to {
             Endpoint::Inet(addr) => {
                 let fd = new_tcp_socket(*addr)?;
                 // Urgent data must come in its place in the stream, or it is lost (tcp(7)).
                 set_option(&fd, libc::SOL_SOCKET, libc::SO_OOBINLINE, 1 as libc::c_int)?;
+                if let Some(keepalive) = keepalive {
+                    probe(&fd, keepalive)?;
+                }
                 // An address of the other family says nothing about this connection.
                 if let Some(ip) = from.filter(|ip| ip.is_ipv4() == addr.is_ipv4()) {
                     bind(&fd, SocketAddr::new(ip, 0))?;
@@ -163,7 +167,7 @@ pub enum Listener {
 impl Listener {
     /// Opens a listening socket. Its options are inherited by the clients' sockets: no delay for
     /// small segments, urgent data in line, keep-alive probes.
-    pub fn open(at: &Endpoint, options: ListenOptions) -> io::Result<Listener> {
+    pub fn open(at: &Endpoint, options: ListenOptions, keepalive: Option<Keepalive>) -> io::Result<Listener> {
         let yes: libc::c_int = 1;
         match at {
             Endpoint::Inet(addr) => {
@@ -175,7 +179,9 @@ impl Listener {
                 }
                 set_option(&fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, yes)?;
                 set_option(&fd, libc::SOL_SOCKET, libc::SO_OOBINLINE, yes)?;
-                set_option(&fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, yes)?;
+                if let Some(keepalive) = keepalive {
+                    probe(&fd, keepalive)?;
+                }
                 bind(&fd, *addr)?;
                 listen(&fd, options.backlog)?;
                 Ok(Listener::Tcp(mio::net::TcpListener::from_std(fd.into())))
@@ -189,6 +195,24 @@ impl Listener {
                 Ok(Listener::Unix(listener, file))
             }
         }
+    }
+
+    /// Sets how clients that come from now on are probed.
+    pub fn keep_alive(&self, how: Option<Keepalive>) -> io::Result<()> {
+        let Listener::Tcp(listener) = self else { return Ok(()) };
+        let Some(how) = how else {
+            return set_option(listener, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 0 as libc::c_int);
+        };
+        // What was set before does not go by itself: only a new socket has the system's values.
+        let plain = new_tcp_socket(listener.local_addr()?)?;
+        let system = |name| option(&plain, libc::IPPROTO_TCP, name);
+        let values = [how.idle.map(i32::from), how.interval.map(i32::from), how.count.map(i32::from)];
+        set_option(listener, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1 as libc::c_int)?;
+        for (name, value) in PROBES.into_iter().zip(values) {
+            let value = value.map_or_else(|| system(name), Ok)?;
+            set_option(listener, libc::IPPROTO_TCP, name, value)?;
+        }
+        Ok(())
     }
 
     /// Where it listens.
@@ -262,6 +286,35 @@ fn set_option<T>(fd: impl AsFd, level: libc::c_int, name: libc::c_int, value: T)
     checked(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), length) }).map(drop)
 }
 
+fn option(fd: impl AsFd, level: libc::c_int, name: libc::c_int) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut length = mem::size_of::<libc::c_int>() as libc::socklen_t;
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: both pointers are live, and the length is that of the value.
+    checked(unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut length) })?;
+    Ok(value)
+}
+
+#[cfg(target_vendor = "apple")]
+const KEEP_IDLE: libc::c_int = libc::TCP_KEEPALIVE;
+#[cfg(not(target_vendor = "apple"))]
+const KEEP_IDLE: libc::c_int = libc::TCP_KEEPIDLE;
+
+/// The options of keep-alive probes: idle time, interval, count.
+const PROBES: [libc::c_int; 3] = [KEEP_IDLE, libc::TCP_KEEPINTVL, libc::TCP_KEEPCNT];
+
+/// Lets a new socket probe its peer.
+fn probe(fd: &OwnedFd, how: Keepalive) -> io::Result<()> {
+    set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1 as libc::c_int)?;
+    let values = [how.idle.map(i32::from), how.interval.map(i32::from), how.count.map(i32::from)];
+    for (name, value) in PROBES.into_iter().zip(values) {
+        if let Some(value) = value {
+            set_option(fd, libc::IPPROTO_TCP, name, value)?;
+        }
+    }
+    Ok(())
+}
+
 fn listen(fd: impl AsFd, backlog: u32) -> io::Result<()> {
     let backlog = libc::c_int::try_from(backlog).unwrap_or(libc::c_int::MAX);
     // SAFETY: the descriptor is open for as long as it is borrowed; no memory is passed.
@@ -316,7 +369,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let to = Endpoint::Inet(listener.local_addr().unwrap());
         for (from, seen) in [("::1", "127.0.0.1"), ("127.0.0.9", "127.0.0.9")] {
-            let _socket = Socket::connect(&to, Some(from.parse().unwrap())).unwrap();
+            let _socket = Socket::connect(&to, Some(from.parse().unwrap()), None).unwrap();
             let (_, peer) = listener.accept().unwrap();
             assert_eq!(peer.ip().to_string(), seen);
         }

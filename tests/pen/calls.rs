@@ -95,6 +95,31 @@ fn a_chunk_costs_a_wait_a_read_and_a_write() {
     assert!(each <= 4.3, "{each} calls for each chunk");
 }
 
+/// Calls of setsockopt for each of some short exchanges.
+fn options_of_a_pair(test: &str, options: &[&str]) -> Option<f64> {
+    let server = Server::start(echo);
+    let pen = traced(test, "trace=setsockopt", &[&["-r"], options].concat(), &[server.address()])?;
+    ping(&pen.connect());
+    wait::until_true("it waits", || settled(&pen));
+    let before = count(&pen, "setsockopt");
+    for _ in 0..20 {
+        ping(&pen.connect());
+    }
+    wait::until_true("it waits again", || settled(&pen));
+    Some((count(&pen, "setsockopt") - before) as f64 / 20.0)
+}
+
+#[test]
+fn probes_of_silent_peers_cost_one_call_for_each_server_connection_and_none_for_a_client() {
+    let name = "probes_of_silent_peers_cost_one_call_for_each_server_connection_and_none_for_a_client";
+    // Urgent data in line, then the probes; what is left to the system costs nothing.
+    let table: [(&[&str], f64); 3] = [(&["-O", "no keepalive"], 1.0), (&[], 2.0), (&["-O", "keepalive 60 10 5"], 5.0)];
+    for (options, expected) in table {
+        let Some(each) = options_of_a_pair(name, options) else { return };
+        assert_eq!(each, expected, "{options:?}");
+    }
+}
+
 /// True if nothing was traced for a while.
 fn settled(pen: &Pen) -> bool {
     let size = || pen.directory().read("calls").len();

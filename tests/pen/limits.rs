@@ -125,6 +125,59 @@ fn limits_that_are_set_later_hold_for_the_connections_that_there_are() {
     assert_eq!(read_to_end(&stuck), (Vec::new(), End::Reset));
 }
 
+/// Seconds until the kernel probes the peer of each connection of pen's with these ports, by local and remote port.
+fn probe_timers(ports: [u16; 2]) -> Vec<Option<u64>> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+    let port = |address: &str| u16::from_str_radix(address.rsplit(':').next().unwrap_or(""), 16).ok();
+    let mut found = Vec::new();
+    for line in table.lines().skip(1) {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // State 1 is ESTABLISHED. The client's end of the one, the server's of the other, are not pen's.
+        let is_ours = port(fields[1]) == Some(ports[0]) || port(fields[2]) == Some(ports[1]);
+        if fields[3] == "01" && is_ours {
+            // Timer 2 is that of probes; its time is in hundredths of a second (proc(5), /proc/net/tcp).
+            let (timer, when) = fields[5].split_once(':').expect("two numbers");
+            found.push((timer == "02").then(|| u64::from_str_radix(when, 16).expect("a number") / 100));
+        }
+    }
+    found
+}
+
+#[test]
+fn both_sides_are_probed_unless_the_operator_says_otherwise() {
+    let server = Server::start(hold);
+    let table: [(&[&str], Option<std::ops::RangeInclusive<u64>>); 3] =
+        [(&["no keepalive"], None), (&[], Some(200..=100_000)), (&["keepalive 77 3 2"], Some(20..=77))];
+    for (commands, expected) in table {
+        let options: Vec<&str> = commands.iter().flat_map(|command| ["-O", *command]).collect();
+        let pen = Pen::start_with_control(&options, &[server.address()]);
+        let ports = [pen.address().port(), server.address().port()];
+        let assert_probed = |expected: &Option<std::ops::RangeInclusive<u64>>| {
+            let client = pen.connect();
+            // Both ends of the pair, and nothing on its way that would have a timer of another sort.
+            let is_as_expected = |timer: &Option<u64>| match (timer, expected) {
+                (Some(seconds), Some(range)) => range.contains(seconds),
+                (None, None) => true,
+                _ => false,
+            };
+            wait::until_true(&format!("{commands:?}: {expected:?}, not {:?}", probe_timers(ports)), || {
+                let timers = probe_timers(ports);
+                timers.len() == 2 && timers.iter().all(is_as_expected)
+            });
+            drop(client);
+            wait::until_true("the pair is over", || probe_timers(ports).is_empty());
+        };
+        assert_probed(&expected);
+        // At run time for those that come.
+        assert_eq!(pen.obey("keepalive 99"), "");
+        assert_probed(&Some(78..=99));
+        assert_eq!(pen.obey("keepalive"), "");
+        assert_probed(&Some(200..=100_000));
+        assert_eq!(pen.obey("no keepalive"), "");
+        assert_probed(&None);
+    }
+}
+
 // B26: in pen 0.34.1 a time above the size of the table never comes, and half-closed connections have none.
 #[test]
 fn b26_the_limit_of_silence_is_exact_and_does_not_depend_on_the_table() {
