@@ -1,10 +1,10 @@
 //! The request log's file, or its way to a penlogd.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::unix::fs::OpenOptionsExt;
 
+use super::folder;
 use crate::net::LogTarget;
 
 /// An open request log. Nothing that it does waits for anybody.
@@ -20,11 +20,7 @@ impl Log {
     /// Opens it; a file is created if it is not there.
     pub fn open(target: &LogTarget) -> io::Result<Log> {
         match target {
-            LogTarget::File(path) => {
-                // A named pipe without a reader, or with a slow one, must not hold up the loop.
-                let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-                OpenOptions::new().append(true).create(true).custom_flags(flags).open(path).map(Log::File)
-            }
+            LogTarget::File(path) => folder::open_for_append(path).map(Log::File),
             LogTarget::Udp(addr) => {
                 let any: IpAddr =
                     if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };

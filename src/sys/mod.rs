@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 pub mod clock;
 pub mod console;
+pub mod folder;
 pub mod log;
 pub mod net;
 pub mod pid_file;

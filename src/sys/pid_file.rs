@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::folder;
+
 /// A pid file that is written. Dropping it removes the file, or empties it where it cannot be
 /// removed; it leaves alone what somebody else has put in its place.
 #[derive(Debug)]
@@ -78,6 +80,7 @@ fn overwrite(path: &Path) -> io::Result<File> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
+    folder::refuse_foreign(path, &file.metadata()?)?;
     file.set_len(0)?;
     write!(file, "{}", std::process::id())?;
     Ok(file)

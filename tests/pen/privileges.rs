@@ -1,14 +1,17 @@
 //! Root, and how pen stops being root: the user, the jail, the control port.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::os::unix::net::UnixListener;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 
+use crate::support::client::ask;
 use crate::support::pen::{Pen, program};
 use crate::support::process::Process;
 use crate::support::report::{is_root, not_tested_here};
 use crate::support::scratch::Scratch;
+use crate::support::servers::{Server, greet};
 use crate::support::wait;
 
 /// The number of the user `nobody` and of its group.
@@ -139,4 +142,67 @@ fn who_is_not_root_cannot_change_user_or_root() {
     let mut pen = Process::start(command, &directory, "pen");
     wait::until("pen listens", || pen.listens_on().first().copied());
     assert_eq!(pen.stop("TERM").status.code(), Some(0));
+}
+
+#[test]
+fn nothing_of_somebody_else_in_a_shared_folder_is_written_to() {
+    let name = "nothing_of_somebody_else_in_a_shared_folder_is_written_to";
+    if !is_root() {
+        return not_tested_here(name, "only root can make files of two users");
+    }
+    let directory = Scratch::new();
+    let (uid, gid) = nobody();
+    let precious = directory.write("precious", "precious");
+    let shared = directory.file("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
+    for link in ["pen.log", "pen.pid"] {
+        symlink(&precious, shared.join(link)).unwrap();
+        lchown(shared.join(link), Some(uid), Some(gid)).unwrap();
+    }
+    let (log, pid_file) = (shared.join("pen.log").display().to_string(), shared.join("pen.pid").display().to_string());
+    let table = [
+        (
+            "-l",
+            &log,
+            format!(
+                "cannot open the log {log}: it is a symbolic link of somebody else in a directory that others may write"
+            ),
+        ),
+        ("-p", &pid_file, format!("cannot write the pid file {pid_file}: it is a symbolic link")),
+    ];
+    for (option, path, message) in table {
+        let ended = crate::support::pen::run(&["-f", option, path, "127.0.0.1:0"]);
+        assert_eq!((ended.status.code(), ended.stderr), (Some(1), format!("pen: {message}\n")));
+    }
+    // The same at HUP: it goes on with the old one.
+    let mut pen = Pen::start(&["-l", &shared.join("moved.log").display().to_string()], &[] as &[&str]);
+    wait::until_true("the log is there", || shared.join("moved.log").exists());
+    fs::rename(shared.join("pen.log"), shared.join("moved.log")).unwrap();
+    pen.process().signal("HUP");
+    pen.process().wait_for_stderr("it is a symbolic link of somebody else");
+    assert_eq!(pen.stop().status.code(), Some(0));
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    // A link in a folder that only its owner writes is how logs are put elsewhere.
+    symlink("precious", directory.file("link.log")).unwrap();
+    let server = Server::start(greet("x"));
+    let pen = Pen::start(&["-l", &directory.file("link.log").display().to_string()], &[server.address()]);
+    ask(&pen.connect(), b"a request\n");
+    wait::until_true("it is logged", || directory.read("precious").contains("a request"));
+}
+
+#[test]
+fn a_socket_that_somebody_else_has_put_in_its_place_is_left_alone() {
+    let directory = Scratch::new();
+    let path = directory.file("listener");
+    let mut command = Command::new(program());
+    command.arg("-f").arg(&path);
+    let mut pen = Process::start(command, &directory, "pen");
+    // Once it serves, or sends away, it has done all that it does at the start.
+    let mut client = wait::until("it listens", || UnixStream::connect(&path).ok());
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    fs::rename(&path, directory.file("old")).unwrap();
+    let _other = UnixListener::bind(&path).unwrap();
+    assert_eq!(pen.stop("TERM").status.code(), Some(0));
+    assert!(path.exists(), "the socket of another was removed");
 }

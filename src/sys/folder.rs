@@ -1,0 +1,190 @@
+//! Files in folders that others may write: what they have put there is not followed, and not
+//! written to.
+//!
+//! The rules are those of `protected_symlinks` and `protected_regular` (proc(5)), which are not
+//! in force everywhere.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::process;
+
+/// How many symbolic links may lead to a file (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
+/// Opens a file for append, and creates it if it is not there. Never waits, for a reader of a
+/// named pipe for instance.
+///
+/// Fails where a folder that others may write has a symbolic link of somebody who is neither its
+/// owner nor this user, or a file of such a one.
+pub fn open_for_append(path: &Path) -> io::Result<File> {
+    let open = |path: &Path, more| {
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY | more;
+        OpenOptions::new().append(true).create(true).custom_flags(flags).open(path)
+    };
+    let mut path = path.to_path_buf();
+    for _ in 0..LINKS_MAX {
+        let error = match open(&path, libc::O_NOFOLLOW) {
+            Ok(file) => return refuse_foreign(&path, &file.metadata()?).map(|()| file),
+            Err(error) => error,
+        };
+        let Ok(link) = fs::symlink_metadata(&path) else { return Err(error) };
+        if !link.is_symlink() {
+            return Err(error);
+        }
+        let folder = folder_of(&path);
+        let about = fs::metadata(&folder)?;
+        if others_may_write(&about) && ![process::ids().0, about.uid()].contains(&link.uid()) {
+            return Err(io::Error::other(
+                "it is a symbolic link of somebody else in a directory that others may write",
+            ));
+        }
+        if fs::canonicalize(&folder).is_ok_and(|folder| folder.starts_with("/proc")) {
+            // The text of these is no path (proc(5), /proc/PID/fd), and nobody can put others there.
+            return open(&path, 0);
+        }
+        path = folder.join(fs::read_link(&path)?);
+    }
+    Err(io::Error::from_raw_os_error(libc::ELOOP))
+}
+
+/// Fails for a file in a folder that everybody may write, if it is of somebody who is neither
+/// the folder's owner nor this user, or has other names: it was put there to have it written to.
+pub fn refuse_foreign(path: &Path, file: &Metadata) -> io::Result<()> {
+    let folder = fs::metadata(folder_of(path))?;
+    if folder.mode() & 0o002 == 0 {
+        return Ok(());
+    }
+    if ![process::ids().0, folder.uid()].contains(&file.uid()) {
+        return Err(io::Error::other("it belongs to somebody else, in a directory that everybody may write"));
+    }
+    if file.nlink() > 1 {
+        return Err(io::Error::other("it has other names, in a directory that everybody may write"));
+    }
+    Ok(())
+}
+
+fn others_may_write(folder: &Metadata) -> bool {
+    folder.mode() & 0o022 != 0
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::process::{Fork, Identity, exit_child, fork, ids};
+    use crate::sys::test_dir;
+    use std::io::Write;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn chmod(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// What becomes of opening a file as another user: its message, or nothing.
+    fn as_nobody(path: &Path) -> String {
+        let (mut reader, mut writer) = io::pipe().unwrap();
+        let Fork::Parent(child) = fork().unwrap() else {
+            let result = Identity::find("nobody").unwrap().unwrap().assume().and_then(|()| open_for_append(path));
+            let text = result.err().map(|error| error.to_string()).unwrap_or_default();
+            exit_child(u8::from(writer.write_all(text.as_bytes()).is_err()));
+        };
+        drop(writer);
+        let said = io::read_to_string(&mut reader).unwrap();
+        assert_eq!(child.wait(), Some(0));
+        said
+    }
+
+    #[test]
+    fn links_are_followed_where_only_their_owner_can_make_them() {
+        let dir = test_dir("folder-own");
+        let elsewhere = dir.join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        symlink("elsewhere/log", dir.join("link")).unwrap();
+        symlink("link", dir.join("second")).unwrap();
+        symlink(&elsewhere, dir.join("way")).unwrap();
+        // Its own links are followed in a folder of others, too.
+        let shared = dir.join("shared");
+        fs::create_dir(&shared).unwrap();
+        symlink("../elsewhere/log", shared.join("own")).unwrap();
+        chmod(&shared, 0o1777);
+        for name in ["plain", "link", "second", "way/log", "shared/own"] {
+            open_for_append(&dir.join(name)).unwrap().write_all(b"x").unwrap();
+        }
+        assert_eq!(fs::read(elsewhere.join("log")).unwrap(), b"xxxx");
+        symlink("circle", dir.join("circle")).unwrap();
+        assert_eq!(open_for_append(&dir.join("circle")).unwrap_err().raw_os_error(), Some(libc::ELOOP));
+        assert!(open_for_append(&dir).is_err());
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_streams_of_a_process_are_reached_by_their_links() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
+        open_for_append(Path::new(&path)).unwrap().write_all(b"x").unwrap();
+        drop(writer);
+        assert_eq!(io::read_to_string(&mut reader).unwrap(), "x");
+    }
+
+    #[test]
+    fn what_others_have_put_into_a_shared_folder_is_not_followed_or_written_to() {
+        if ids().0 != 0 {
+            println!("cannot test files of other users here: not root");
+            return;
+        }
+        let dir = test_dir("folder-shared");
+        let nobody = Identity::find("nobody").unwrap().unwrap();
+        let own = |path: &Path| std::os::unix::fs::lchown(path, Some(nobody.uid), Some(nobody.gid)).unwrap();
+        chmod(&dir, 0o755);
+        fs::write(dir.join("precious"), "precious").unwrap();
+        for (mode, name) in [(0o1777, "sticky"), (0o777, "open"), (0o775, "group")] {
+            let shared = dir.join(name);
+            fs::create_dir(&shared).unwrap();
+            for link in ["link", "dangling"] {
+                symlink(if link == "link" { "../precious" } else { "../made" }, shared.join(link)).unwrap();
+                own(&shared.join(link));
+            }
+            fs::hard_link(dir.join("precious"), shared.join("hard")).unwrap();
+            fs::write(shared.join("foreign"), "").unwrap();
+            own(&shared.join("foreign"));
+            chmod(&shared, mode);
+            let message = |name: &str| open_for_append(&shared.join(name)).err().map(|error| error.to_string());
+            for link in ["link", "dangling"] {
+                let expected = "it is a symbolic link of somebody else in a directory that others may write";
+                assert_eq!(message(link).as_deref(), Some(expected), "{mode:o}");
+            }
+            let everybody = mode & 0o002 != 0;
+            assert_eq!(message("hard").is_some(), everybody, "{mode:o}");
+            assert_eq!(message("foreign").is_some(), everybody, "{mode:o}");
+            assert_eq!(message("new"), None, "{mode:o}");
+            // Who is not root: root's own links are as good as its folder.
+            symlink("../precious", shared.join("roots")).unwrap();
+            let said = as_nobody(&shared.join("roots"));
+            assert!(said.contains("ermission denied"), "followed, to a file that is closed to it: {said}");
+            if everybody {
+                assert_eq!(as_nobody(&shared.join("foreign")), "");
+                assert_eq!(as_nobody(&shared.join("of-nobody")), "");
+            }
+        }
+        // A link in a folder that only its owner writes, who may be anybody.
+        let home = dir.join("home");
+        fs::create_dir(&home).unwrap();
+        symlink("../made", home.join("link")).unwrap();
+        own(&home);
+        own(&home.join("link"));
+        assert!(!dir.join("made").exists(), "a dangling link made a file");
+        open_for_append(&home.join("link")).unwrap();
+        assert_eq!(fs::read_to_string(dir.join("precious")).unwrap(), "precious");
+        fs::remove_dir_all(dir).unwrap();
+    }
+}
