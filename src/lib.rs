@@ -60,6 +60,7 @@
 //! | command, effect | a line of the control language, and what it asks of the event loop |
 //! | record | one line of the request log |
 //! | turn | one pass of the event loop |
+//! | successor | the process that takes over in an upgrade |
 
 pub mod balance;
 pub mod base;

@@ -54,6 +54,17 @@ pub enum Event {
         /// The addresses, at least one.
         answer: Result<Vec<IpAddr>, NoAddress>,
     },
+    /// What became of the successor that [`Net::start_successor`] started.
+    Successor(Successor),
+}
+
+/// What became of a successor.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Successor {
+    /// It is set up, and waits for [`Net::hand_over`].
+    Ready,
+    /// It ended before that: why, as the end of a sentence, with all that it said.
+    Failed(String),
 }
 
 /// Why a name has no address.
@@ -76,6 +87,8 @@ pub enum Signal {
     Hangup,
     /// USR1: print statistics.
     Statistics,
+    /// USR2: let a successor take over.
+    Upgrade,
 }
 
 /// How to open a listening socket.
@@ -196,4 +209,23 @@ pub trait Net {
     /// Writes one dump of the tracer, whole or not at all, never mixed with anything else. Never
     /// blocks; what cannot be written is dropped and counted, and the count is said later.
     fn dump(&mut self, bytes: &[u8]);
+
+    /// Starts the program anew, as a successor that gets the listeners: the one for clients, and
+    /// the one for commands. [`Event::Successor`] tells what becomes of it. An error is the end of
+    /// a sentence; a world with nothing but this process knows no other way.
+    fn start_successor(&mut self, _: &Self::Listener, _: Option<&Self::Listener>) -> Result<(), String> {
+        Err(String::from("there is no way to start another process here"))
+    }
+
+    /// Ends a successor to which nothing was handed over, and returns what it has said and nobody
+    /// heard. Nothing happens if there is none.
+    fn end_successor(&mut self) -> String {
+        String::new()
+    }
+
+    /// Leaves the listeners to the successor that is ready, with what is remembered of clients.
+    /// Its sockets stay open, and keep who waits there.
+    fn hand_over(&mut self, _clients: &[u8], listener: Self::Listener, control: Option<Self::Listener>) {
+        drop((listener, control));
+    }
 }

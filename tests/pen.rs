@@ -35,3 +35,5 @@ mod select;
 mod start;
 #[path = "pen/trace.rs"]
 mod trace;
+#[path = "pen/upgrade.rs"]
+mod upgrade;

@@ -90,6 +90,23 @@ impl Client {
     }
 }
 
+/// What is remembered of a client, without its place in the table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Remembered {
+    /// Who it is.
+    pub address: ClientAddr,
+    /// How long ago it came or was connected last.
+    pub age: Duration,
+    /// The index of the regular server that it had last.
+    pub server: Option<usize>,
+    /// How often it came.
+    pub connects: u32,
+    /// Bytes sent to it.
+    pub sent: u64,
+    /// Bytes received from it.
+    pub received: u64,
+}
+
 /// The client table.
 #[derive(Clone, Debug)]
 pub struct Clients {
@@ -184,6 +201,33 @@ impl Clients {
     pub fn iter(&self) -> impl Iterator<Item = (ClientId, &Client)> {
         let slots = 0..self.len() as u32;
         slots.zip(&self.entries).map(|(slot, entry)| (ClientId { slot, generation: entry.generation }, entry))
+    }
+
+    /// At most `count` clients, the one that came last first.
+    pub fn remembered(&self, count: usize, moment: Moment) -> impl Iterator<Item = Remembered> {
+        self.by_use().take(count).map(move |slot| {
+            let entry = &self.entries[slot as usize];
+            Remembered {
+                address: entry.address,
+                age: moment.since(entry.seen),
+                server: entry.server(),
+                connects: entry.connects,
+                sent: entry.sent,
+                received: entry.received,
+            }
+        })
+    }
+
+    /// Remembers a client as another process did. From now on it is the one that came last.
+    pub fn take_over(&mut self, client: &Remembered, moment: Moment) {
+        let id = self.admit(client.address, moment, Duration::ZERO);
+        let entry = &mut self.entries[id.slot()];
+        let age = u64::try_from(client.age.as_nanos()).unwrap_or(u64::MAX);
+        entry.seen = Moment::from_nanos(moment.as_nanos().saturating_sub(age));
+        entry.server = client.server.and_then(|index| u16::try_from(index).ok()).unwrap_or(NO_SERVER);
+        entry.connects = client.connects;
+        entry.sent = client.sent;
+        entry.received = client.received;
     }
 
     /// How many clients are remembered.

@@ -6,6 +6,7 @@
 
 pub mod acl;
 pub mod clients;
+pub mod legacy;
 pub mod servers;
 pub mod settings;
 

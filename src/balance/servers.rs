@@ -21,6 +21,16 @@ pub enum ServerId {
     Abuse,
 }
 
+impl ServerId {
+    /// Its place in the table, for one that is there.
+    pub fn index(self) -> Option<usize> {
+        match self {
+            ServerId::Regular(index) => Some(index as usize),
+            ServerId::Emergency | ServerId::Abuse => None,
+        }
+    }
+}
+
 impl fmt::Display for ServerId {
     /// `0`, `emergency` or `abuse`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -136,7 +136,8 @@ fn wait(
             Event::Signal(Signal::Terminate | Signal::Quit) => {
                 return Err(Error::system("ended by a signal while starting"));
             }
-            Event::Signal(Signal::Hangup | Signal::Statistics) | Event::Ready { .. } => {}
+            Event::Signal(Signal::Hangup | Signal::Statistics | Signal::Upgrade) => {}
+            Event::Ready { .. } | Event::Successor(_) => {}
         }
     }
     Ok(now.moment)

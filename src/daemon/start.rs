@@ -4,13 +4,14 @@
 //! up, and nobody is told that pen runs before everything is open.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use super::demo::Demo;
 use super::options::Options;
 use super::plan::{self, Plan};
 use super::{complain, names};
+use crate::balance::{Balancer, legacy};
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::error::{Error, reason};
@@ -21,12 +22,14 @@ use crate::proxy::control::SESSIONS_MAX;
 use crate::proxy::ending::LEAVING_MAX;
 use crate::proxy::{CONTROL_LISTENER, Foreign, LISTENER, Nobody, Proxy, Start};
 use crate::sys::console::Console;
+use crate::sys::inheritance::{Inheritance, Use};
 use crate::sys::net::OsNet;
 use crate::sys::pid_file::PidFile;
 use crate::sys::process::{self, Background, Identity, Readiness};
 use crate::sys::resolve::Resolver;
 use crate::sys::signal::Signals;
 use crate::sys::socket::Listener;
+use crate::sys::upgrade::{Launch, Upgrader};
 
 /// Descriptors for everything that is not a pair: control sessions, clients in their farewell,
 /// and a score of others, which are the standard ones, listeners, logs and the event queue.
@@ -34,18 +37,23 @@ const RESERVE: u64 = (SESSIONS_MAX + LEAVING_MAX + 20) as u64;
 
 /// Runs pen as the options say, to its end; the exit status.
 pub fn run(options: &Options) -> Result<u8, Error> {
+    // Before anything else is opened.
+    let inheritance = Inheritance::claim().map_err(|error| failed("take over", &error))?;
     for note in &options.notes {
         complain(note);
     }
-    let readiness = if options.foreground {
-        Readiness::foreground()
-    } else {
-        match process::background().map_err(|error| failed("go to the background", &error))? {
+    let no_background = |error| failed("go to the background", &error);
+    let readiness = match &inheritance {
+        _ if options.foreground => Readiness::foreground(),
+        // The process that started this one is there already.
+        Some(_) => Readiness::background().map_err(no_background)?,
+        None => match process::background().map_err(no_background)? {
             Background::Here(readiness) => readiness,
             Background::Ended(status) => return Ok(status),
-        }
+        },
     };
     let mut world = World::open(options)?;
+    world.inheritance = inheritance;
     let services = &world.services;
     let now = world.net.now();
     let mut plan = plan::check(options, services, now, |path| world.net.read_commands(path))?;
@@ -68,6 +76,10 @@ pub struct World {
     pub services: Services,
     identity: Option<Identity>,
     warnings: Vec<String>,
+    /// From the process whose place this one takes.
+    inheritance: Option<Inheritance>,
+    /// How to start another process that takes the place of this one, or why not.
+    launch: Result<Launch, String>,
 }
 
 impl World {
@@ -84,7 +96,7 @@ impl World {
         let net =
             OsNet::new(Console::stderr(), signals, resolver).map_err(|error| failed("wait for events", &error))?;
         let services = Services::parse(&String::from_utf8_lossy(&services));
-        Ok(World { net, services, identity, warnings: Vec::new() })
+        Ok(World { net, services, identity, warnings: Vec::new(), inheritance: None, launch: launch(options) })
     }
 
     /// Carries the plan out: opens everything, tells `readiness`, and runs until the end.
@@ -100,9 +112,9 @@ impl World {
         let probes = self.net.keep_alive(plan.balancer.settings.keepalive, None);
         probes.map_err(|error| failed("set the keep-alive probes", &error))?;
         let backlog = plan.balancer.settings.backlog;
-        let (listener, listen) = self.listen(&plan.listen, false, backlog, LISTENER)?;
+        let (mut listener, listen) = self.listen(&plan.listen, false, backlog, LISTENER)?;
         let control_at = plan.control.take();
-        let control = self.listen_for_commands(control_at.as_ref(), backlog)?;
+        let mut control = self.listen_for_commands(control_at.as_ref(), backlog)?;
         let target = plan.log.as_ref().map(log_target);
         let syslog = (!options.foreground && !options.demo).then(Console::syslog);
         self.confine(options.chroot.as_deref())?;
@@ -115,7 +127,9 @@ impl World {
             self.net.set_console(console);
             self.warnings.iter().for_each(|warning| self.net.say(Severity::Warning, warning));
         }
+        self.take_over(&mut plan.balancer, [Some(&mut listener), control.as_mut()]);
         self.introduce(&plan, &listen);
+        self.net.set_upgrader(Upgrader::new(self.launch, pid_file));
         let control_at = control_at.map(|at| at.text).unwrap_or_default();
         let pid = std::process::id();
         let start = Start { listener, listen, control, control_at, log, pid, services: self.services };
@@ -125,6 +139,7 @@ impl World {
             proxy.net().say(Severity::Error, &failed("wait for events", error).to_string());
         }
         proxy.net().finish();
+        let pid_file = proxy.net().upgrader().take_pid_file();
         drop(proxy);
         drop(pid_file);
         ending.map(|_| 0).map_err(|error| failed("wait for events", &error))
@@ -152,16 +167,43 @@ impl World {
         token: Token,
     ) -> Result<(Listener, String), Error> {
         let endpoint = names::endpoint(&at.spec);
-        let listener = self
-            .net
-            .listen(&endpoint, ListenOptions { backlog, private }, token)
-            .map_err(|error| failed(&format!("listen on {}", at.text), &error))?;
+        let listener = match self.inherited(&endpoint, backlog, token) {
+            Ok(None) => self.net.listen(&endpoint, ListenOptions { backlog, private }, token),
+            Ok(Some(listener)) => Ok(listener),
+            Err(error) => Err(error),
+        };
+        let listener = listener.map_err(|error| failed(&format!("listen on {}", at.text), &error))?;
         // Port 0 is for the system to choose, and then nobody knows it but the socket.
         let text = match self.net.local(&listener) {
             Ok(local) if endpoint.port() == Some(0) => local.to_string(),
             _ => at.text.clone(),
         };
         Ok((listener, text))
+    }
+
+    /// The listener of the old process, if it is at this place.
+    fn inherited(&mut self, at: &Endpoint, backlog: u32, token: Token) -> io::Result<Option<Listener>> {
+        let Some(inheritance) = &mut self.inheritance else { return Ok(None) };
+        let what = if token == LISTENER { Use::Clients } else { Use::Control };
+        let listener = inheritance.listener(what, at, backlog)?;
+        if let Some(listener) = &listener {
+            self.net.adopt(listener, token)?;
+        }
+        Ok(listener)
+    }
+
+    /// Tells the old process that all is set up, and takes over what it remembers.
+    fn take_over(&mut self, balancer: &mut Balancer, listeners: [Option<&mut Listener>; 2]) {
+        let Some(inheritance) = self.inheritance.take() else { return };
+        let moment = self.net.now().moment;
+        let remembered = match inheritance.tell() {
+            Ok(bytes) => legacy::restore(balancer, &bytes, moment).map_err(|broken| broken.to_string()),
+            Err(error) => Err(reason(&error)),
+        };
+        if let Err(why) = remembered {
+            self.net.say(Severity::Warning, &format!("upgrade: clients are not remembered: {why}"));
+        }
+        listeners.into_iter().flatten().for_each(|listener| listener.own_file(true));
     }
 
     /// As root nobody gets a control port by accident: what it can be told to read and write is
@@ -236,6 +278,16 @@ fn log_target(log: &LogSpec) -> LogTarget {
     match names::endpoint(&ListenSpec { host, port }) {
         Endpoint::Inet(addr) => LogTarget::Udp(addr),
         Endpoint::Unix(path) => LogTarget::File(path),
+    }
+}
+
+/// How a successor is started, or why there can be none: the end of a sentence.
+fn launch(options: &Options) -> Result<Launch, String> {
+    match () {
+        () if options.demo => Err(String::from("this is a demonstration")),
+        () if options.chroot.is_some() => Err(String::from("from within a jail (-j) the program cannot be reached")),
+        () => Launch::of_this_process(!options.foreground)
+            .map_err(|error| format!("it is not known where the program is: {}", reason(&error))),
     }
 }
 

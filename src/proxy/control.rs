@@ -188,6 +188,23 @@ impl<N: Net> Control<N> {
         self.is_ready && self.paused_until.is_none()
     }
 
+    /// The socket, if there is one.
+    pub(super) fn socket(&self) -> Option<&N::Listener> {
+        self.socket.as_ref()
+    }
+
+    /// Lets nobody in any more; the socket is the caller's to close.
+    pub(super) fn close(&mut self) -> Option<N::Listener> {
+        self.is_ready = false;
+        self.paused_until = None;
+        self.socket.take()
+    }
+
+    /// True if nobody is there.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
     fn is_open(&self, id: SessionId) -> bool {
         self.sessions.get(id.key).is_some_and(|session| session.serial == id.serial)
     }

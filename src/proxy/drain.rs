@@ -14,7 +14,7 @@ impl<N: Net> Proxy<N> {
             return;
         }
         self.let_in_who_waits();
-        self.listening.close();
+        drop(self.listening.close());
         self.draining_since = Some(self.now.moment);
         let limit = self.balancer.settings.drain.as_secs();
         let time = if limit > 0 { format!("{limit} s") } else { String::from("as long as they need") };

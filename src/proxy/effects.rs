@@ -157,6 +157,9 @@ impl<N: Net> Proxy<N> {
             return Err(String::from("pen drains, and lets nobody in any more"));
         }
         if at.text != self.listening.written() {
+            if let Some(why) = self.upgrade.holds_listener() {
+                return Err(format!("cannot listen on {}: {why}", at.text));
+            }
             let endpoint = match &at.spec.host {
                 Host::Unix(path) => Endpoint::Unix(path.clone()),
                 Host::Addr(ip) => Endpoint::inet(SocketAddr::new(*ip, at.spec.port)),

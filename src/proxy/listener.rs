@@ -59,10 +59,12 @@ impl<N: Net> Listening<N> {
         self.socket.as_ref()
     }
 
-    /// Closes the socket for good: others may listen there now.
-    pub fn close(&mut self) {
-        *self =
-            Listening { socket: None, written: String::new(), is_ready: false, paused_until: None, has_told: false };
+    /// Lets nobody in any more; the socket is the caller's to close.
+    pub fn close(&mut self) -> Option<N::Listener> {
+        self.is_ready = false;
+        self.paused_until = None;
+        self.written.clear();
+        self.socket.take()
     }
 
     /// Takes another socket in place of this one, which is closed.

@@ -18,6 +18,7 @@ pub mod relay;
 pub mod reqlog;
 pub mod ring;
 pub mod timers;
+pub mod upgrade;
 
 use std::collections::VecDeque;
 use std::io;
@@ -40,6 +41,7 @@ use pool::Pool;
 use relay::SCRATCH_SIZE;
 use reqlog::ReqLog;
 use timers::{Timer, TimerKind, Timers};
+use upgrade::Upgrade;
 
 /// The token of the listener.
 pub const LISTENER: Token = Token(0);
@@ -59,6 +61,8 @@ pub enum Ending {
     Signal,
     /// The command `exit`.
     Command,
+    /// A successor has taken over.
+    Upgrade,
 }
 
 /// What a proxy starts with.
@@ -135,6 +139,7 @@ pub struct Proxy<N: Net> {
     events: Vec<Event>,
     /// Since when nobody is let in any more.
     draining_since: Option<Moment>,
+    upgrade: Upgrade,
     ending: Option<Ending>,
 }
 
@@ -160,6 +165,7 @@ impl<N: Net> Proxy<N> {
             now: Now::default(),
             events: Vec::new(),
             draining_since: None,
+            upgrade: Upgrade::None,
             ending: None,
             net,
             balancer,
@@ -176,6 +182,7 @@ impl<N: Net> Proxy<N> {
         loop {
             self.turn(foreign)?;
             if let Some(ending) = self.ending {
+                self.net.end_successor();
                 self.close_sessions();
                 self.close_all();
                 return Ok(ending);
@@ -196,6 +203,7 @@ impl<N: Net> Proxy<N> {
                 Event::Ready { token, ready } => self.dispatch(token, ready),
                 Event::Signal(signal) => self.signal(signal),
                 Event::Resolved { request, answer } => self.resolved(request, answer),
+                Event::Successor(outcome) => self.successor(outcome),
             }
         }
         self.events = events;
@@ -210,6 +218,7 @@ impl<N: Net> Proxy<N> {
         self.serve_lacking();
         self.accept();
         self.end_if_drained();
+        self.go_on_with_upgrade();
         self.flush_log();
         if cfg!(debug_assertions) {
             self.check();
@@ -251,6 +260,7 @@ impl<N: Net> Proxy<N> {
             .chain(self.names.next_due())
             .chain(self.reqlog.next_due(self.now.moment))
             .chain(self.drain_ends())
+            .chain(self.upgrade.next_due())
             .chain(foreign.next_due())
             .min()?;
         Some(due.since(self.now.moment))
@@ -346,6 +356,7 @@ impl<N: Net> Proxy<N> {
             Signal::Quit => self.drain(),
             Signal::Hangup => self.reopen_log(),
             Signal::Statistics => self.say_statistics(),
+            Signal::Upgrade => self.upgrade(),
         }
     }
 

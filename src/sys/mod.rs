@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd};
 pub mod clock;
 pub mod console;
 pub mod folder;
+pub mod inheritance;
 pub mod log;
 pub mod net;
 pub mod pid_file;
@@ -20,6 +21,7 @@ pub mod signal;
 pub mod socket;
 pub mod syslog;
 pub mod unix_path;
+pub mod upgrade;
 
 /// The result of a system call that returns -1 and sets errno when it fails.
 pub(crate) fn checked(result: libc::c_int) -> io::Result<libc::c_int> {

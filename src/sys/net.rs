@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,8 +17,10 @@ use super::log::Log;
 use super::resolve::Resolver;
 use super::signal::Signals;
 use super::socket::{Listener, Socket};
+use super::upgrade::Upgrader;
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
+use crate::base::error::reason;
 use crate::base::keepalive::Keepalive;
 use crate::base::time::{Moment, Now};
 use crate::net::{Event, ListenOptions, LogTarget, Net, Ready, Token};
@@ -33,6 +35,7 @@ const COMMANDS_MAX: u64 = 1024 * 1024;
 const SIGNALS: usize = usize::MAX - 2;
 const CONSOLE: usize = usize::MAX - 3;
 const RESOLVER: usize = usize::MAX - 4;
+const SUCCESSOR: usize = usize::MAX - 5;
 
 /// The operating system.
 #[derive(Debug)]
@@ -45,8 +48,13 @@ pub struct OsNet {
     watched_console: Option<RawFd>,
     resolver: Resolver,
     keepalive: Option<Keepalive>,
+    upgrader: Upgrader,
     origin: Instant,
 }
+
+/// What the monotonic clock says at the start, in nanoseconds: ten years, so that clients that an
+/// earlier process saw have a moment, too.
+const ORIGIN: u64 = 10 * 365 * 86_400 * 1_000_000_000;
 
 impl OsNet {
     /// The world, with a way to the operator, the signals that were installed, and somebody who
@@ -63,6 +71,7 @@ impl OsNet {
             watched_console: None,
             resolver,
             keepalive: Some(Keepalive::default()),
+            upgrader: Upgrader::refusing("pen does not run yet"),
             origin: Instant::now(),
         })
     }
@@ -73,6 +82,38 @@ impl OsNet {
         self.watched_console = None;
     }
 
+    /// Sets how a successor is started.
+    pub fn set_upgrader(&mut self, upgrader: Upgrader) {
+        self.upgrader = upgrader;
+    }
+
+    /// How a successor is started.
+    pub fn upgrader(&mut self) -> &mut Upgrader {
+        &mut self.upgrader
+    }
+
+    /// Makes a listener that was inherited one of ours, as [`Net::listen`] does with a new one.
+    pub fn adopt(&mut self, listener: &Listener, token: Token) -> io::Result<()> {
+        listener.keep_alive(self.keepalive)?;
+        self.watch_listener(listener, token)
+    }
+
+    fn watch_listener(&mut self, listener: &Listener, token: Token) -> io::Result<()> {
+        let fd = listener.as_fd().as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), mio::Token(token.0), Interest::READABLE)
+    }
+
+    /// Closes a listener that another process may have, too: as long as it is open there, the
+    /// kernel would go on to tell of it here (epoll(7)).
+    fn close_listener(&mut self, mut listener: Listener, is_taken: bool) {
+        let fd = listener.as_fd().as_raw_fd();
+        // It was registered, or it would not be here.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+        if is_taken {
+            listener.own_file(false);
+        }
+    }
+
     /// Writes what still waits for the operator, within bounds.
     pub fn finish(&mut self) {
         self.console.finish(Duration::from_secs(1));
@@ -81,7 +122,7 @@ impl OsNet {
     /// Both clocks.
     pub fn now(&self) -> Now {
         let nanos = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        Now { moment: Moment::from_nanos(nanos), unix: unix_now() }
+        Now { moment: Moment::from_nanos(nanos.saturating_add(ORIGIN)), unix: unix_now() }
     }
 
     /// Watches the console while something waits there.
@@ -101,14 +142,16 @@ impl OsNet {
         let _ = self.poll.registry().register(&mut SourceFd(&fd), mio::Token(RESOLVER), Interest::READABLE);
     }
 
-    /// Takes note of the kernel's events; true for each of our own: signals, console, resolver.
-    fn sort(&self, events: &mut Vec<Event>) -> [bool; 3] {
-        let mut own = [false; 3];
+    /// Takes note of the kernel's events; true for each of our own: signals, console, resolver,
+    /// successor.
+    fn sort(&self, events: &mut Vec<Event>) -> [bool; 4] {
+        let mut own = [false; 4];
         for event in &self.events {
             match event.token().0 {
                 SIGNALS => own[0] = true,
                 CONSOLE => own[1] = true,
                 RESOLVER => own[2] = true,
+                SUCCESSOR => own[3] = true,
                 number => {
                     let ready = Ready {
                         readable: event.is_readable(),
@@ -131,8 +174,7 @@ impl Net for OsNet {
 
     fn listen(&mut self, at: &Endpoint, options: ListenOptions, token: Token) -> io::Result<Listener> {
         let listener = Listener::open(at, options, self.keepalive)?;
-        let fd = listener.as_fd().as_raw_fd();
-        self.poll.registry().register(&mut SourceFd(&fd), mio::Token(token.0), Interest::READABLE)?;
+        self.watch_listener(&listener, token)?;
         Ok(listener)
     }
 
@@ -186,7 +228,7 @@ impl Net for OsNet {
             Err(_) => self.events.clear(),
             Ok(()) => {}
         }
-        let [signals, console, resolver] = self.sort(events);
+        let [signals, console, resolver, successor] = self.sort(events);
         if signals {
             events.extend(self.signals.take().into_iter().map(Event::Signal));
         }
@@ -196,6 +238,9 @@ impl Net for OsNet {
         if resolver || self.resolver.has_answers() {
             let answers = self.resolver.read_answers().into_iter();
             events.extend(answers.map(|(request, answer)| Event::Resolved { request, answer }));
+        }
+        if successor {
+            events.extend(self.upgrader.read().map(Event::Successor));
         }
         Ok(self.now())
     }
@@ -228,5 +273,33 @@ impl Net for OsNet {
 
     fn dump(&mut self, bytes: &[u8]) {
         self.console.dump(bytes);
+    }
+
+    fn start_successor(&mut self, listener: &Listener, control: Option<&Listener>) -> Result<(), String> {
+        self.upgrader.start(listener.as_fd(), control.map(AsFd::as_fd))?;
+        let watch = |fd: BorrowedFd<'_>| {
+            let (fd, token) = (fd.as_raw_fd(), mio::Token(SUCCESSOR));
+            self.poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE)
+        };
+        let watched = self.upgrader.fds().try_for_each(watch);
+        watched.map_err(|error| {
+            self.upgrader.abandon();
+            format!("cannot wait for the new process: {}", reason(&error))
+        })
+    }
+
+    fn end_successor(&mut self) -> String {
+        self.upgrader.abandon()
+    }
+
+    fn hand_over(&mut self, clients: &[u8], listener: Listener, control: Option<Listener>) {
+        let taken = self.upgrader.taken();
+        self.close_listener(listener, taken.listener);
+        if let Some(control) = control {
+            self.close_listener(control, taken.control);
+        }
+        if let Err(error) = self.upgrader.hand_over(clients) {
+            self.say(Severity::Warning, &format!("upgrade: the client table is lost: {}", reason(&error)));
+        }
     }
 }

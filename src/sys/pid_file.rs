@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::folder;
@@ -20,28 +20,49 @@ impl PidFile {
     /// before is replaced at one stroke; where pen may not make new files, it is overwritten.
     /// Nothing is ever written through a symbolic link.
     pub fn create(path: &Path) -> io::Result<PidFile> {
-        match fs::symlink_metadata(path) {
-            Ok(about) if about.file_type().is_symlink() => return Err(io::Error::other("it is a symbolic link")),
-            Ok(about) if !about.is_file() => return Err(io::Error::other("it is not a regular file")),
-            Ok(_) | Err(_) => {}
+        Ok(PidFile { path: path.to_path_buf(), file: put(path)? })
+    }
+
+    /// Writes it again, unless it still is as it was: a successor that came to nothing may have
+    /// put its own there, or removed it with its own end.
+    pub fn restore(&mut self) -> io::Result<()> {
+        if !self.is_ours() {
+            self.file = put(&self.path)?;
         }
-        let file = match replace(path) {
-            Err(error) if is_denied(&error) => overwrite(path)?,
-            result => result?,
+        Ok(())
+    }
+
+    /// True if the file is the one that was written here, and names this process: where it could
+    /// not be replaced, another process may have written over it.
+    fn is_ours(&self) -> bool {
+        let is_same = |about: fs::Metadata| {
+            self.file.metadata().is_ok_and(|ours| ours.dev() == about.dev() && ours.ino() == about.ino())
         };
-        Ok(PidFile { path: path.to_path_buf(), file })
+        let mut text = [0; 16];
+        let count = self.file.read_at(&mut text, 0).unwrap_or(0);
+        fs::symlink_metadata(&self.path).is_ok_and(is_same)
+            && text[..count] == *std::process::id().to_string().as_bytes()
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        let is_ours = |about: fs::Metadata| {
-            self.file.metadata().is_ok_and(|ours| ours.dev() == about.dev() && ours.ino() == about.ino())
-        };
-        if fs::symlink_metadata(&self.path).is_ok_and(is_ours) && fs::remove_file(&self.path).is_err() {
+        if self.is_ours() && fs::remove_file(&self.path).is_err() {
             // An empty file at least names no process that may by then be somebody else's.
             let _ = self.file.set_len(0);
         }
+    }
+}
+
+fn put(path: &Path) -> io::Result<File> {
+    match fs::symlink_metadata(path) {
+        Ok(about) if about.file_type().is_symlink() => return Err(io::Error::other("it is a symbolic link")),
+        Ok(about) if !about.is_file() => return Err(io::Error::other("it is not a regular file")),
+        Ok(_) | Err(_) => {}
+    }
+    match replace(path) {
+        Err(error) if is_denied(&error) => overwrite(path),
+        result => result,
     }
 }
 
@@ -51,7 +72,7 @@ fn replace(path: &Path) -> io::Result<File> {
     let mut name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_os_string();
     name.push(format!(".{pid}"));
     let beside = path.with_file_name(name);
-    let options = || OpenOptions::new().write(true).create_new(true).mode(0o644).open(&beside);
+    let options = || OpenOptions::new().read(true).write(true).create_new(true).mode(0o644).open(&beside);
     // A pen with the same number that crashed between the two steps may have left one.
     let mut file = match options() {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -70,6 +91,7 @@ fn replace(path: &Path) -> io::Result<File> {
 
 fn overwrite(path: &Path) -> io::Result<File> {
     let mut file = OpenOptions::new()
+        .read(true)
         .write(true)
         .create(true)
         .truncate(false)
@@ -148,6 +170,28 @@ mod tests {
         fs::rename(dir.join("new"), &path).unwrap();
         drop(file);
         assert_eq!(fs::read_to_string(&path).unwrap(), "12345");
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn what_a_successor_left_there_is_replaced_and_what_it_wrote_over_is_left_alone() {
+        let dir = test_dir("pid-successor");
+        let path = dir.join("pen.pid");
+        let mut file = PidFile::create(&path).unwrap();
+        let removed = || fs::remove_file(&path).unwrap();
+        let replaced = || {
+            fs::write(dir.join("new"), "12345").unwrap();
+            fs::rename(dir.join("new"), &path).unwrap();
+        };
+        let overwritten = || fs::write(&path, "12345").unwrap();
+        for left in [&removed as &dyn Fn(), &replaced, &overwritten] {
+            left();
+            file.restore().unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), own_pid());
+        }
+        overwritten();
+        drop(file);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "12345", "it names another process");
         fs::remove_dir_all(dir).unwrap();
     }
 

@@ -33,6 +33,12 @@ pub fn fork() -> io::Result<Fork> {
     }
 }
 
+impl From<std::process::Child> for Child {
+    fn from(child: std::process::Child) -> Child {
+        Child { pid: libc::pid_t::try_from(child.id()).expect("a process number is a pid_t") }
+    }
+}
+
 impl Child {
     /// Ends the child at once.
     pub fn kill(&self) {
@@ -131,31 +137,44 @@ fn null_stdio(null: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// What the process that runs in the background owes to the one that waits for it.
+/// What is owed to those who started this process, once all is set up.
 #[derive(Debug)]
-pub struct Readiness(Option<Waiting>);
+pub struct Readiness(Owed);
 
-/// Somebody waits.
 #[derive(Debug)]
-struct Waiting {
-    pipe: PipeWriter,
-    /// /dev/null, opened before there is a jail, which may not have one.
-    null: File,
+enum Owed {
+    /// Nothing: pen stays in the foreground.
+    Nothing,
+    /// The terminal is let go; nobody waits. /dev/null is opened before there is a jail, which may
+    /// not have one.
+    Silence(File),
+    /// The terminal is let go, and a process that waits may end.
+    Word(File, PipeWriter),
 }
 
 impl Readiness {
     /// Nobody waits: pen stays in the foreground.
     pub fn foreground() -> Readiness {
-        Readiness(None)
+        Readiness(Owed::Nothing)
+    }
+
+    /// Nobody waits: this process was started in the background.
+    pub fn background() -> io::Result<Readiness> {
+        open_null().map(|null| Readiness(Owed::Silence(null)))
     }
 
     /// All is set up: lets go of the terminal and lets the waiting process end with status 0.
     pub fn tell(self) -> io::Result<()> {
-        let Some(Waiting { mut pipe, null }) = self.0 else { return Ok(()) };
-        null_stdio(&null)?;
-        // If the other process is gone already, there is nobody to tell.
-        let _ = pipe.write_all(b"!");
-        Ok(())
+        match self.0 {
+            Owed::Nothing => Ok(()),
+            Owed::Silence(null) => null_stdio(&null),
+            Owed::Word(null, mut pipe) => {
+                null_stdio(&null)?;
+                // If the other process is gone already, there is nobody to tell.
+                let _ = pipe.write_all(b"!");
+                Ok(())
+            }
+        }
     }
 }
 
@@ -179,7 +198,7 @@ pub fn background() -> io::Result<Background> {
             drop(reader);
             // SAFETY: the call takes nothing, and cannot fail in a process that was just forked.
             unsafe { libc::setsid() };
-            Ok(Background::Here(Readiness(Some(Waiting { pipe: writer, null: open_null()? }))))
+            Ok(Background::Here(Readiness(Owed::Word(open_null()?, writer))))
         }
         Fork::Parent(child) => {
             drop(writer);

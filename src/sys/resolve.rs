@@ -194,6 +194,7 @@ fn serve(socket: UnixStream, identity: Option<&Identity>) -> ! {
     // What is meant for pen, and sent to its process group, must not end the child.
     let _ = signal::ignore(libc::SIGHUP);
     let _ = signal::ignore(libc::SIGUSR1);
+    let _ = signal::ignore(libc::SIGUSR2);
     process::close_all_but(&socket);
     if identity.is_some_and(|identity| identity.assume().is_err()) {
         process::exit_child(1);

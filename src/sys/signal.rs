@@ -11,12 +11,13 @@ use super::{checked, set_nonblocking};
 use crate::net::Signal;
 
 /// What each signal that pen acts on means.
-const MEANINGS: [(libc::c_int, Signal); 5] = [
+const MEANINGS: [(libc::c_int, Signal); 6] = [
     (libc::SIGTERM, Signal::Terminate),
     (libc::SIGINT, Signal::Terminate),
     (libc::SIGQUIT, Signal::Quit),
     (libc::SIGHUP, Signal::Hangup),
     (libc::SIGUSR1, Signal::Statistics),
+    (libc::SIGUSR2, Signal::Upgrade),
 ];
 
 /// The rows of [`MEANINGS`] that came in and were not taken yet, one bit each.
@@ -34,7 +35,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches TERM, INT, QUIT, HUP and USR1 from now on, and ignores PIPE.
+    /// Catches TERM, INT, QUIT, HUP, USR1 and USR2 from now on, and ignores PIPE.
     pub fn install() -> io::Result<Signals> {
         let (readable, writable) = io::pipe()?;
         set_nonblocking(&readable)?;
@@ -130,11 +131,12 @@ mod tests {
         assert!(!poll_one(&signals, libc::POLLIN, 0));
         assert_eq!(signals.take(), []);
 
-        let table: [(&[libc::c_int], &[Signal]); 5] = [
+        let table: [(&[libc::c_int], &[Signal]); 6] = [
             (&[libc::SIGHUP], &[Signal::Hangup]),
             (&[libc::SIGINT, libc::SIGTERM], &[Signal::Terminate]),
             (&[libc::SIGUSR1, libc::SIGUSR1, libc::SIGTERM], &[Signal::Terminate, Signal::Statistics]),
             (&[libc::SIGQUIT, libc::SIGTERM], &[Signal::Terminate, Signal::Quit]),
+            (&[libc::SIGUSR2], &[Signal::Upgrade]),
             (&[libc::SIGPIPE], &[]),
         ];
         for (raised, taken) in table {

@@ -215,6 +215,39 @@ impl Listener {
         Ok(())
     }
 
+    /// A listening socket that another process opened in this way. The file of a Unix socket
+    /// stays that process's until [`Listener::own_file`].
+    ///
+    /// Fails if it is something else.
+    pub fn inherited(fd: OwnedFd, backlog: u32) -> io::Result<Listener> {
+        let not_ours = || io::Error::new(io::ErrorKind::InvalidData, "it is not a listening socket");
+        if !is_listening(&fd)? {
+            return Err(not_ours());
+        }
+        listen(&fd, backlog)?;
+        let unix = std::os::unix::net::UnixListener::from(fd);
+        match unix.local_addr() {
+            Ok(addr) => {
+                let mut file = SocketFile::bound(addr.as_pathname().ok_or_else(not_ours)?)?;
+                file.own(false);
+                Ok(Listener::Unix(mio::net::UnixListener::from_std(unix), file))
+            }
+            // std refuses the address of another family.
+            Err(_) => {
+                let tcp = std::net::TcpListener::from(OwnedFd::from(unix));
+                tcp.local_addr()?;
+                Ok(Listener::Tcp(mio::net::TcpListener::from_std(tcp)))
+            }
+        }
+    }
+
+    /// Whether the file of a Unix socket is removed with this listener, or by another process.
+    pub fn own_file(&mut self, is_ours: bool) {
+        if let Listener::Unix(_, file) = self {
+            file.own(is_ours);
+        }
+    }
+
     /// Where it listens.
     pub fn local(&self) -> io::Result<Endpoint> {
         match self {
@@ -313,6 +346,10 @@ fn probe(fd: &OwnedFd, how: Keepalive) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn is_listening(fd: impl AsFd) -> io::Result<bool> {
+    Ok(option(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? != 0)
 }
 
 fn listen(fd: impl AsFd, backlog: u32) -> io::Result<()> {

@@ -41,18 +41,24 @@ pub struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    is_ours: bool,
 }
 
 impl SocketFile {
     /// The file of a socket that was just bound to `path`.
     pub fn bound(path: &Path) -> io::Result<SocketFile> {
         let about = fs::symlink_metadata(path)?;
-        Ok(SocketFile { path: path.to_path_buf(), device: about.dev(), inode: about.ino() })
+        Ok(SocketFile { path: path.to_path_buf(), device: about.dev(), inode: about.ino(), is_ours: true })
     }
 
     /// Its path, as it was given.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it is up to this process to remove it, or to another one.
+    pub fn own(&mut self, is_ours: bool) {
+        self.is_ours = is_ours;
     }
 }
 
@@ -60,7 +66,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         let same =
             fs::symlink_metadata(&self.path).is_ok_and(|about| about.dev() == self.device && about.ino() == self.inode);
-        if same {
+        if same && self.is_ours {
             // Where pen may not unlink it any more, the next start will find it stale.
             let _ = fs::remove_file(&self.path);
         }
