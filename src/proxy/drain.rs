@@ -26,6 +26,8 @@ impl<N: Net> Proxy<N> {
     /// would reset them. So they are served, as far as there is room.
     fn let_in_who_waits(&mut self) {
         self.listening.edge();
+        // There is no later time to try again.
+        self.listening.resume();
         let settings = &self.balancer.settings;
         for _ in 0..=settings.backlog as usize / settings.multi_accept {
             self.accept();

@@ -10,7 +10,7 @@ use super::choices::Choices;
 use super::dialogue::Dialogue;
 use super::peer::Step::{End, Fin, Heard, Send};
 use super::peer::{Reader, Sight};
-use super::plan::{Buffers, Plan};
+use super::plan::{Buffers, Lack, LackWindow, Plan};
 use super::run::{proxy, world};
 use super::world::{Action, World};
 
@@ -53,7 +53,9 @@ fn a_drain_lets_everybody_finish_and_nobody_in() {
 #[test]
 fn who_waits_in_the_queue_when_a_drain_begins_is_served_as_far_as_there_is_room() {
     let mut plan = Plan::plain(1, &vec![Dialogue::request(100, 100); 9]);
-    plan.clients.iter_mut().for_each(|client| client.at = SECOND);
+    // Accepting pauses for want of a descriptor, until after the signal.
+    plan.clients.iter_mut().for_each(|client| client.at = 600 * MS);
+    plan.lacks.push(LackWindow { from: 500 * MS, until: 900 * MS, lack: Lack::Descriptors });
     plan.clients[0].at = Duration::ZERO;
     plan.clients[0].dialogue = Dialogue::upload(10, 10, 3 * SECOND);
     plan.settings.multi_accept = 1;
