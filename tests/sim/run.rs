@@ -121,6 +121,9 @@ pub fn turn_until(proxy: &mut Proxy<SimNet>, world: &Shared, is_done: impl Fn(&W
             if is_done(&world, proxy) {
                 return;
             }
+        } else {
+            // A client that has gone, but not without a word, may still be given a server.
+            over_at = None;
         }
         if proxy.ending().is_some() || world.plan.ends_at.is_some_and(|at| time >= at) {
             return;
