@@ -100,8 +100,7 @@ plant accept-not-retried-after-a-close-at-the-limit $p/listener.rs \
 plant accept-not-resumed-by-a-close $p/ending.rs \
     'self.listening.resume();' ''
 plant aborted-client-taken-for-an-empty-queue $p/listener.rs \
-    'io::ErrorKind::WouldBlock => {' \
-    'io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted => {'
+    'io::ErrorKind::WouldBlock => {' 'io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted => {'
 plant limit-of-pairs-not-held $p/listener.rs \
     'self.pairs.len() - self.leaving < settings.conn_max' \
     'self.pairs.len() - self.leaving <= settings.conn_max'
@@ -141,7 +140,7 @@ plant spurious-failure-believed $p/pair.rs \
 plant reset-passed-on-as-an-end $p/flow.rs \
     'if !source.is_broken && sink.stream' 'if sink.stream'
 plant reset-not-made $p/ending.rs \
-    'CloseReason::Broken => mark(pair, Manner::Reset),' 'CloseReason::Broken => mark(pair, Manner::Fin),'
+    'CloseReason::Broken | CloseReason::HalfClosed' 'CloseReason::Broken => mark(pair, Manner::Fin), CloseReason::HalfClosed'
 plant last-bytes-lost-to-the-reset $p/relay.rs \
     'if other.stream.unsent().is_ok_and(|count| count > 0) {' 'if false && other.stream.unsent().is_ok() {'
 plant no-limit-for-the-last-bytes $p/relay.rs \
@@ -162,7 +161,7 @@ plant lack-not-retried $p/connect.rs \
 plant connect-not-timed $p/connect.rs \
     'self.arm(key, TimerKind::Connect, self.balancer.settings.connect_timeout);' ''
 plant connect-timer-left-armed $p/connect.rs \
-    $'        pair.timer = None;\n        pair.last_active' $'        pair.last_active' \
+    $'        pair.timer = None;\n        pair.moved' $'        pair.moved' \
     $p/connect.rs 'self.fail_over(key, &io::Error::from(io::ErrorKind::TimedOut));' 'self.close(key, CloseReason::Broken);'
 plant further-addresses-not-tried $p/connect.rs \
     'usize::from(next.address) < server.endpoints.len()' 'usize::from(next.address) > server.endpoints.len()'
@@ -192,10 +191,24 @@ plant idle-pair-cut-without-a-reset $p/ending.rs \
     'let manner = if pair.is_cut_short() { Manner::Reset } else { Manner::Fin };' 'let manner = Manner::Fin;'
 plant quiet-pair-reset $p/ending.rs \
     'let manner = if pair.is_cut_short() { Manner::Reset } else { Manner::Fin };' 'let manner = Manner::Reset;'
-plant idle-while-the-reader-is-slow $p/relay.rs \
-    'if moved != (0, 0) {' 'if moved != (0, 0) && !up.is_stuck() && !down.is_stuck() {'
-plant idle-never-looked-at-again $p/relay.rs \
-    'self.arm(key, TimerKind::Idle, limit - silent);' ''
+plant idle-while-the-reader-is-slow $p/pair.rs \
+    'if before[direction] != after[direction] {' 'if before[direction].1 != after[direction].1 {'
+plant limits-never-looked-at-again $p/limits.rs \
+    'Some(limit) => self.await_timer(key, Timer { kind: limit.kind, due: limit.look }),' 'Some(_) => {}'
+plant kernel-s-bytes-not-looked-at $p/limits.rs \
+    'look_at_kernel(pair, now);' ''
+plant half-closed-pairs-not-limited $p/limits.rs \
+    'consider(pair.is_half_closed(),' 'consider(false,'
+plant stuck-pairs-not-limited $p/limits.rs \
+    'consider(down.is_stuck(),' 'consider(false,'
+plant other-direction-taken-for-life $p/limits.rs \
+    'stuck, pair.moved[0],' 'stuck, silent,'
+plant queue-dropped-by-a-drain $p/drain.rs \
+    'self.let_in_who_waits();' ''
+plant listener-open-in-a-drain $p/drain.rs \
+    'drop(self.listening.close());' ''
+plant time-of-a-drain-ignored $p/drain.rs \
+    'self.draining_since.filter(|_| !limit.is_zero())' 'self.draining_since.filter(|_| limit.is_zero())'
 plant timeouts-forgotten $p/mod.rs \
     'Some(due.since(self.now.moment))' 'Some(due.since(self.now.moment) / 2)'
 

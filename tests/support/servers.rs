@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
@@ -162,6 +163,12 @@ impl Drop for Server {
         let _ = TcpStream::connect(self.address);
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
+        }
+        // A process that another test starts at this moment has the listener too, until it runs its
+        // own program; who connects before that is reset, and not refused.
+        let end = Instant::now() + Duration::from_secs(1);
+        while TcpStream::connect(self.address).is_ok() && Instant::now() < end {
+            thread::yield_now();
         }
         for (_, stream) in self.shared.connections().open.drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
