@@ -253,7 +253,14 @@ impl<S: Stream> Pair<S> {
     pub fn is_cut_short(&self) -> bool {
         match &self.phase {
             Phase::Relaying { server, .. } => {
-                self.held() != (0, 0) || self.client.readable || server.readable || self.is_half_closed()
+                // What the kernel took may not have arrived: its network may be gone.
+                let is_underway = |end: &End<S>| end.stream.unsent().is_ok_and(|count| count > 0);
+                self.held() != (0, 0)
+                    || self.client.readable
+                    || server.readable
+                    || self.is_half_closed()
+                    || is_underway(&self.client)
+                    || is_underway(server)
             }
             Phase::Searching { .. } | Phase::Connecting { .. } => self.client.readable,
             Phase::Farewell => false,

@@ -96,7 +96,8 @@ impl<L: Write> ReqLog<L> {
                 Ok(count) if count > 0 => {
                     start += count;
                     self.is_within_line = self.waiting[start - 1] != b'\n';
-                    if std::mem::take(&mut self.is_failing) {
+                    // One that is merely slow has caught up only when it has taken all.
+                    if start == self.waiting.len() && std::mem::take(&mut self.is_failing) {
                         found = Some(Found::Working(std::mem::take(&mut self.lines_lost)));
                     }
                 }

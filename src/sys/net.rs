@@ -223,7 +223,13 @@ impl Net for OsNet {
         self.watch_resolver();
         // An answer without an event: the resolver's child could not be started.
         let timeout = if self.resolver.has_answers() { Some(Duration::ZERO) } else { timeout };
-        match self.poll.poll(&mut self.events, timeout) {
+        let mut outcome = self.poll.poll(&mut self.events, timeout);
+        if outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+            // pen may have been stopped for longer than its limits: what came in meanwhile is told
+            // before anybody is taken for silent.
+            outcome = self.poll.poll(&mut self.events, Some(Duration::ZERO));
+        }
+        match outcome {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             Err(_) => self.events.clear(),
             Ok(()) => {}
