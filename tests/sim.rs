@@ -46,3 +46,19 @@ fn random_runs_end_well() {
         judge_seed(seed);
     }
 }
+
+#[test]
+fn what_the_fuzzer_found_ends_well() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/sim");
+    let mut paths: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "{directory} is empty");
+    for path in paths {
+        let bytes = std::fs::read(&path).unwrap();
+        let Err(failure) = catch_unwind(|| run::judge_bytes(&bytes)) else { continue };
+        let world = run::world_of_bytes(&bytes, true);
+        let _ = catch_unwind(AssertUnwindSafe(|| run::run(&world)));
+        println!("{}\n{} fails", world.borrow().trace(), path.display());
+        resume_unwind(failure);
+    }
+}

@@ -1,72 +1,8 @@
-//! Commands: no line makes the parser or the balancer panic, what is said of it is clean text,
-//! a command that is refused changes nothing, and a file is applied whole or not at all.
 #![no_main]
-
-use std::io;
-use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 
-use pen::balance::Balancer;
-use pen::balance::settings::Settings;
-use pen::base::operand::Services;
-use pen::base::time::Now;
-use pen::control::command::parse;
-use pen::control::config::read_file;
-use pen::control::execute::{Around, apply, execute};
+#[path = "../checks/command.rs"]
+mod command;
 
-const AROUND: Around<'_> = Around { pid: 1, listen: "0.0.0.0:80", control: "" };
-
-fuzz_target!(|text: &str| {
-    let services = Services::parse("pop3 110/tcp\nhttp 80/tcp www\n");
-    let now = Now { unix: 1_795_369_321, ..Now::default() };
-
-    let mut balancer = Balancer::new(Settings::default());
-    for line in text.split('\n').take(50) {
-        match parse(line, &services) {
-            Err(error) => check_line(&error.to_string()),
-            Ok(None) => {}
-            Ok(Some(command)) => {
-                let before = balancer.settings.clone();
-                let outcome = execute(&mut balancer, command, now, &AROUND);
-                match outcome.reply {
-                    Ok(reply) => check_text(&reply),
-                    Err(reason) => {
-                        check_line(&reason);
-                        assert_eq!(balancer.settings, before);
-                        assert!(outcome.effects.is_empty());
-                    }
-                }
-            }
-        }
-    }
-
-    // The same text as a file, which is what every file that it includes holds as well.
-    let read = |path: &Path| match path.to_str() {
-        Some("absent") => Err(io::Error::from(io::ErrorKind::NotFound)),
-        _ => Ok(text.chars().take(1000).collect()),
-    };
-    match read_file(Path::new("file"), &services, read) {
-        Err(error) => check_line(&error.to_string()),
-        Ok(lines) => {
-            let mut balancer = Balancer::new(Settings::default());
-            match apply(&mut balancer, lines, now, &AROUND) {
-                Ok(outcome) => check_text(&outcome.reply.expect("a file that is applied is not refused")),
-                Err(error) => {
-                    check_line(&error.to_string());
-                    assert_eq!(balancer.settings, Settings::default());
-                    assert_eq!(balancer.servers.len(), 0);
-                }
-            }
-        }
-    }
-});
-
-fn check_line(text: &str) {
-    assert!(!text.is_empty() && !text.chars().any(char::is_control), "{text:?}");
-}
-
-fn check_text(text: &str) {
-    assert!(text.is_empty() || text.ends_with('\n'), "{text:?}");
-    text.lines().for_each(|line| assert!(!line.chars().any(char::is_control), "{text:?}"));
-}
+fuzz_target!(|bytes: &[u8]| command::check(bytes));

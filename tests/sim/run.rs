@@ -90,6 +90,19 @@ pub fn run(world: &Shared) {
     judge(&world.borrow());
 }
 
+/// The world in which these bytes are the random numbers; of all worlds, two thirds have faults.
+pub fn world_of_bytes(bytes: &[u8], traced: bool) -> Shared {
+    let mut choices = Choices::bytes(bytes);
+    let with_faults = choices.below(3) > 0;
+    let plan = Plan::random(&mut choices, with_faults);
+    world(plan, choices, traced)
+}
+
+/// Runs that world to its end, and judges it. Panics if anything is wrong.
+pub fn judge_bytes(bytes: &[u8]) {
+    run(&world_of_bytes(bytes, false));
+}
+
 /// Runs a plan that draws nothing but small delays, and gives back the world at its end.
 pub fn finished(plan: Plan) -> World {
     finished_by(plan, 1)
