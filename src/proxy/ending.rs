@@ -86,7 +86,7 @@ impl<N: Net> Proxy<N> {
             CloseReason::Done | CloseReason::ClientGone => {}
             CloseReason::Broken | CloseReason::HalfClosed | CloseReason::Stuck(_) => mark(pair, Manner::Reset),
             CloseReason::Idle | CloseReason::Operator | CloseReason::Shutdown => {
-                let manner = if pair.is_cut_short() { Manner::Reset } else { Manner::Fin };
+                let manner = if pair.is_cut_short(self.now.moment) { Manner::Reset } else { Manner::Fin };
                 mark(pair, manner);
             }
         }

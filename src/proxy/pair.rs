@@ -1,6 +1,7 @@
 //! A pair: a client's connection and the one made for it to a server.
 
 use std::mem::Discriminant;
+use std::time::Duration;
 
 use super::flow::Flow;
 use super::pool::Pool;
@@ -250,11 +251,13 @@ impl<S: Stream> Pair<S> {
 
     /// True if a FIN now would make a transfer look complete that is not: bytes are on their
     /// way, or one side has ended and waits for the answer.
-    pub fn is_cut_short(&self) -> bool {
+    pub fn is_cut_short(&self, now: Moment) -> bool {
         match &self.phase {
             Phase::Relaying { server, .. } => {
-                // What the kernel took may not have arrived: its network may be gone.
-                let is_underway = |end: &End<S>| end.stream.unsent().is_ok_and(|count| count > 0);
+                // What the kernel took may not have arrived: its network may be gone. An ACK comes
+                // within this time if all is well (RFC 1122 section 4.2.3.2).
+                let is_due = now.since(self.last_active()) >= Duration::from_millis(500);
+                let is_underway = |end: &End<S>| is_due && end.stream.unsent().is_ok_and(|count| count > 0);
                 self.held() != (0, 0)
                     || self.client.readable
                     || server.readable
