@@ -188,9 +188,9 @@ plant farewell-without-end $p/ending.rs \
 plant leaving-client-not-read $p/ending.rs \
     'Ok(_) => return self.queue(key),' 'Ok(_) => client.readable = false,'
 plant idle-pair-cut-without-a-reset $p/ending.rs \
-    'let manner = if pair.is_cut_short() { Manner::Reset } else { Manner::Fin };' 'let manner = Manner::Fin;'
+    'let manner = if pair.is_cut_short(self.now.moment) { Manner::Reset } else { Manner::Fin };' 'let manner = Manner::Fin;'
 plant quiet-pair-reset $p/ending.rs \
-    'let manner = if pair.is_cut_short() { Manner::Reset } else { Manner::Fin };' 'let manner = Manner::Reset;'
+    'let manner = if pair.is_cut_short(self.now.moment) { Manner::Reset } else { Manner::Fin };' 'let manner = Manner::Reset;'
 plant idle-while-the-reader-is-slow $p/pair.rs \
     'if before[direction] != after[direction] {' 'if before[direction].1 != after[direction].1 {'
 plant limits-never-looked-at-again $p/limits.rs \
