@@ -118,16 +118,16 @@ plant server-not-released-on-fail-over $p/connect.rs \
 plant writable-taken-for-connected $p/connect.rs \
     'match server.stream.connected(ready) {' \
     'match if ready.failed { server.stream.connected(ready) } else { Ok(ready.writable) } {'
-plant stale-timer-obeyed $p/mod.rs \
+plant stale-timer-obeyed $p/turn.rs \
     'if pair.timer != Some(timer) {' 'if pair.timer.is_none() {'
 plant half-close-not-passed-on $p/flow.rs \
     'if !source.is_broken && sink.stream.shutdown_write().is_err() {' \
     'if false && sink.stream.shutdown_write().is_err() {'
 plant edges-dropped-while-connecting $p/connect.rs \
     'server.readable |= ready.readable || ready.read_closed;' ''
-plant edges-of-the-client-dropped-while-connecting $p/mod.rs \
+plant edges-of-the-client-dropped-while-connecting $p/turn.rs \
     'end.edge(ready);' 'if !is_connecting { end.edge(ready) }'
-plant client-that-left-while-connecting-kept $p/mod.rs \
+plant client-that-left-while-connecting-kept $p/turn.rs \
     $'                if pair.client.is_broken {\n' $'                if false {\n'
 plant reset-after-the-end-not-noticed $p/pair.rs \
     'if ready.failed && matches' 'if ready.failed && ready.readable && matches'
@@ -178,7 +178,7 @@ plant pending-not-counted-down $p/connect.rs \
     'self.pending -= 1;' ''
 plant limit-of-connects-not-held $p/listener.rs \
     'self.pending < settings.pending_max' 'self.pending <= settings.pending_max'
-plant queued-for-ever $p/mod.rs \
+plant queued-for-ever $p/turn.rs \
     'if std::mem::take(&mut pair.is_queued) {' 'if pair.is_queued {'
 plant no-farewell $p/ending.rs \
     'CloseReason::NoServer | CloseReason::NoResources => return self.say_farewell(key),' \
@@ -209,7 +209,7 @@ plant listener-open-in-a-drain $p/drain.rs \
     'drop(self.listening.close());' ''
 plant time-of-a-drain-ignored $p/drain.rs \
     'self.draining_since.filter(|_| !limit.is_zero())' 'self.draining_since.filter(|_| limit.is_zero())'
-plant timeouts-forgotten $p/mod.rs \
+plant timeouts-forgotten $p/turn.rs \
     'Some(due.since(self.now.moment))' 'Some(due.since(self.now.moment) / 2)'
 
 if [ "$planted" -lt "${#only[@]}" ]; then
