@@ -6,11 +6,13 @@
 //! nothing that can be seen, because slots are given out in the order of arrival.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::canonical;
+use super::limits::{Over, Usage};
+use super::settings::Settings;
 use crate::base::addr::ClientAddr;
 use crate::base::time::Moment;
 use crate::select::siphash::{Key, siphash_1_3};
@@ -111,6 +113,10 @@ pub struct Remembered {
 #[derive(Clone, Debug)]
 pub struct Clients {
     entries: Vec<Client>,
+    /// What each of them has at the moment, in the order of the entries; `None` if nobody asks.
+    usage: Option<Vec<Usage>>,
+    /// The bits of an IPv6 address that tell clients apart.
+    ipv6: u8,
     /// First entry of each bucket plus one, 0 for none; a power of two of them.
     buckets: Vec<u32>,
     max: usize,
@@ -135,13 +141,70 @@ impl Clients {
         // If this fails, the table still grows as clients come.
         let _ = entries.try_reserve_exact(max);
         let buckets = vec![0; max.next_power_of_two()];
-        Clients { entries, buckets, max, newest: NOBODY, oldest: NOBODY, generation: NonZeroU32::MIN, key }
+        Clients {
+            entries,
+            usage: None,
+            ipv6: 128,
+            buckets,
+            max,
+            newest: NOBODY,
+            oldest: NOBODY,
+            generation: NonZeroU32::MIN,
+            key,
+        }
+    }
+
+    /// Tells IPv6 clients apart by so many bits of their address, from now on; 128 are all.
+    pub fn tell_apart_by(&mut self, ipv6: u8) {
+        self.ipv6 = ipv6.min(128);
+    }
+
+    /// A client's address as it is remembered.
+    fn key_of(&self, address: ClientAddr) -> ClientAddr {
+        match canonical(address) {
+            ClientAddr::Inet(IpAddr::V6(ip)) if self.ipv6 < 128 => ClientAddr::Inet(IpAddr::V6(prefix(ip, self.ipv6))),
+            address => address,
+        }
+    }
+
+    /// Counts what each client has from now on, or no longer.
+    pub fn count_usage(&mut self, counts: bool) {
+        if counts != self.usage.is_some() {
+            self.usage = counts.then(|| vec![Usage::default(); self.entries.len()]);
+        }
+    }
+
+    /// Counts the connections that there are anew: `open` names the client of each.
+    pub fn recount(&mut self, open: impl Iterator<Item = ClientId>) {
+        self.usage.iter_mut().flatten().for_each(Usage::forget_open);
+        for id in open {
+            if let Some(usage) = self.usage_mut(id) {
+                usage.note_open();
+            }
+        }
+    }
+
+    /// A connection of a client begins; the limit that this is beyond, if one is.
+    pub fn begin(&mut self, id: ClientId, settings: &Settings, moment: Moment) -> Option<Over> {
+        self.usage_mut(id)?.begin(settings, moment)
+    }
+
+    /// A connection of a client is over, refused or not.
+    pub fn end(&mut self, id: ClientId) {
+        if let Some(usage) = self.usage_mut(id) {
+            usage.end();
+        }
+    }
+
+    fn usage_mut(&mut self, id: ClientId) -> Option<&mut Usage> {
+        self.client(id)?;
+        self.usage.as_mut()?.get_mut(id.slot())
     }
 
     /// Notes that a client came. If the table is full, the one that came least recently leaves.
     /// A client that was away for as long as `tracking` has no server any more; zero is for ever.
     pub fn admit(&mut self, address: ClientAddr, moment: Moment, tracking: Duration) -> ClientId {
-        let address = canonical(address);
+        let address = self.key_of(address);
         let bucket = self.bucket(address);
         let slot = match self.find_in(bucket, address) {
             Some(slot) => {
@@ -171,7 +234,7 @@ impl Clients {
 
     /// The client of this address.
     pub fn find(&self, address: ClientAddr) -> Option<ClientId> {
-        let address = canonical(address);
+        let address = self.key_of(address);
         let slot = self.find_in(self.bucket(address), address)?;
         Some(ClientId { slot, generation: self.entries[slot as usize].generation })
     }
@@ -249,6 +312,8 @@ impl Clients {
     /// came least recently leave, the others close ranks, and the names of those that move are void.
     pub fn resize(&mut self, max: usize) {
         let mut table = Clients::with_key(max, self.key);
+        table.ipv6 = self.ipv6;
+        table.count_usage(self.usage.is_some());
         let newest_generation = self.entries.iter().map(|entry| entry.generation).max();
         table.generation = self.generation.max(newest_generation.unwrap_or(self.generation));
         let mut stays = vec![false; self.entries.len()];
@@ -262,6 +327,10 @@ impl Clients {
             let moved = table.entries.len() != slot;
             let generation = if moved { table.generation } else { entry.generation };
             table.entries.push(Client { generation, ..*entry });
+            // The names of those that move are void, and so is what is counted by them.
+            if let (Some(usage), Some(before)) = (&mut table.usage, &self.usage) {
+                usage.push(if moved { Usage::default() } else { before[slot] });
+            }
         }
         table.relink(self.by_use().map(|slot| new_slots[slot as usize]).filter(|slot| *slot != NOBODY));
         *self = table;
@@ -328,6 +397,9 @@ impl Clients {
         };
         let slot = if self.entries.len() < self.max {
             self.entries.push(entry);
+            if let Some(usage) = &mut self.usage {
+                usage.push(Usage::default());
+            }
             self.entries.len() as u32 - 1
         } else {
             let slot = self.oldest;
@@ -336,6 +408,9 @@ impl Clients {
             let old = self.entries[slot as usize].generation;
             entry.generation = old.checked_add(1).unwrap_or(NonZeroU32::MIN);
             self.entries[slot as usize] = entry;
+            if let Some(usage) = &mut self.usage {
+                usage[slot as usize] = Usage::default();
+            }
             slot
         };
         self.enter_bucket(bucket, slot);
@@ -383,6 +458,11 @@ impl Clients {
         }
         self.newest = slot;
     }
+}
+
+/// The first bits of an IPv6 address.
+fn prefix(ip: Ipv6Addr, len: u8) -> Ipv6Addr {
+    Ipv6Addr::from_bits(ip.to_bits() & u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -539,6 +619,45 @@ mod tests {
             clients.check();
             assert_eq!(rows(&clients), twin.rows(), "seed {seed}");
         }
+    }
+
+    #[test]
+    fn ipv6_clients_of_one_network_may_count_as_one() {
+        let inet = |text: &str| ClientAddr::Inet(text.parse().unwrap());
+        let mut clients = Clients::new(10);
+        clients.tell_apart_by(64);
+        let now = Moment::default();
+        let first = clients.admit(inet("2001:db8:0:1::7"), now, Duration::ZERO);
+        assert_eq!(clients.admit(inet("2001:db8:0:1:ffff::"), now, Duration::ZERO), first);
+        assert_ne!(clients.admit(inet("2001:db8:0:2::7"), now, Duration::ZERO), first);
+        assert_eq!(clients.find(inet("2001:db8:0:1::9")), Some(first));
+        assert_eq!(clients.client(first).unwrap().address(), inet("2001:db8:0:1::"));
+        let v4 = clients.admit(inet("192.0.2.1"), now, Duration::ZERO);
+        assert_ne!(clients.admit(inet("::ffff:192.0.2.2"), now, Duration::ZERO), v4, "IPv4 is told apart as ever");
+        clients.tell_apart_by(0);
+        assert_eq!(clients.find(inet("2001:db8:0:1::9")), None, "what was remembered before is another client");
+    }
+
+    #[test]
+    fn usage_is_counted_for_whom_it_belongs_to_and_can_be_counted_anew() {
+        let settings = Settings { client_max: 1, ..Settings::default() };
+        let client = |n: u8| ClientAddr::Inet([10, 0, 0, n].into());
+        let (now, mut clients) = (Moment::default(), Clients::new(2));
+        let uncounted = clients.admit(client(1), now, Duration::ZERO);
+        assert_eq!((0..5).filter_map(|_| clients.begin(uncounted, &settings, now)).count(), 0, "nobody asks");
+        clients.count_usage(true);
+        clients.recount([uncounted].into_iter());
+        assert_eq!(clients.begin(uncounted, &settings, now), Some(Over::Connections));
+        let second = clients.admit(client(2), now, Duration::ZERO);
+        assert_eq!(clients.begin(second, &settings, now), None);
+        let third = clients.admit(client(3), now, Duration::ZERO);
+        assert_eq!(third.slot(), uncounted.slot());
+        clients.end(uncounted);
+        assert_eq!(clients.begin(third, &settings, now), None, "a new client in an old slot begins with nothing");
+        clients.end(uncounted);
+        assert_eq!(clients.begin(third, &settings, now), Some(Over::Connections));
+        clients.resize(1);
+        assert_eq!(clients.begin(third, &settings, now), Some(Over::Connections), "it stays where it was");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod acl;
 pub mod clients;
 pub mod legacy;
+pub mod limits;
 pub mod servers;
 pub mod settings;
 
@@ -14,12 +15,13 @@ use std::net::IpAddr;
 
 use crate::base::addr::ClientAddr;
 use crate::base::time::{Moment, Now};
-use crate::select::{Candidates, Kind, Selectors, Stage};
+use crate::select::{Candidates, FULL_SHARE, Kind, Selectors, Stage};
 
 pub use crate::select::Search;
 pub use acl::Acls;
 pub use clients::{Client, ClientId, Clients};
-pub use servers::{Server, ServerId, Servers};
+pub use limits::{Over, Refusals};
+pub use servers::{Duty, Server, ServerId, Servers};
 pub use settings::{Modes, Settings};
 
 /// What became of a client that came.
@@ -31,6 +33,19 @@ pub struct Admission {
     pub search: Search,
     /// Whether the access list refused it: only the abuse server may serve it.
     pub refused: bool,
+    /// The limit that it has reached: nobody may serve it.
+    pub over: Option<Over>,
+}
+
+/// What became of a server that a place was given back to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Emptied {
+    /// It goes on.
+    No,
+    /// It drains, and that was its last connection.
+    Drained,
+    /// It was to leave, that was its last connection, and it is no longer in the table.
+    Removed,
 }
 
 /// All that is decided about clients and servers.
@@ -49,6 +64,8 @@ pub struct Balancer {
     claimed: u64,
     /// The regular server that was connected to last.
     current: u32,
+    /// How many clients were refused, for each reason.
+    pub refusals: Refusals,
 }
 
 impl Balancer {
@@ -63,7 +80,13 @@ impl Balancer {
             selectors: Selectors::default(),
             claimed: 0,
             current: 0,
+            refusals: Refusals::default(),
         }
+    }
+
+    /// Lets what is chosen at random follow from a seed.
+    pub fn seed(&mut self, seed: u64) {
+        self.selectors.seed(seed);
     }
 
     /// A client came. One that the access list refuses leaves no trace in the client table, so
@@ -72,11 +95,20 @@ impl Balancer {
         let from = canonical(from);
         if !self.acls.check(self.settings.client_acl, from) {
             let search = Search::new(from, port, None, Stage::Refused);
-            return Admission { client: None, search, refused: true };
+            self.refusals.by_list += 1;
+            return Admission { client: None, search, refused: true, over: None };
         }
         let id = self.clients.admit(from, now.moment, self.settings.tracking);
+        let over = self.clients.begin(id, &self.settings, now.moment);
+        self.refusals.count(over);
+        let stage = if over.is_some() { Stage::Ended } else { Stage::First };
         let tracked = self.clients.client(id).and_then(Client::server);
-        Admission { client: Some(id), search: Search::new(from, port, tracked, Stage::First), refused: false }
+        Admission { client: Some(id), search: Search::new(from, port, tracked, stage), refused: false, over }
+    }
+
+    /// A connection of a client that was admitted, refused or not, is over.
+    pub fn left(&mut self, client: ClientId) {
+        self.clients.end(client);
     }
 
     /// The next server to try, with a place claimed; `None` if there is none left.
@@ -127,10 +159,13 @@ impl Balancer {
         let kind = match () {
             () if modes.prio => Kind::Prio,
             () if modes.weight => Kind::Weight,
+            () if modes.least => Kind::Least,
+            () if modes.p2c => Kind::TwoChoices,
             () if modes.hash => Kind::Hash { with_port: modes.roundrobin },
             () => Kind::RoundRobin,
         };
-        let view = View { servers: &self.servers, acls: &self.acls, search, moment, choice };
+        let (servers, acls, settings) = (&self.servers, &self.acls, &self.settings);
+        let view = View { servers, acls, settings, search, moment, choice };
         if !modes.roundrobin
             && !modes.hash
             && let Some(index) = self.selectors.pick(Kind::Tracked, search, &view)
@@ -143,7 +178,7 @@ impl Balancer {
     }
 
     fn view<'a>(&'a self, search: &'a Search, moment: Moment, choice: Choice) -> View<'a> {
-        View { servers: &self.servers, acls: &self.acls, search, moment, choice }
+        View { servers: &self.servers, acls: &self.acls, settings: &self.settings, search, moment, choice }
     }
 
     /// A connect was made. The client is remembered with its server, if that is a regular one.
@@ -181,10 +216,32 @@ impl Balancer {
     }
 
     /// Gives a place back.
-    pub fn release(&mut self, id: ServerId) {
+    pub fn release(&mut self, id: ServerId) -> Emptied {
         let server = self.servers.server_mut(id).expect("a server with places in use stays in the table");
         server.connections = server.connections.checked_sub(1).expect("a place is given back once");
         self.claimed -= 1;
+        match server.duty {
+            Duty::Draining if server.connections == 0 => Emptied::Drained,
+            Duty::Leaving if server.connections == 0 => {
+                self.servers.remove(id);
+                Emptied::Removed
+            }
+            Duty::Enabled | Duty::Draining | Duty::Disabled | Duty::Leaving => Emptied::No,
+        }
+    }
+
+    /// Takes a server out of the table: at once if nobody is connected to it, and else when the last
+    /// connection has ended. How many there are.
+    pub fn remove_server(&mut self, id: ServerId) -> u32 {
+        let Some(server) = self.servers.server_mut(id) else { return 0 };
+        let connections = server.connections;
+        server.duty = Duty::Leaving;
+        // Another may have the name now.
+        server.name = None;
+        if connections == 0 {
+            self.servers.remove(id);
+        }
+        connections
     }
 
     /// Counts bytes that went to the server (`up`) and came from it (`down`).
@@ -225,14 +282,21 @@ enum Choice {
 struct View<'a> {
     servers: &'a Servers,
     acls: &'a Acls,
+    settings: &'a Settings,
     search: &'a Search,
     moment: Moment,
     choice: Choice,
 }
 
 impl View<'_> {
+    /// Where clients are not sent back, none comes back to a server that drains.
+    fn is_on_duty(&self, server: &Server, comes_back: bool) -> bool {
+        server.duty.serves(comes_back && !self.settings.modes.roundrobin)
+    }
+
     fn is_available(&self, server: &Server, comes_back: bool) -> bool {
-        !server.is_unresolved()
+        self.is_on_duty(server, comes_back)
+            && !server.is_unresolved()
             && !server.is_blacklisted(self.moment)
             && server.has_place(comes_back)
             && server.acl.is_none_or(|list| self.acls.check(list, self.search.from()))
@@ -246,11 +310,10 @@ impl Candidates for View<'_> {
 
     fn is_open(&self, index: usize) -> bool {
         let Some(server) = self.servers.regular(index) else { return false };
+        let comes_back = self.search.tracked() == Some(index);
         match self.choice {
-            Choice::Any => true,
-            Choice::Available => {
-                !self.search.has_tried(index) && self.is_available(server, self.search.tracked() == Some(index))
-            }
+            Choice::Any => self.is_on_duty(server, comes_back),
+            Choice::Available => !self.search.has_tried(index) && self.is_available(server, comes_back),
         }
     }
 
@@ -264,6 +327,14 @@ impl Candidates for View<'_> {
 
     fn prio(&self, index: usize) -> i32 {
         self.servers.regular(index).map_or(0, |server| server.prio)
+    }
+
+    fn share(&self, index: usize) -> u32 {
+        let warm_up = self.settings.slow_start;
+        if warm_up.is_zero() {
+            return FULL_SHARE;
+        }
+        self.servers.regular(index).map_or(FULL_SHARE, |server| server.share(self.moment, warm_up))
     }
 }
 
@@ -661,6 +732,89 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_drains_serves_those_who_had_it_and_tells_when_the_last_has_gone() {
+        let mut balancer = several(2);
+        assert_eq!(balancer.serve(client(1), at(1), &[]), Some(R(0)));
+        balancer.servers.server_mut(R(0)).unwrap().set_duty(Duty::Draining, at(2).moment);
+        assert_eq!(balancer.serve(client(1), at(3), &[]), Some(R(0)), "it is its server");
+        for n in 2..9 {
+            assert_eq!(balancer.visit(client(n), at(3), &[]), Some(R(1)), "nobody new");
+        }
+        assert_eq!(balancer.release(R(0)), Emptied::No);
+        assert_eq!(balancer.release(R(0)), Emptied::Drained);
+        balancer.settings.modes.roundrobin = true;
+        for _ in 0..3 {
+            assert_eq!(balancer.visit(client(1), at(4), &[]), Some(R(1)), "nobody is sent back");
+        }
+        balancer.settings.modes = Modes { hash: true, stubborn: true, ..Modes::default() };
+        balancer.servers.server_mut(R(0)).unwrap().set_duty(Duty::Disabled, at(5).moment);
+        for n in 0..20 {
+            assert_eq!(balancer.visit(client(n), at(5), &[]), Some(R(1)), "stubborn or not: it is not in the list");
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_removed_leaves_with_its_last_connection() {
+        let mut balancer = several(2);
+        balancer.servers.server_mut(R(1)).unwrap().name = Some("b".into());
+        assert_eq!(balancer.serve(client(1), at(1), &[]), Some(R(0)));
+        assert_eq!(balancer.serve(client(2), at(1), &[]), Some(R(1)));
+        assert_eq!(balancer.remove_server(R(1)), 1);
+        assert_eq!(balancer.servers.find("b"), None, "its name is free");
+        assert_eq!(balancer.visit(client(2), at(2), &[]), Some(R(0)), "even its own clients go elsewhere");
+        assert_eq!(balancer.servers.len(), 2);
+        assert_eq!(balancer.release(R(1)), Emptied::Removed);
+        balancer.check();
+        assert_eq!(balancer.servers.len(), 1);
+        assert_eq!(balancer.release(R(0)), Emptied::No);
+        assert_eq!((balancer.remove_server(R(0)), balancer.remove_server(R(0))), (0, 0));
+        assert!(balancer.servers.is_empty());
+        assert_eq!(balancer.visit(client(1), at(3), &[]), None);
+    }
+
+    #[test]
+    fn a_server_that_comes_back_gets_its_share_by_and_by() {
+        for modes in [
+            Modes { least: true, roundrobin: true, ..Modes::default() },
+            Modes { roundrobin: true, ..Modes::default() },
+        ] {
+            let mut balancer = several(2);
+            balancer.settings.slow_start = Duration::from_secs(100);
+            balancer.settings.modes = modes;
+            balancer.failed(R(1), at(0));
+            let mut share = |second| {
+                let picks: Vec<_> = (0..1_000).map(|n| balancer.serve(client(n), at(second), &[]).unwrap()).collect();
+                picks.iter().for_each(|id| _ = balancer.release(*id));
+                picks.iter().filter(|id| **id == R(1)).count()
+            };
+            let shares = [20, 31, 80, 130].map(&mut share);
+            assert!(shares[0] == 0 && shares[1] < 50 && (250..400).contains(&shares[2]), "{shares:?}");
+            assert_eq!(shares[3], 500);
+        }
+    }
+
+    #[test]
+    fn a_client_over_its_limits_is_offered_nobody_and_leaves_no_place_behind() {
+        let mut balancer = several(1);
+        balancer.servers.set(ServerId::Emergency, server("192.0.2.9")).unwrap();
+        balancer.servers.set(ServerId::Abuse, server("192.0.2.8")).unwrap();
+        balancer.settings.client_max = 2;
+        balancer.clients.count_usage(true);
+        let mut open: Vec<Admission> = (0..2).map(|_| balancer.admit(client(1), 1, at(1))).collect();
+        assert!(open.iter_mut().all(|admission| balancer.next_server(&mut admission.search, at(1)).is_some()));
+        let mut third = balancer.admit(client(1), 1, at(1));
+        assert_eq!((third.over, third.refused), (Some(Over::Connections), false));
+        assert_eq!(balancer.next_server(&mut third.search, at(1)), None);
+        assert_eq!(balancer.admit(client(2), 1, at(1)).over, None, "another client");
+        balancer.left(third.client.unwrap());
+        assert_eq!(balancer.admit(client(1), 1, at(1)).over, Some(Over::Connections), "that was the one refused");
+        balancer.left(open[0].client.unwrap());
+        balancer.left(open[0].client.unwrap());
+        assert_eq!(balancer.admit(client(1), 1, at(1)).over, None);
+        assert_eq!((balancer.refusals.connections, balancer.refusals.rate, balancer.refusals.by_list), (2, 0, 0));
+    }
+
+    #[test]
     #[should_panic(expected = "a place is given back once")]
     fn giving_a_place_back_twice_is_noticed() {
         let mut balancer = several(1);
@@ -686,17 +840,24 @@ mod tests {
             most: usize,
         ) -> Vec<ServerId> {
             let modes = balancer.settings.modes;
+            let on_duty = |server: &Server, index: Option<usize>| match server.duty {
+                Duty::Enabled => true,
+                Duty::Draining => index.is_some() && index == tracked && !modes.roundrobin,
+                Duty::Disabled | Duty::Leaving => false,
+            };
             let could = |server: &Server, index: Option<usize>| {
                 let limit = if index.is_some() && index == tracked { server.max.max(server.hard) } else { server.max };
                 let full = server.max > 0 && server.connections >= limit;
                 let down = server.blacklisted_until.is_some_and(|until| until > now.moment);
                 let may = server.acl.is_none_or(|list| balancer.acls.check(list, from));
-                !server.endpoints.is_empty() && !full && !down && may
+                on_duty(server, index) && !server.endpoints.is_empty() && !full && !down && may
             };
             let there: Vec<usize> =
                 (0..balancer.servers.len()).filter(|i| balancer.servers.regular(*i).is_some()).collect();
             let here = |i: usize| could(balancer.servers.regular(i).unwrap(), Some(i));
-            let mut rest: Vec<usize> = there.iter().copied().filter(|i| modes.stubborn || here(*i)).collect();
+            let known = |i: usize| on_duty(balancer.servers.regular(i).unwrap(), Some(i));
+            let mut rest: Vec<usize> =
+                there.iter().copied().filter(|i| if modes.stubborn { known(*i) } else { here(*i) }).collect();
             let mut offers = Vec::new();
             while !rest.is_empty() && offers.len() < most {
                 let taking_turns = !(modes.prio || modes.weight || modes.hash);
@@ -764,6 +925,7 @@ mod tests {
             stubborn: random.one_in(3),
             weight: random.one_in(3),
             prio: random.one_in(3),
+            ..Modes::default()
         };
         balancer.settings.blacklist = Duration::from_secs(random.below(3) * 5);
         balancer.acls.add(2, acl::Entry::parse(&["deny", "10.0.0.0/30"]).unwrap()).unwrap();
@@ -772,6 +934,8 @@ mod tests {
             let numbers: Vec<String> = [4, 5, 4, 3].iter().map(|end| random.below(*end).to_string()).collect();
             let mut server = server(&format!("{host}:80:{}", numbers.join(":")));
             server.acl = random.one_in(5).then_some(2);
+            let duties = [Duty::Enabled, Duty::Enabled, Duty::Enabled, Duty::Draining, Duty::Disabled];
+            server.duty = duties[random.below(5) as usize];
             if !random.one_in(6) {
                 balancer.servers.set(R(index), server).unwrap();
             }

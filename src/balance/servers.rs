@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use crate::base::addr::Endpoint;
 use crate::base::operand::{Host, ServerSpec};
 use crate::base::time::Moment;
+use crate::select::FULL_SHARE;
 
 /// How many regular servers there may be; their indexes are 0 to 65,534.
 pub const SERVERS_MAX: usize = 65_535;
@@ -42,9 +44,38 @@ impl fmt::Display for ServerId {
     }
 }
 
+/// Whom a server may serve, as an operator has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Duty {
+    /// Everybody.
+    #[default]
+    Enabled,
+    /// Clients that are sent where they were before, but nobody new.
+    Draining,
+    /// Nobody; the connections that there are go on.
+    Disabled,
+    /// Nobody; it goes from the table with its last connection.
+    Leaving,
+}
+
+impl Duty {
+    /// Whether a client may be sent to a server with this duty; `comes_back` if it had it before.
+    pub fn serves(self, comes_back: bool) -> bool {
+        match self {
+            Duty::Enabled => true,
+            Duty::Draining => comes_back,
+            Duty::Disabled | Duty::Leaving => false,
+        }
+    }
+}
+
 /// A server: what somebody configured, and how it is doing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Server {
+    /// What an operator calls it; see [`is_name`].
+    pub name: Option<Box<str>>,
+    /// Whom it may serve.
+    pub duty: Duty,
     /// The host as it was written.
     pub host: Host,
     /// Its port; stands for nothing with a Unix socket.
@@ -65,6 +96,8 @@ pub struct Server {
     pub connections: u32,
     /// Until when the server is left out.
     pub blacklisted_until: Option<Moment>,
+    /// When an operator took it back.
+    pub returned_at: Option<Moment>,
     /// Whether the latest connect to it that ended has failed.
     pub failing: bool,
     /// When it last failed, in seconds since 1970-01-01 00:00:00 UTC; 0 for never.
@@ -80,6 +113,8 @@ impl Server {
     /// name must be resolved first.
     pub fn new(spec: &ServerSpec, default_port: u16) -> Server {
         let mut server = Server {
+            name: None,
+            duty: Duty::Enabled,
             host: spec.host.clone(),
             port: spec.port.unwrap_or(default_port),
             endpoints: Vec::new(),
@@ -90,6 +125,7 @@ impl Server {
             acl: None,
             connections: 0,
             blacklisted_until: None,
+            returned_at: None,
             failing: false,
             failed_at: 0,
             sent: 0,
@@ -135,12 +171,51 @@ impl Server {
         self.blacklisted_until.is_some_and(|until| moment < until)
     }
 
+    /// How much of its full share it is to get, 1 to [`FULL_SHARE`]: that grows evenly for `warm_up`
+    /// after it has come back from a blacklisting or from an operator.
+    pub fn share(&self, moment: Moment, warm_up: Duration) -> u32 {
+        let back = self.blacklisted_until.filter(|until| *until <= moment).max(self.returned_at);
+        let Some(age) = back.map(|back| moment.since(back)).filter(|age| *age < warm_up) else { return FULL_SHARE };
+        let share = age.as_millis() * u128::from(FULL_SHARE) / warm_up.as_millis().max(1);
+        u32::try_from(share).map_or(FULL_SHARE, |share| share.clamp(1, FULL_SHARE))
+    }
+
+    /// Changes whom it may serve, from `moment` on. One that may serve again warms up.
+    pub fn set_duty(&mut self, duty: Duty, moment: Moment) {
+        if duty == Duty::Enabled && !self.duty.serves(false) {
+            self.returned_at = Some(moment);
+        }
+        self.duty = duty;
+    }
+
+    /// Leaves it out until then, or takes it back now.
+    pub fn blacklist(&mut self, until: Option<Moment>, moment: Moment) {
+        if until.is_none() && self.is_blacklisted(moment) {
+            self.returned_at = Some(moment);
+        }
+        self.blacklisted_until = until;
+    }
+
     /// Whether there is a place for one more connection; a client that comes back may use the
     /// places up to the hard limit.
     pub fn has_place(&self, comes_back: bool) -> bool {
         let limit = if comes_back { self.max.max(self.hard) } else { self.max };
         self.max == 0 || self.connections < limit
     }
+}
+
+/// The longest name of a server or an access list.
+pub const NAME_MAX: usize = 63;
+
+/// Whether a word can be a name: it begins with a letter, goes on with letters, digits, dots,
+/// underscores and dashes, and means nothing else.
+pub fn is_name(word: &str) -> bool {
+    let rest = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let is_other = matches!(word, "emergency" | "abuse" | "none");
+    word.starts_with(|first: char| first.is_ascii_alphabetic())
+        && word.len() <= NAME_MAX
+        && word.bytes().all(rest)
+        && !is_other
 }
 
 /// There is no such place in the table.
@@ -185,6 +260,30 @@ impl Servers {
     /// The regular server of this index.
     pub fn regular(&self, index: usize) -> Option<&Server> {
         self.regular.get(index)?.as_ref()
+    }
+
+    /// The regular server that an operator calls so.
+    pub fn find(&self, name: &str) -> Option<ServerId> {
+        self.iter().find(|(_, server)| server.name.as_deref() == Some(name)).map(|(id, _)| id)
+    }
+
+    /// The first number that no regular server has; `None` if the table is full.
+    pub fn vacant(&self) -> Option<ServerId> {
+        let hole = self.regular.iter().position(Option::is_none).unwrap_or(self.regular.len());
+        (hole < SERVERS_MAX).then(|| regular(hole))
+    }
+
+    /// Takes a server out of the table, which nobody may be connected to.
+    pub fn remove(&mut self, id: ServerId) {
+        let place = match id {
+            ServerId::Regular(index) => self.regular.get_mut(index as usize),
+            ServerId::Emergency => Some(&mut self.emergency),
+            ServerId::Abuse => Some(&mut self.abuse),
+        };
+        let gone = place.and_then(Option::take);
+        assert!(gone.is_none_or(|server| server.connections == 0), "a server with places in use stays in the table");
+        let used = self.regular.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        self.regular.truncate(used);
     }
 
     /// Puts a server into its place. The table grows as far as needed, with holes. If there is a
@@ -306,6 +405,58 @@ mod tests {
             assert_eq!(error.to_string(), "there are at most 65535 servers, 0 to 65534");
         }
         assert_eq!(servers.len(), 65_535);
+    }
+
+    #[test]
+    fn names_are_words_that_mean_nothing_else() {
+        let long = "a".repeat(NAME_MAX);
+        for good in ["web1", "w", "web.eu-1_b", "Emergency", &long] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "1web", "-w", "web 1", "wéb", "emergency", "abuse", "none", "a:b", &format!("{long}a")] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_found_by_its_name_and_its_place_is_used_again() {
+        let mut servers = Servers::default();
+        assert_eq!(servers.vacant(), Some(ServerId::Regular(0)));
+        for index in 0..3 {
+            servers.set(ServerId::Regular(index), server("192.0.2.1")).unwrap();
+        }
+        servers.server_mut(ServerId::Regular(1)).unwrap().name = Some("web".into());
+        assert_eq!((servers.find("web"), servers.find("frob")), (Some(ServerId::Regular(1)), None));
+        servers.remove(ServerId::Regular(1));
+        assert_eq!((servers.find("web"), servers.vacant(), servers.len()), (None, Some(ServerId::Regular(1)), 3));
+        servers.remove(ServerId::Regular(2));
+        assert_eq!((servers.vacant(), servers.len()), (Some(ServerId::Regular(1)), 1));
+        servers.remove(ServerId::Regular(7));
+        servers.remove(ServerId::Emergency);
+        servers.remove(ServerId::Regular(0));
+        assert!(servers.is_empty());
+    }
+
+    #[test]
+    fn a_server_that_comes_back_warms_up() {
+        let at = |seconds| Moment::default() + Duration::from_secs(seconds);
+        let warm_up = Duration::from_secs(100);
+        let mut server = server("192.0.2.1");
+        assert_eq!(server.share(at(0), warm_up), FULL_SHARE);
+        server.blacklisted_until = Some(at(30));
+        let table = [(30, 1), (31, 10), (80, 500), (129, 990), (130, 1_000), (9_999, 1_000)];
+        for (seconds, share) in table {
+            assert_eq!(server.share(at(seconds), warm_up), share, "after {seconds} s");
+            assert_eq!(server.share(at(seconds), Duration::ZERO), FULL_SHARE);
+        }
+        server.set_duty(Duty::Disabled, at(500));
+        server.set_duty(Duty::Enabled, at(600));
+        assert_eq!(server.share(at(610), warm_up), 100);
+        server.set_duty(Duty::Enabled, at(650));
+        assert_eq!(server.share(at(650), warm_up), 500, "it was there already");
+        server.blacklist(Some(at(900)), at(800));
+        server.blacklist(None, at(810));
+        assert_eq!(server.share(at(820), warm_up), 100);
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub use crate::base::diag::DumpForm;
 use crate::base::keepalive::Keepalive;
 
 /// Which ways of choosing a server are switched on. When several are, the first of priority,
-/// weight, hash counts; without any of them servers take turns.
+/// weight, least, p2c, hash counts; without any of them servers take turns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Modes {
     /// By a hash of the client's address.
@@ -23,6 +23,33 @@ pub struct Modes {
     pub weight: bool,
     /// By priority.
     pub prio: bool,
+    /// By connections alone.
+    pub least: bool,
+    /// The better of two at random.
+    pub p2c: bool,
+}
+
+/// So many within a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rate {
+    /// How many, at least 1.
+    pub count: u32,
+    /// Within how many seconds, at least 1.
+    pub seconds: u32,
+}
+
+/// Whether a pair ends when one of its sides has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum FastClose {
+    /// The other side may go on.
+    #[default]
+    Off,
+    /// When the server has ended, both sides are closed.
+    Up,
+    /// When the client has ended, both sides are closed.
+    Down,
+    /// When either has.
+    Both,
 }
 
 /// The settings of one pen.
@@ -32,6 +59,8 @@ pub struct Settings {
     pub modes: Modes,
     /// How long a server that failed is left out; zero for not at all.
     pub blacklist: Duration,
+    /// How long a server that has come back gets less than its share; zero for not at all.
+    pub slow_start: Duration,
     /// How long a connect may take.
     pub connect_timeout: Duration,
     /// How long a client is remembered; zero for ever.
@@ -46,6 +75,8 @@ pub struct Settings {
     /// How long pairs have to finish once nobody is let in any more; zero for as long as they
     /// need.
     pub drain: Duration,
+    /// Whether a pair ends when one of its sides has.
+    pub fast_close: FastClose,
     /// Probes of silent peers on both sides; `None` for none.
     pub keepalive: Option<Keepalive>,
     /// How many connects may be under way at once.
@@ -54,6 +85,12 @@ pub struct Settings {
     pub conn_max: usize,
     /// How many clients are remembered.
     pub clients_max: usize,
+    /// How many connections one client may have at once; 0 for no limit.
+    pub client_max: u32,
+    /// How many connections one client may begin within a time.
+    pub client_rate: Option<Rate>,
+    /// How many bits of an IPv6 address tell one client from another, 0 to 128.
+    pub client_ipv6: u8,
     /// The access list for clients.
     pub client_acl: usize,
     /// The access list for the control port.
@@ -70,6 +107,10 @@ pub struct Settings {
     pub source: Option<IpAddr>,
     /// The request log as it was named; `None` for no log.
     pub log: Option<String>,
+    /// The file of the HTML statistics.
+    pub web_stats: Option<PathBuf>,
+    /// The file that has the word which users of the control port must know.
+    pub control_token: Option<PathBuf>,
     /// The pid file.
     pub pid_file: Option<PathBuf>,
     /// Whether the command `exit` is allowed.
@@ -81,16 +122,21 @@ impl Default for Settings {
         Settings {
             modes: Modes::default(),
             blacklist: Duration::from_secs(30),
+            slow_start: Duration::ZERO,
             connect_timeout: Duration::from_secs(5),
             tracking: Duration::ZERO,
             idle_timeout: Duration::ZERO,
             half_closed_timeout: Duration::from_secs(3600),
             stuck_timeout: Duration::from_secs(900),
             drain: Duration::from_secs(300),
+            fast_close: FastClose::Off,
             keepalive: Some(Keepalive::default()),
             pending_max: 100,
             conn_max: 500,
             clients_max: 2048,
+            client_max: 0,
+            client_rate: None,
+            client_ipv6: 128,
             client_acl: 0,
             control_acl: 0,
             debug: 0,
@@ -99,6 +145,8 @@ impl Default for Settings {
             backlog: 500,
             source: None,
             log: None,
+            web_stats: None,
+            control_token: None,
             pid_file: None,
             may_exit: false,
         }

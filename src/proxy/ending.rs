@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Proxy;
 use super::pair::{Pair, PairKey, Phase, Side};
 use super::timers::TimerKind;
+use crate::balance::Emptied;
 use crate::base::diag::Severity;
 use crate::net::{Net, Stream};
 
@@ -106,7 +107,9 @@ impl<N: Net> Proxy<N> {
     pub(super) fn remove(&mut self, key: PairKey) {
         self.enter(key, Phase::Farewell);
         self.leaving -= 1;
-        self.pairs.remove(key.0);
+        if let Some(client) = self.pairs.remove(key.0).client_id {
+            self.balancer.left(client);
+        }
         self.has_given_back = true;
         self.listening.resume();
     }
@@ -131,7 +134,14 @@ impl<N: Net> Proxy<N> {
         if let Some(place) = place
             && pair.place().is_none_or(|now| now.id != place.id)
         {
-            self.balancer.release(place.id);
+            let name = self.name_of(place.id);
+            match self.balancer.release(place.id) {
+                Emptied::No => {}
+                Emptied::Drained => {
+                    self.say(Severity::Notice, &format!("{name} has drained: nobody is connected to it"))
+                }
+                Emptied::Removed => self.say(Severity::Notice, &format!("{name} is gone: nobody is connected to it")),
+            }
         }
     }
 

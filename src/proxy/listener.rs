@@ -119,6 +119,9 @@ impl<N: Net> Proxy<N> {
     /// A client is here: finds it a server.
     fn open(&mut self, stream: N::Stream, from: Endpoint) {
         let admission = self.balancer.admit(from.client(), from.port().unwrap_or(0), self.now);
+        if let Some(over) = admission.over {
+            self.tell_over(&from, over);
+        }
         let slot = self.pairs.vacant_entry();
         let key = PairKey(slot.key());
         slot.insert(Pair {

@@ -14,6 +14,7 @@ pub mod listener;
 pub mod names;
 pub mod pair;
 pub mod pool;
+pub mod refusal;
 pub mod relay;
 pub mod reqlog;
 pub mod ring;
@@ -37,6 +38,7 @@ use listener::Listening;
 use names::Names;
 use pair::{Pair, PairKey, Phase, Side};
 use pool::Pool;
+use refusal::Refusing;
 use relay::SCRATCH_SIZE;
 use reqlog::ReqLog;
 use timers::{Timer, TimerKind, Timers};
@@ -139,6 +141,7 @@ pub struct Proxy<N: Net> {
     /// Since when nobody is let in any more.
     draining_since: Option<Moment>,
     upgrade: Upgrade,
+    refusing: Refusing,
     ending: Option<Ending>,
 }
 
@@ -165,6 +168,7 @@ impl<N: Net> Proxy<N> {
             events: Vec::new(),
             draining_since: None,
             upgrade: Upgrade::None,
+            refusing: Refusing::default(),
             ending: None,
             net,
             balancer,

@@ -5,6 +5,8 @@
 //! to it, so that fail-over follows the same rule as the first choice.
 
 pub mod hash;
+pub mod least;
+pub mod p2c;
 pub mod prio;
 pub mod round_robin;
 pub mod search;
@@ -15,6 +17,8 @@ pub mod tracked;
 pub mod weight;
 
 use hash::Hash;
+use least::Least;
+use p2c::TwoChoices;
 use prio::Prio;
 use round_robin::RoundRobin;
 pub use search::{Search, Stage};
@@ -34,7 +38,13 @@ pub trait Candidates {
     fn weight(&self, index: usize) -> u32;
     /// Priority, the lowest first.
     fn prio(&self, index: usize) -> i32;
+    /// How much of what it could have it is to get at this moment, 1 to [`FULL_SHARE`]: a server
+    /// that has come back warms up.
+    fn share(&self, index: usize) -> u32;
 }
+
+/// The share of a server that does not warm up.
+pub const FULL_SHARE: u32 = 1_000;
 
 /// A way to choose.
 pub trait Selector {
@@ -58,6 +68,10 @@ pub enum Kind {
     Weight,
     /// See [`prio`].
     Prio,
+    /// See [`least`].
+    Least,
+    /// See [`p2c`].
+    TwoChoices,
 }
 
 /// What is said of a selector.
@@ -74,7 +88,7 @@ pub struct Row {
 }
 
 /// All selectors, the one of highest precedence first.
-pub const SELECTORS: [Row; 5] = [
+pub const SELECTORS: [Row; 7] = [
     Row {
         kind: Kind::Tracked,
         name: "tracked",
@@ -94,6 +108,18 @@ pub const SELECTORS: [Row; 5] = [
         what: "The available server with the fewest connections for its weight is taken.",
     },
     Row {
+        kind: Kind::Least,
+        name: "least",
+        option: None,
+        what: "The available server with the fewest connections is taken; of equals they take turns.",
+    },
+    Row {
+        kind: Kind::TwoChoices,
+        name: "p2c",
+        option: None,
+        what: "Of two available servers at random the one with fewer connections for its weight is taken.",
+    },
+    Row {
         kind: Kind::Hash { with_port: false },
         name: "hash",
         option: Some('h'),
@@ -106,9 +132,16 @@ pub const SELECTORS: [Row; 5] = [
 #[derive(Clone, Debug, Default)]
 pub struct Selectors {
     round_robin: RoundRobin,
+    least: Least,
+    two_choices: TwoChoices,
 }
 
 impl Selectors {
+    /// Lets the random choices follow from a seed.
+    pub fn seed(&mut self, seed: u64) {
+        self.two_choices = TwoChoices::new(seed);
+    }
+
     /// Lets one selector choose for a search; `None` if no candidate is open to it.
     pub fn pick<C: Candidates>(&mut self, kind: Kind, search: &Search, candidates: &C) -> Option<usize> {
         match kind {
@@ -117,6 +150,8 @@ impl Selectors {
             Kind::Hash { with_port } => Hash::new(search.from(), with_port.then(|| search.port())).pick(candidates),
             Kind::Weight => Weight.pick(candidates),
             Kind::Prio => Prio.pick(candidates),
+            Kind::Least => self.least.pick(candidates),
+            Kind::TwoChoices => self.two_choices.pick(candidates),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! For tests: random numbers from a seed, and candidates as plain values.
 
-use super::Candidates;
+use super::{Candidates, FULL_SHARE};
 
 /// xorshift64* (Vigna 2016): the same numbers for the same seed, everywhere.
 pub(crate) struct Random(u64);
@@ -34,10 +34,11 @@ pub(crate) struct Stand {
     pub(crate) connections: u32,
     pub(crate) weight: u32,
     pub(crate) prio: i32,
+    pub(crate) share: u32,
 }
 
 /// Open, idle, and nothing set.
-pub(crate) const PLAIN: Stand = Stand { open: true, connections: 0, weight: 0, prio: 0 };
+pub(crate) const PLAIN: Stand = Stand { open: true, connections: 0, weight: 0, prio: 0, share: FULL_SHARE };
 
 impl Candidates for Vec<Stand> {
     fn count(&self) -> usize {
@@ -54,5 +55,8 @@ impl Candidates for Vec<Stand> {
     }
     fn prio(&self, index: usize) -> i32 {
         self[index].prio
+    }
+    fn share(&self, index: usize) -> u32 {
+        self[index].share
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A weight that is not set counts as 1, so that weights may be given to some servers only.
 
-use super::{Candidates, Selector, first_by};
+use super::{Candidates, FULL_SHARE, Selector, first_by};
 
 /// Chooses by connections divided by weight, the lowest first; of equals the lowest index.
 #[derive(Clone, Copy, Debug)]
@@ -10,11 +10,24 @@ pub struct Weight;
 
 impl Selector for Weight {
     fn pick<C: Candidates>(&mut self, candidates: &C) -> Option<usize> {
-        let weight = |index| u64::from(candidates.weight(index).max(1));
-        let load = |index| u64::from(candidates.connections(index));
-        // a/b < c/d is compared as ad < cb, which is exact and within 64 bits.
-        first_by(candidates, |a, b| load(a) * weight(b) < load(b) * weight(a))
+        first_by(candidates, |a, b| is_lighter(candidates, a, b))
     }
+}
+
+/// Whether one server has fewer connections for its weight than another. One that is still warming
+/// up has a part of its weight, and counts as if it had one connection more, because nobody has
+/// fewer than none.
+pub(super) fn is_lighter<C: Candidates>(candidates: &C, a: usize, b: usize) -> bool {
+    let (share_a, share_b) = (candidates.share(a), candidates.share(b));
+    let weight = |index| u64::from(candidates.weight(index).max(1));
+    let load = |index, share| u64::from(candidates.connections(index)) + u64::from(share < FULL_SHARE);
+    // a/b < c/d is compared as ad < cb, which is exact, and within 64 bits where no server warms up.
+    let (left, right) = (load(a, share_a) * weight(b), load(b, share_b) * weight(a));
+    if share_a == share_b { left < right } else { wide(left, share_b) < wide(right, share_a) }
+}
+
+fn wide(product: u64, share: u32) -> u128 {
+    u128::from(product) * u128::from(share)
 }
 
 #[cfg(test)]
@@ -45,9 +58,24 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_warms_up_has_a_part_of_its_weight() {
+        let warm = Stand { share: FULL_SHARE / 10, weight: 2, ..PLAIN };
+        let mut servers = vec![Stand { weight: 2, ..PLAIN }, warm];
+        for _ in 0..110 {
+            let pick = Weight.pick(&servers).unwrap();
+            servers[pick].connections += 1;
+        }
+        assert!((8..=10).contains(&servers[1].connections), "a tenth of {}", servers[0].connections);
+        servers[1].share = FULL_SHARE;
+        assert_eq!(Weight.pick(&servers), Some(1));
+    }
+
+    #[test]
     fn the_largest_numbers_do_not_overflow() {
         let full = Stand { connections: u32::MAX, weight: u32::MAX, ..PLAIN };
         let lighter = Stand { connections: u32::MAX - 1, ..full };
         assert_eq!(Weight.pick(&vec![full, lighter]), Some(1));
+        let warm = Stand { share: FULL_SHARE - 1, ..lighter };
+        assert_eq!(Weight.pick(&vec![full, warm]), Some(0));
     }
 }

@@ -1,0 +1,45 @@
+//! Clients that have reached a limit of their own: what the operator hears of them.
+//!
+//! Those who send many are not to fill the log, so at most one line is said every ten seconds.
+
+use std::time::Duration;
+
+use super::Proxy;
+use crate::balance::Over;
+use crate::base::addr::Endpoint;
+use crate::base::diag::Severity;
+use crate::base::time::Moment;
+use crate::net::Net;
+
+/// How long nothing more is said after a line.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// What was said of clients that were refused.
+#[derive(Debug, Default)]
+pub struct Refusing {
+    silent_until: Option<Moment>,
+    /// Refusals of which nothing was said.
+    unsaid: u64,
+}
+
+impl<N: Net> Proxy<N> {
+    /// Says that a client has reached a limit, unless that was said a moment ago.
+    pub(super) fn tell_over(&mut self, from: &Endpoint, over: Over) {
+        if self.refusing.silent_until.is_some_and(|until| self.now.moment < until) {
+            self.refusing.unsaid += 1;
+            return;
+        }
+        self.refusing.silent_until = Some(self.now.moment + SILENCE);
+        let settings = &self.balancer.settings;
+        let what = match over {
+            Over::Connections => format!("it has {} connections already", settings.client_max),
+            Over::Rate => match settings.client_rate {
+                Some(rate) => format!("more than {} connections in {} s", rate.count, rate.seconds),
+                None => String::from("too many connections"),
+            },
+        };
+        let unsaid = std::mem::take(&mut self.refusing.unsaid);
+        let more = if unsaid > 0 { format!("; {unsaid} more were refused before") } else { String::new() };
+        self.say(Severity::Notice, &format!("client {from} is refused: {what}{more}"));
+    }
+}
