@@ -16,7 +16,7 @@
 //! | [`proxy`] | the event loop: pairs and their flows | all above |
 //! | [`sys`] | the operating system behind the seam; all `unsafe` | base, net |
 //! | [`daemon`] | pen put together: options, start, background, demonstration | all above |
-//! | [`tools`] | the programs beside pen | base, control, sys |
+//! | [`tools`] | the programs beside pen; the log tools are behind the feature `tools` | base, logs, control, sys |
 //!
 //! `select`, `balance`, `trace`, `logs` and `control` are pure: time is an argument, nothing is
 //! read, written or said. `proxy` and `sys` do not know each other; `daemon` introduces them, and

@@ -1,3 +1,11 @@
 //! The programs beside pen, each a function that its few lines under `bin` call.
+//!
+//! penctl belongs to the balancer. The log tools and what they share are behind the feature `tools`.
 
+#[cfg(feature = "tools")]
+pub mod flags;
+#[cfg(feature = "tools")]
+pub mod input;
+#[cfg(feature = "tools")]
+pub mod output;
 pub mod penctl;
