@@ -1,0 +1,162 @@
+//! One pass of the event loop, and who is called for what.
+//!
+//! The order within a turn is decided here and nowhere else: what happened comes before the
+//! timers, so that nobody is called late for what was only not looked at.
+
+use std::io;
+use std::time::Duration;
+
+use super::ending::CloseReason;
+use super::pair::{PairKey, Phase, Side};
+use super::timers::TimerKind;
+use super::{Ending, FIRST_PAIR, FOREIGN, Foreign, LISTENER, Nobody, Proxy};
+use crate::net::{Event, Net, Ready, Signal, Token};
+
+impl<N: Net> Proxy<N> {
+    /// Turns until a signal or a command ends it; then every pair is closed.
+    pub fn run(&mut self) -> io::Result<Ending> {
+        self.run_with(&mut Nobody)
+    }
+
+    /// As [`Proxy::run`], with somebody else in the same loop.
+    pub fn run_with(&mut self, foreign: &mut impl Foreign<N>) -> io::Result<Ending> {
+        loop {
+            self.turn(foreign)?;
+            if let Some(ending) = self.ending {
+                self.net.end_successor();
+                self.close_sessions();
+                self.close_all();
+                return Ok(ending);
+            }
+        }
+    }
+
+    /// One pass: wait, then do all there is to do now.
+    pub fn turn(&mut self, foreign: &mut impl Foreign<N>) -> io::Result<()> {
+        let timeout = self.timeout(foreign);
+        let mut events = std::mem::take(&mut self.events);
+        self.now = self.net.wait(&mut events, timeout)?;
+        for event in events.drain(..) {
+            match event {
+                Event::Ready { token, ready } if token.0 >= FOREIGN => {
+                    foreign.event(&mut self.net, token, ready, self.now);
+                }
+                Event::Ready { token, ready } => self.dispatch(token, ready),
+                Event::Signal(signal) => self.signal(signal),
+                Event::Resolved { request, answer } => self.resolved(request, answer),
+                Event::Successor(outcome) => self.successor(outcome),
+            }
+        }
+        self.events = events;
+        self.run_runnable();
+        self.expire();
+        if foreign.next_due().is_some_and(|due| due <= self.now.moment) {
+            foreign.tick(&mut self.net, self.now);
+        }
+        self.expire_sessions();
+        self.accept_sessions();
+        self.ask_names();
+        self.serve_lacking();
+        self.accept();
+        self.end_if_drained();
+        self.go_on_with_upgrade();
+        self.flush_log();
+        if cfg!(debug_assertions) {
+            self.check();
+        }
+        Ok(())
+    }
+
+    pub(super) fn timeout(&mut self, foreign: &impl Foreign<N>) -> Option<Duration> {
+        if !self.runnable.is_empty() || self.may_accept() || self.control.may_accept() {
+            return Some(Duration::ZERO);
+        }
+        let pairs = &self.pairs;
+        let due = self
+            .timers
+            .next_due(|key, timer| pairs.get(key.0).is_some_and(|pair| pair.timer == Some(timer)))
+            .into_iter()
+            .chain(self.listening.paused_until())
+            .chain(self.control.next_due())
+            .chain(self.names.next_due())
+            .chain(self.reqlog.next_due(self.now.moment))
+            .chain(self.drain_ends())
+            .chain(self.upgrade.next_due())
+            .chain(foreign.next_due())
+            .min()?;
+        Some(due.since(self.now.moment))
+    }
+
+    fn dispatch(&mut self, token: Token, ready: Ready) {
+        match token {
+            Token(number) if number >= FIRST_PAIR => {
+                let number = number - FIRST_PAIR;
+                let side = if number.is_multiple_of(2) { Side::Client } else { Side::Server };
+                self.drive(PairKey(number / 2), side, ready);
+            }
+            LISTENER => self.listening.edge(),
+            Token(_) => self.control_event(token),
+        }
+    }
+
+    /// Does what an edge on one side of a pair makes possible.
+    fn drive(&mut self, key: PairKey, side: Side, ready: Ready) {
+        let Some(pair) = self.pairs.get_mut(key.0) else { return };
+        let is_connecting = matches!(pair.phase, Phase::Connecting { .. });
+        if is_connecting && side == Side::Server {
+            return self.finish_connect(key, ready);
+        }
+        let Some(end) = pair.end_mut(side) else { return };
+        end.edge(ready);
+        match pair.phase {
+            Phase::Searching { .. } | Phase::Connecting { .. } => {
+                if pair.client.is_broken {
+                    self.close(key, CloseReason::ClientGone);
+                }
+            }
+            Phase::Relaying { .. } => self.relay(key),
+            Phase::Farewell => self.see_off(key),
+        }
+    }
+
+    fn run_runnable(&mut self) {
+        // Those that run out again queue behind; they have their turn in the next one.
+        for _ in 0..self.runnable.len() {
+            let Some(key) = self.runnable.pop_front() else { return };
+            let Some(pair) = self.pairs.get_mut(key.0) else { continue };
+            if std::mem::take(&mut pair.is_queued) {
+                match pair.phase {
+                    Phase::Relaying { .. } => self.relay(key),
+                    Phase::Farewell => self.see_off(key),
+                    Phase::Searching { .. } | Phase::Connecting { .. } => {}
+                }
+            }
+        }
+    }
+
+    fn expire(&mut self) {
+        while let Some((key, timer)) = self.timers.pop_due(self.now.moment) {
+            let Some(pair) = self.pairs.get_mut(key.0) else { continue };
+            if pair.timer != Some(timer) {
+                continue;
+            }
+            pair.timer = None;
+            match timer.kind {
+                TimerKind::Connect => self.connect_timed_out(key),
+                TimerKind::Retry => self.retry(key),
+                TimerKind::Idle | TimerKind::HalfClosed | TimerKind::Stuck => self.limit_reached(key),
+                TimerKind::Farewell => self.farewell_is_over(key),
+            }
+        }
+    }
+
+    pub(super) fn signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Terminate => self.ending = Some(Ending::Signal),
+            Signal::Quit => self.drain(),
+            Signal::Hangup => self.reopen_log(),
+            Signal::Statistics => self.say_statistics(),
+            Signal::Upgrade => self.upgrade(),
+        }
+    }
+}
