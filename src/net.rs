@@ -120,6 +120,10 @@ impl fmt::Display for LogTarget {
 
 /// One end of a connection. Reads and writes never block.
 pub trait Stream: Read + Write {
+    /// As `read`, but leaves the bytes where they are: the next reads bring them again, and do not
+    /// fail before they have brought them (`MSG_PEEK`, recv(2)).
+    fn peek(&mut self, bytes: &mut [u8]) -> io::Result<usize>;
+
     /// `Ok(true)` once connected, `Ok(false)` while still pending; an error if the connect
     /// failed. `edge` is what made the caller ask, and may be spurious.
     fn connected(&mut self, edge: Ready) -> io::Result<bool>;
@@ -179,6 +183,14 @@ pub trait Net {
     /// True if an error of `accept`, `connect` or `watch` is nobody's fault: this machine lacks
     /// descriptors, memory or ports, or a rule of its own forbids it.
     fn is_lack(&self, error: &io::Error) -> bool;
+
+    /// True if so many bytes of memory can be had, and something besides for all that is too small
+    /// to be asked for. What grows with connections asks first, and does without if it must. A
+    /// world that is never short of memory has nothing to do.
+    fn has_memory(&mut self, bytes: usize) -> bool {
+        let _ = bytes;
+        true
+    }
 
     /// Watches both directions, once and for good; dropping the stream ends it.
     fn watch(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;

@@ -18,6 +18,8 @@ mod disk;
 mod fifo;
 #[path = "faults/loss.rs"]
 mod loss;
+#[path = "faults/memory.rs"]
+mod memory;
 #[path = "faults/packets.rs"]
 mod packets;
 #[path = "faults/penlogd.rs"]

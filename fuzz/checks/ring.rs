@@ -6,7 +6,7 @@ use pen::proxy::ring::{RING_SIZE, Ring};
 
 /// Obeys the input, three bytes for a step: what to do, and how much of it.
 pub fn check(input: &[u8]) {
-    let (mut ring, mut queue) = (Ring::new(), VecDeque::new());
+    let (mut ring, mut queue) = (Ring::new().expect("there is memory for one ring"), VecDeque::new());
     for (number, step) in input.chunks_exact(3).take(100).enumerate() {
         let amount = usize::from(u16::from_be_bytes([step[1], step[2]]));
         match step[0] % 8 {

@@ -377,6 +377,10 @@ mod tests {
     }
 
     impl Stream for Wire {
+        fn peek(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            unreachable!("sessions keep what they read")
+        }
+
         fn connected(&mut self, _: Ready) -> io::Result<bool> {
             Ok(true)
         }

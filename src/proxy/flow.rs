@@ -2,6 +2,10 @@
 //!
 //! A stuck flow is not read, so that the end of a source is only ever seen with nothing held
 //! back: there is no "draining". Readiness is cleared by `WouldBlock` and by nothing else.
+//!
+//! Bytes are taken from a source only if there is a ring for them. While there is no memory for
+//! one, they are looked at where they are, in the kernel of the source, and only what the sink
+//! takes is taken away: slower, but nobody waits for anybody else's ring.
 
 use std::io::ErrorKind;
 use std::mem::Discriminant;
@@ -16,8 +20,8 @@ use crate::net::Stream;
 pub enum Flow {
     /// Everything that was read has been written; more may come.
     Open,
-    /// The sink would not take these bytes yet.
-    Stuck(Ring),
+    /// The sink would not take these bytes yet; without a ring they are still where they came from.
+    Stuck(Option<Ring>),
     /// Nothing more will be carried.
     Ended,
 }
@@ -27,6 +31,8 @@ pub enum Flow {
 pub enum Receipt {
     /// This many bytes at the start of the scratch buffer.
     Bytes(usize),
+    /// The same, but there is no ring for them, and they are still to be taken from the source.
+    Sight(usize),
     /// Nothing for now: an edge will come.
     Nothing,
     /// The flow ended just now.
@@ -37,6 +43,11 @@ impl Flow {
     /// True if nothing more will be carried.
     pub fn has_ended(&self) -> bool {
         matches!(self, Flow::Ended)
+    }
+
+    /// True if bytes may be read.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Flow::Open)
     }
 
     /// True if bytes wait for the sink.
@@ -52,12 +63,42 @@ impl Flow {
     /// Bytes that wait for the sink.
     pub fn held(&self) -> usize {
         match self {
-            Flow::Stuck(ring) => ring.len(),
-            Flow::Open | Flow::Ended => 0,
+            Flow::Stuck(Some(ring)) => ring.len(),
+            Flow::Stuck(None) | Flow::Open | Flow::Ended => 0,
         }
     }
 
-    /// Frees the flow if it is stuck, then reads once into `scratch`.
+    /// True if it holds a ring.
+    pub fn has_ring(&self) -> bool {
+        matches!(self, Flow::Stuck(Some(_)))
+    }
+
+    /// Writes what waits for the sink, if anything does and as far as it takes it.
+    pub fn free<S: Stream>(&mut self, sink: &mut End<S>, pool: &mut Pool) {
+        let Flow::Stuck(ring) = self else { return };
+        let Some(ring) = ring else {
+            if sink.writable {
+                *self = Flow::Open;
+            }
+            return;
+        };
+        while !ring.is_empty() {
+            let written = write(sink, ring.front());
+            ring.consume(written);
+            if sink.is_broken {
+                return self.abandon(pool);
+            }
+            if !sink.writable {
+                return;
+            }
+        }
+        if let Flow::Stuck(Some(ring)) = std::mem::replace(self, Flow::Open) {
+            pool.give_back(ring);
+        }
+    }
+
+    /// Reads once into `scratch`, if nothing waits for the sink; or only looks at what is there,
+    /// if the pool has no ring to lend.
     ///
     /// At the end of the source the sink is told, unless the source broke: a cut transfer must
     /// not look complete.
@@ -66,17 +107,15 @@ impl Flow {
         source: &mut End<S>,
         sink: &mut End<S>,
         scratch: &mut [u8],
-        pool: &mut Pool,
+        pool: &Pool,
     ) -> Receipt {
-        if self.is_stuck() {
-            self.free(sink, pool);
-        }
         match self {
             Flow::Open => {}
             Flow::Stuck(_) | Flow::Ended => return Receipt::Nothing,
         }
         while source.readable {
-            match source.stream.read(scratch) {
+            let outcome = if pool.is_ready() { source.stream.read(scratch) } else { source.stream.peek(scratch) };
+            match outcome {
                 Ok(0) => {
                     *self = Flow::Ended;
                     if !source.is_broken && sink.stream.shutdown_write().is_err() {
@@ -84,7 +123,8 @@ impl Flow {
                     }
                     return Receipt::Ended;
                 }
-                Ok(count) => return Receipt::Bytes(count),
+                Ok(count) if pool.is_ready() => return Receipt::Bytes(count),
+                Ok(count) => return Receipt::Sight(count),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => source.readable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => {
@@ -106,30 +146,38 @@ impl Flow {
         } else if written < chunk.len() {
             let mut ring = pool.take();
             ring.push(&chunk[written..]);
-            *self = Flow::Stuck(ring);
+            *self = Flow::Stuck(Some(ring));
         }
+    }
+
+    /// Writes the bytes that were only looked at, `chunk`, and takes those away from the source
+    /// that the sink took. Returns how many.
+    pub fn pass<S: Stream>(&mut self, source: &mut End<S>, sink: &mut End<S>, chunk: &mut [u8]) -> usize {
+        debug_assert!(matches!(self, Flow::Open), "only an open flow is looked at");
+        let written = write(sink, chunk);
+        let mut taken = 0;
+        while taken < written {
+            match source.stream.read(&mut chunk[taken..written]) {
+                Ok(count) if count > 0 => taken += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // It broke meanwhile, and the kernel threw its bytes away: the sink has had them.
+                Ok(_) | Err(_) => {
+                    source.broke();
+                    break;
+                }
+            }
+        }
+        if sink.is_broken {
+            *self = Flow::Ended;
+        } else if written < chunk.len() {
+            *self = Flow::Stuck(None);
+        }
+        written
     }
 
     /// Carries nothing any more; what is held is lost.
     pub fn abandon(&mut self, pool: &mut Pool) {
-        if let Flow::Stuck(ring) = std::mem::replace(self, Flow::Ended) {
-            pool.give_back(ring);
-        }
-    }
-
-    fn free<S: Stream>(&mut self, sink: &mut End<S>, pool: &mut Pool) {
-        let Flow::Stuck(ring) = self else { return };
-        while !ring.is_empty() {
-            let written = write(sink, ring.front());
-            ring.consume(written);
-            if sink.is_broken {
-                return self.abandon(pool);
-            }
-            if !sink.writable {
-                return;
-            }
-        }
-        if let Flow::Stuck(ring) = std::mem::replace(self, Flow::Open) {
+        if let Flow::Stuck(Some(ring)) = std::mem::replace(self, Flow::Ended) {
             pool.give_back(ring);
         }
     }

@@ -93,6 +93,9 @@ impl<N: Net> Proxy<N> {
             if !self.may_accept() {
                 return;
             }
+            if !self.has_slot() {
+                return self.pause_accepting(&io::ErrorKind::OutOfMemory.into());
+            }
             let Some(socket) = &mut self.listening.socket else { return };
             match self.net.accept(socket) {
                 Ok((stream, from)) => self.open(stream, from),
@@ -102,17 +105,20 @@ impl<N: Net> Proxy<N> {
                         self.listening.is_ready = false;
                         self.listening.has_told = false;
                     }
-                    _ if self.net.is_lack(&error) => {
-                        self.listening.paused_until = Some(self.now.moment + ACCEPT_PAUSE);
-                        if !std::mem::replace(&mut self.listening.has_told, true) {
-                            let text = format!("cannot accept: {}; clients wait", reason(&error));
-                            self.say(Severity::Warning, &text);
-                        }
-                    }
+                    _ if self.net.is_lack(&error) => self.pause_accepting(&error),
                     // This client is gone already (accept(2)); the next may be there.
                     _ => {}
                 },
             }
+        }
+    }
+
+    /// Something is lacking to accept: clients wait in the kernel's queue.
+    fn pause_accepting(&mut self, error: &io::Error) {
+        self.listening.paused_until = Some(self.now.moment + ACCEPT_PAUSE);
+        if !std::mem::replace(&mut self.listening.has_told, true) {
+            let text = format!("cannot accept: {}; clients wait", reason(error));
+            self.say(Severity::Warning, &text);
         }
     }
 

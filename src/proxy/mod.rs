@@ -11,6 +11,7 @@ pub mod ending;
 pub mod flow;
 pub mod limits;
 pub mod listener;
+pub mod memory;
 pub mod names;
 pub mod pair;
 pub mod pool;
@@ -138,6 +139,7 @@ pub struct Proxy<N: Net> {
     now: Now,
     /// Kept between turns for its memory.
     events: Vec<Event>,
+    shortage: memory::Shortage,
     /// Since when nobody is let in any more.
     draining_since: Option<Moment>,
     upgrade: Upgrade,
@@ -166,6 +168,7 @@ impl<N: Net> Proxy<N> {
             has_given_back: false,
             now: Now::default(),
             events: Vec::new(),
+            shortage: memory::Shortage::default(),
             draining_since: None,
             upgrade: Upgrade::None,
             refusing: Refusing::default(),
@@ -228,12 +231,12 @@ impl<N: Net> Proxy<N> {
 
     /// What must hold between turns.
     pub fn check(&self) {
-        let stuck = |pair: &Pair<N::Stream>| match &pair.phase {
-            Phase::Relaying { up, down, .. } => usize::from(up.is_stuck()) + usize::from(down.is_stuck()),
+        let rings = |pair: &Pair<N::Stream>| match &pair.phase {
+            Phase::Relaying { up, down, .. } => usize::from(up.has_ring()) + usize::from(down.has_ring()),
             Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => 0,
         };
         let pairs = || self.pairs.iter().map(|(_, pair)| pair);
-        assert_eq!(self.pool.lent(), pairs().map(stuck).sum::<usize>(), "a ring for each stuck flow");
+        assert_eq!(self.pool.lent(), pairs().map(rings).sum::<usize>(), "a ring for each flow that holds bytes");
         assert_eq!(self.pending, pairs().filter(|pair| pair.is_pending()).count(), "pending pairs");
         assert_eq!(self.leaving, pairs().filter(|pair| pair.is_leaving()).count(), "pairs in their farewell");
         assert_eq!(self.lacking, pairs().filter(|pair| pair.is_lacking()).count(), "pairs that lack something");

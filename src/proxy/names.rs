@@ -182,6 +182,10 @@ mod tests {
     }
 
     impl Stream for Nothing {
+        fn peek(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Ok(0)
+        }
+
         fn connected(&mut self, _: Ready) -> io::Result<bool> {
             match *self {}
         }

@@ -13,10 +13,25 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Lends an empty ring.
+    /// True if [`Pool::take`] can lend a ring.
+    pub fn is_ready(&self) -> bool {
+        !self.spare.is_empty()
+    }
+
+    /// Makes a ring to lend. False if there is no memory for it.
+    pub fn grow(&mut self) -> bool {
+        let Ok(ring) = Ring::new() else { return false };
+        if self.spare.try_reserve(1).is_err() {
+            return false;
+        }
+        self.spare.push(ring);
+        true
+    }
+
+    /// Lends an empty ring; the pool must be ready.
     pub fn take(&mut self) -> Ring {
         self.lent += 1;
-        self.spare.pop().unwrap_or_default()
+        self.spare.pop().expect("bytes are read only when there is a ring for them")
     }
 
     /// Takes a ring back, with whatever it still holds.
@@ -28,7 +43,7 @@ impl Pool {
         }
     }
 
-    /// Rings that are out: as many as there are stuck flows.
+    /// Rings that are out: as many as there are flows that hold bytes.
     pub fn lent(&self) -> usize {
         self.lent
     }
@@ -41,7 +56,11 @@ mod tests {
     #[test]
     fn rings_come_back_empty_and_few_are_kept() {
         let mut pool = Pool::default();
-        let mut rings: Vec<Ring> = (0..SPARE_MAX + 4).map(|_| pool.take()).collect();
+        let mut rings = Vec::new();
+        for _ in 0..SPARE_MAX + 4 {
+            assert!(!pool.is_ready() && pool.grow() && pool.is_ready());
+            rings.push(pool.take());
+        }
         assert_eq!(pool.lent(), SPARE_MAX + 4);
         for ring in &mut rings {
             ring.push(b"left over");

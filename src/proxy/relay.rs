@@ -74,10 +74,19 @@ impl<N: Net> Proxy<N> {
                 Direction::Up => (up, &mut pair.client, server),
                 Direction::Down => (down, server, &mut pair.client),
             };
-            let received = match flow.receive(source, sink, &mut self.scratch, &mut self.pool) {
-                Receipt::Bytes(received) => received,
-                Receipt::Nothing | Receipt::Ended => return Left::Waiting,
+            flow.free(sink, &mut self.pool);
+            if flow.is_open() && source.readable {
+                self.shortage.provide(&mut self.pool, &mut self.net);
+            }
+            let receipt = flow.receive(source, sink, &mut self.scratch, &self.pool);
+            let received = match receipt {
+                Receipt::Bytes(count) => count,
+                Receipt::Sight(count) => flow.pass(source, sink, &mut self.scratch[..count]),
+                Receipt::Nothing | Receipt::Ended => 0,
             };
+            if received == 0 {
+                return Left::Waiting;
+            }
             let chunk = &self.scratch[..received];
             if direction == Direction::Up && self.reqlog.is_open() {
                 let server = pair.to.as_ref().expect("a pair that relays is connected to a server");
@@ -87,7 +96,9 @@ impl<N: Net> Proxy<N> {
                 self.net.dump(self.tracer.dump(direction, key.0, chunk));
             }
             budget = budget.saturating_sub(received);
-            flow.send(sink, chunk, &mut self.pool);
+            if receipt == Receipt::Bytes(received) {
+                flow.send(sink, chunk, &mut self.pool);
+            }
         }
         Left::OutOfBudget
     }

@@ -1,6 +1,9 @@
 //! A fixed-size ring buffer: what a stuck flow still owes to its sink.
 //!
-//! It never grows. Memory is reserved on creation and touched only as it is filled.
+//! It never grows. Memory is reserved on creation, if there is any, and touched only as it is
+//! filled.
+
+use std::collections::TryReserveError;
 
 /// Bytes that a ring holds: as much as one read brings, so that what could not be written of
 /// it always fits.
@@ -9,22 +12,23 @@ pub const RING_SIZE: usize = 64 * 1024;
 /// A ring buffer of [`RING_SIZE`] bytes.
 #[derive(Debug)]
 pub struct Ring {
-    bytes: Box<[u8; RING_SIZE]>,
-    head: usize,
-    len: usize,
+    /// As long as what was ever filled.
+    bytes: Vec<u8>,
+    head: u32,
+    len: u32,
 }
 
 impl Ring {
-    /// An empty ring.
-    pub fn new() -> Ring {
-        // Zeroed memory comes from the kernel page by page, when it is first written.
-        let bytes = vec![0; RING_SIZE].into_boxed_slice().try_into().expect("the slice has the array's length");
-        Ring { bytes, head: 0, len: 0 }
+    /// An empty ring. Fails if there is no memory for it.
+    pub fn new() -> Result<Ring, TryReserveError> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(RING_SIZE)?;
+        Ok(Ring { bytes, head: 0, len: 0 })
     }
 
     /// Bytes held.
     pub fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     /// True if nothing is held.
@@ -34,38 +38,34 @@ impl Ring {
 
     /// Appends `bytes`; they must fit.
     pub fn push(&mut self, bytes: &[u8]) {
-        assert!(bytes.len() <= RING_SIZE - self.len, "a ring takes what one read brings");
-        let start = (self.head + self.len) % RING_SIZE;
-        let first = bytes.len().min(RING_SIZE - start);
-        let (before, after) = bytes.split_at(first);
-        self.bytes[start..start + first].copy_from_slice(before);
+        assert!(bytes.len() <= RING_SIZE - self.len(), "a ring takes what one read brings");
+        let start = (self.head as usize + self.len()) % RING_SIZE;
+        let (before, after) = bytes.split_at(bytes.len().min(RING_SIZE - start));
+        // Within the capacity, so that this never asks for memory.
+        let (over, behind) = before.split_at(before.len().min(self.bytes.len() - start));
+        self.bytes[start..start + over.len()].copy_from_slice(over);
+        self.bytes.extend_from_slice(behind);
         self.bytes[..after.len()].copy_from_slice(after);
-        self.len += bytes.len();
+        self.len += bytes.len() as u32;
     }
 
     /// The oldest bytes that lie in one piece; empty only if the ring is.
     pub fn front(&self) -> &[u8] {
-        let end = (self.head + self.len).min(RING_SIZE);
-        &self.bytes[self.head..end]
+        let start = self.head as usize;
+        &self.bytes[start..(start + self.len()).min(RING_SIZE)]
     }
 
     /// Takes `count` of the oldest bytes away; there must be as many.
     pub fn consume(&mut self, count: usize) {
-        assert!(count <= self.len, "only what is held can be taken");
-        self.len -= count;
-        self.head = if self.len == 0 { 0 } else { (self.head + count) % RING_SIZE };
+        assert!(count <= self.len(), "only what is held can be taken");
+        self.len -= count as u32;
+        self.head = if self.len == 0 { 0 } else { (self.head + count as u32) % RING_SIZE as u32 };
     }
 
     /// Empties the ring.
     pub fn clear(&mut self) {
         self.head = 0;
         self.len = 0;
-    }
-}
-
-impl Default for Ring {
-    fn default() -> Ring {
-        Ring::new()
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
             seed ^= seed << 17;
             usize::try_from(seed % (below as u64 + 1)).unwrap()
         };
-        let (mut ring, mut queue) = (Ring::new(), VecDeque::new());
+        let (mut ring, mut queue) = (Ring::new().unwrap(), VecDeque::new());
         for round in 0..2_000_u32 {
             let room = RING_SIZE - ring.len();
             let bytes: Vec<u8> = (0..random(room.min(20_000))).map(|_| round.to_le_bytes()[0]).collect();
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "a ring takes what one read brings")]
     fn a_ring_never_overwrites() {
-        let mut ring = Ring::new();
+        let mut ring = Ring::new().unwrap();
         ring.push(&[1; RING_SIZE]);
         ring.push(&[2]);
     }

@@ -69,12 +69,19 @@ impl Timers {
         })
     }
 
+    /// Makes room for all that so many pairs can wait for, so that arming needs no memory.
+    pub fn reserve(&mut self, pairs: usize) {
+        for queue in &mut self.queues {
+            queue.reserve((most_entries(pairs) + 1).saturating_sub(queue.len()));
+        }
+    }
+
     /// Looks through queues that have far more entries than there are pairs to wait for, and drops
     /// those that do not count: behind one that waits for long they would pile up.
     pub fn prune(&mut self, pairs: usize, counts: impl Fn(PairKey, Timer) -> bool) {
         for kind in KINDS_IN_ORDER {
             let queue = &mut self.queues[kind as usize];
-            if queue.len() > 2 * pairs + PRUNE_FROM {
+            if queue.len() > most_entries(pairs) {
                 queue.retain(|&(due, key)| counts(key, Timer { kind, due }));
             }
         }
@@ -97,6 +104,11 @@ impl Timers {
             })
             .min()
     }
+}
+
+/// Entries that a queue has at most while there are so many pairs.
+fn most_entries(pairs: usize) -> usize {
+    2 * pairs + PRUNE_FROM
 }
 
 const KINDS_IN_ORDER: [TimerKind; KINDS] = [

@@ -13,6 +13,7 @@ pub mod console;
 pub mod folder;
 pub mod inheritance;
 pub mod log;
+pub mod memory;
 pub mod net;
 pub mod pid_file;
 pub mod process;

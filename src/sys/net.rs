@@ -14,6 +14,7 @@ use mio::{Events, Interest, Poll};
 use super::clock::{LocalTime, unix_now};
 use super::console::Console;
 use super::log::Log;
+use super::memory;
 use super::resolve::Resolver;
 use super::signal::Signals;
 use super::socket::{Listener, Socket};
@@ -207,6 +208,10 @@ impl Net for OsNet {
             libc::EAGAIN,
         ];
         error.raw_os_error().is_some_and(|number| lacking.contains(&number))
+    }
+
+    fn has_memory(&mut self, bytes: usize) -> bool {
+        memory::is_available(bytes)
     }
 
     fn watch(&mut self, stream: &mut Socket, token: Token) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::mem;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::checked;
 use super::unix_path::{self, SocketFile};
@@ -94,6 +94,13 @@ impl Write for Socket {
 }
 
 impl Stream for Socket {
+    fn peek(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let fd = self.as_fd().as_raw_fd();
+        // SAFETY: the descriptor is open, and the call writes to `bytes` only.
+        let count = unsafe { libc::recv(fd, bytes.as_mut_ptr().cast(), bytes.len(), libc::MSG_PEEK) };
+        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    }
+
     fn connected(&mut self, edge: Ready) -> io::Result<bool> {
         // On Linux a socket that connects is not writable before it is done, so an edge without
         // an error says all there is to know.
@@ -188,7 +195,7 @@ impl Listener {
             }
             Endpoint::Unix(path) => {
                 unix_path::claim(path)?;
-                let listener = bind_unix(path, options.private)?;
+                let listener = unix_path::bind(path, options.private)?;
                 let file = SocketFile::bound(path)?;
                 // It listens with a queue of mio's choice; a second listen(2) sets ours.
                 listen(&listener, options.backlog)?;
@@ -278,18 +285,6 @@ impl AsFd for Listener {
             Listener::Unix(listener, _) => listener.as_fd(),
         }
     }
-}
-
-fn bind_unix(path: &Path, private: bool) -> io::Result<mio::net::UnixListener> {
-    if !private {
-        return mio::net::UnixListener::bind(path);
-    }
-    // SAFETY: umask(2) cannot fail, and there are no other threads that it could surprise.
-    let before = unsafe { libc::umask(0o177) };
-    let bound = mio::net::UnixListener::bind(path);
-    // SAFETY: as above.
-    unsafe { libc::umask(before) };
-    bound
 }
 
 /// A new non-blocking TCP socket of the family of `addr`, which is closed on exec.

@@ -73,6 +73,19 @@ impl Drop for SocketFile {
     }
 }
 
+/// Opens a listening socket at `path`; `private`: only pen's user may connect.
+pub fn bind(path: &Path, private: bool) -> io::Result<mio::net::UnixListener> {
+    if !private {
+        return mio::net::UnixListener::bind(path);
+    }
+    // SAFETY: umask(2) cannot fail, and there are no other threads that it could surprise.
+    let before = unsafe { libc::umask(0o177) };
+    let bound = mio::net::UnixListener::bind(path);
+    // SAFETY: as above.
+    unsafe { libc::umask(before) };
+    bound
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

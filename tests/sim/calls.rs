@@ -9,6 +9,7 @@ use std::time::Duration;
 use pen::base::addr::Endpoint;
 use pen::base::time::Moment;
 use pen::net::{Event, Ready, Token};
+use pen::proxy::ring::RING_SIZE;
 use pen::proxy::{FIRST_PAIR, LISTENER};
 
 use super::plan::{Lack, Reach, ServerPlan};
@@ -68,17 +69,45 @@ impl World {
         self.assert_usable(id);
         self.interruption()?;
         let odds = self.odds();
-        if self.choices.one_in(odds.would_block) {
-            self.lines[id].watch.as_mut().unwrap().read_armed = true;
-            self.owe(id);
-            return Err(ErrorKind::WouldBlock.into());
+        let promised = self.lines[id].promised;
+        if promised == 0 && self.choices.one_in(odds.would_block) {
+            return Err(self.block_reads(id));
         }
         let most = buffer.len().min(self.lines[id].wire.halves[PROXY].readable_bytes().max(1));
         let most = if self.choices.one_in(odds.short) { self.choices.part(most) } else { most };
         let outcome = self.lines[id].wire.read(PROXY, &mut buffer[..most]);
         self.note(|_| format!("pen reads line {id}: {outcome:?}"));
+        if let Ok(count) = outcome {
+            self.lines[id].promised = promised.saturating_sub(count);
+        }
         self.finish_call(id, &outcome, |watch| watch.read_armed = true);
         outcome
+    }
+
+    pub fn peek(&mut self, id: usize, buffer: &mut [u8]) -> io::Result<usize> {
+        self.calls.peek += 1;
+        self.assert_usable(id);
+        self.interruption()?;
+        let odds = self.odds();
+        if self.choices.one_in(odds.would_block) {
+            return Err(self.block_reads(id));
+        }
+        let most = if self.choices.one_in(odds.short) { self.choices.part(buffer.len()) } else { buffer.len() };
+        let outcome = self.lines[id].wire.peek(PROXY, &mut buffer[..most]);
+        self.note(|_| format!("pen looks at line {id}: {outcome:?}"));
+        match outcome {
+            // To look moves nothing.
+            Ok(count) if count > 0 => self.lines[id].promised = count,
+            Ok(_) | Err(_) => self.finish_call(id, &outcome, |watch| watch.read_armed = true),
+        }
+        outcome
+    }
+
+    /// A read would block, though it need not; an edge will come.
+    fn block_reads(&mut self, id: usize) -> io::Error {
+        self.lines[id].watch.as_mut().expect("it is watched").read_armed = true;
+        self.owe(id);
+        ErrorKind::WouldBlock.into()
     }
 
     pub fn write(&mut self, id: usize, bytes: &[u8]) -> io::Result<usize> {
@@ -245,6 +274,7 @@ impl World {
     /// Waits as `Net::wait` does; an error if nothing would ever happen again.
     pub fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
         self.calls.wait += 1;
+        self.assert_nothing_kept();
         self.calls_in_turn = 0;
         // What pen did took some time too.
         self.now += self.choices.below(self.plan.odds.work + 1);
@@ -266,6 +296,23 @@ impl World {
                     return Ok(());
                 }
                 (_, None) => return Err(io::Error::other("nothing will ever happen again")),
+            }
+        }
+    }
+
+    /// Without memory for a ring pen takes nothing away from a line that it cannot give to another.
+    fn assert_nothing_kept(&self) {
+        if self.plan.memory >= RING_SIZE {
+            return;
+        }
+        for number in 0..self.fates.len() {
+            let (Some(client), Some(server)) = (self.fates[number].line, self.server_line(number)) else { continue };
+            let client = &self.lines[client];
+            for (from, to) in [(client, server), (server, client)] {
+                if !to.wire.halves[PROXY].is_reset && from.is_open {
+                    let (taken, given) = (from.wire.halves[PROXY].taken(), to.wire.halves[PROXY].written);
+                    assert_eq!(taken, given, "client {number}: nothing is kept without memory for it");
+                }
             }
         }
     }

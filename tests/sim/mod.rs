@@ -11,6 +11,8 @@ mod directed;
 mod drain;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod memory;
 pub mod network;
 pub mod peer;
 pub mod plan;

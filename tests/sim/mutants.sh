@@ -78,11 +78,11 @@ p=src/proxy
 printf '%-52s %s\n' 'planted bug' 'caught by'
 
 plant read-once-per-edge $p/flow.rs \
-    'Ok(count) => return Receipt::Bytes(count),' \
-    'Ok(count) => { source.readable = false; return Receipt::Bytes(count) }'
+    'Ok(count) if pool.is_ready() => return Receipt::Bytes(count),' \
+    'Ok(count) if pool.is_ready() => { source.readable = false; return Receipt::Bytes(count) }'
 plant short-read-taken-for-drained $p/flow.rs \
-    'Ok(count) => return Receipt::Bytes(count),' \
-    'Ok(count) => { source.readable = count == scratch.len(); return Receipt::Bytes(count) }'
+    'Ok(count) if pool.is_ready() => return Receipt::Bytes(count),' \
+    'Ok(count) if pool.is_ready() => { source.readable = count == scratch.len(); return Receipt::Bytes(count) }'
 plant short-write-taken-for-full $p/flow.rs \
     'sink.sent += count as u64;' \
     'sink.sent += count as u64; sink.writable = written == bytes.len();'
@@ -147,6 +147,22 @@ plant no-limit-for-the-last-bytes $p/relay.rs \
     '} else if pair.is_broken() {' '} else if false {'
 plant flow-to-a-broken-end-kept $p/relay.rs \
     'pair.give_up_broken(&mut self.pool);' ''
+plant what-was-seen-not-taken-away $p/flow.rs \
+    'while taken < written {' 'while false && taken < written {'
+plant all-that-was-seen-taken-away $p/flow.rs \
+    'let written = write(sink, chunk);
+        let mut taken = 0;
+        while taken < written {' \
+    'let (passed, written) = (write(sink, chunk), chunk.len()); let _ = passed;
+        let mut taken = 0;
+        while taken < written {'
+plant flow-without-a-ring-stuck-for-ever $p/flow.rs \
+    $'            if sink.writable {\n                *self = Flow::Open;' \
+    $'            if false {\n                *self = Flow::Open;'
+plant flow-without-a-ring-not-limited $p/flow.rs \
+    '*self = Flow::Stuck(None);' ''
+plant memory-not-asked-for $p/memory.rs \
+    'if net.has_memory(RING_SIZE) && pool.grow() {' 'if pool.grow() {'
 plant interruption-taken-for-a-break $p/flow.rs \
     $'            Err(error) if error.kind() == ErrorKind::Interrupted => {}\n            Err(_) => {\n                sink' \
     $'            Err(_) => {\n                sink'

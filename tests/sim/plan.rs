@@ -44,6 +44,8 @@ pub struct Odds {
     pub interrupted: u64,
     /// There is no memory to watch a socket.
     pub unwatchable: u64,
+    /// There is no memory for a ring or for more pairs.
+    pub memory: u64,
     /// The disk is full.
     pub disk: u64,
     /// Nanoseconds that a turn takes at most.
@@ -66,6 +68,7 @@ impl Odds {
             late_edge: 0,
             interrupted: 0,
             unwatchable: 0,
+            memory: 0,
             disk: 0,
             work: 0,
             latency: (100, 100),
@@ -85,6 +88,7 @@ impl Odds {
             late_edge: odds(&[0, 2, 10]),
             interrupted: odds(&[0, 10, 50]),
             unwatchable: odds(&[0, 0, 0, 6]),
+            memory: odds(&[0, 0, 2, 6]),
             disk: odds(&[0, 0, 3]),
             work: odds(&[0, 1_000, 50_000]),
             latency: (odds(&[0, 1, 1_000]), odds(&[1_000, 10_000, 40_000])),
@@ -92,7 +96,7 @@ impl Odds {
             buffers,
         };
         if !with_faults {
-            (odds.unwatchable, odds.disk) = (0, 0);
+            (odds.unwatchable, odds.memory, odds.disk) = (0, 0, 0);
         }
         odds
     }
@@ -118,6 +122,8 @@ pub enum Lack {
     Memory,
     /// `EADDRNOTAVAIL` for connects; nothing for other calls.
     Ports,
+    /// No memory for rings or slots; calls are not concerned.
+    Buffers,
 }
 
 impl Lack {
@@ -125,7 +131,7 @@ impl Lack {
     pub fn error(self) -> io::Error {
         match self {
             Lack::Descriptors => io::Error::from_raw_os_error(24),
-            Lack::Memory => io::Error::from_raw_os_error(12),
+            Lack::Memory | Lack::Buffers => io::Error::from_raw_os_error(12),
             Lack::Ports => ErrorKind::AddrNotAvailable.into(),
         }
     }
@@ -238,6 +244,8 @@ pub struct Plan {
     pub lacks: Vec<LackWindow>,
     /// Descriptors that pen may have at once, its listener included.
     pub descriptors: usize,
+    /// Bytes of memory that pen can have at once.
+    pub memory: usize,
     /// Size of the buffers between pen and a client, on the way to the client.
     pub client_buffer: Option<usize>,
     /// Faults and other events.
@@ -272,6 +280,7 @@ impl Plan {
             odds: Odds::plain(),
             lacks: Vec::new(),
             descriptors: usize::MAX,
+            memory: usize::MAX,
             client_buffer: None,
             events: Vec::new(),
             has_log: false,
@@ -380,7 +389,7 @@ impl Plan {
             for _ in 0..=choices.below(3) {
                 let from = choices.millis(0, 3_000);
                 let until = from + choices.millis(1, 230);
-                let lack = *choices.pick(&[Lack::Descriptors, Lack::Memory, Lack::Ports]);
+                let lack = *choices.pick(&[Lack::Descriptors, Lack::Memory, Lack::Ports, Lack::Buffers]);
                 self.lacks.push(LackWindow { from, until, lack });
             }
         }

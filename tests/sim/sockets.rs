@@ -107,6 +107,10 @@ impl Net for SimNet {
         Lack::is_lack(error)
     }
 
+    fn has_memory(&mut self, bytes: usize) -> bool {
+        self.world.borrow_mut().has_memory(bytes)
+    }
+
     fn watch(&mut self, stream: &mut SimStream, token: Token) -> io::Result<()> {
         self.world.borrow_mut().watch(stream.line, token)
     }
@@ -170,6 +174,10 @@ impl Write for SimStream {
 }
 
 impl Stream for SimStream {
+    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.world.borrow_mut().peek(self.line, buffer)
+    }
+
     fn connected(&mut self, _: Ready) -> io::Result<bool> {
         self.world.borrow_mut().connected(self.line)
     }

@@ -17,6 +17,8 @@ pub struct Half {
     /// Bytes that came in all.
     pub arrived: u64,
     outgoing: VecDeque<u8>,
+    /// Bytes that writes took in all.
+    pub written: u64,
     outgoing_max: usize,
     /// It said that it has said everything.
     pub fin_wanted: bool,
@@ -61,6 +63,11 @@ impl Half {
     /// Bytes that can be read.
     pub fn readable_bytes(&self) -> usize {
         self.incoming.len()
+    }
+
+    /// Bytes that reads took away in all.
+    pub fn taken(&self) -> u64 {
+        self.arrived - self.incoming.len() as u64
     }
 
     /// `SO_ERROR`, which is taken away.
@@ -122,6 +129,17 @@ impl Wire {
         }
     }
 
+    /// recv(2) with `MSG_PEEK`.
+    pub fn peek(&mut self, side: usize, buffer: &mut [u8]) -> io::Result<usize> {
+        let half = &self.halves[side];
+        if half.incoming.is_empty() {
+            return self.read(side, buffer);
+        }
+        let count = buffer.len().min(half.incoming.len());
+        buffer.iter_mut().zip(&half.incoming).for_each(|(to, from)| *to = *from);
+        Ok(count)
+    }
+
     /// write(2).
     pub fn write(&mut self, side: usize, bytes: &[u8]) -> io::Result<usize> {
         let half = &mut self.halves[side];
@@ -136,6 +154,7 @@ impl Wire {
             return Err(ErrorKind::WouldBlock.into());
         }
         half.outgoing.extend(&bytes[..count]);
+        half.written += count as u64;
         Ok(count)
     }
 

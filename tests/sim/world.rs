@@ -91,6 +91,8 @@ pub struct Line {
     pub was_used: bool,
     /// The far end, or somebody in between, reset it.
     pub was_reset: bool,
+    /// Bytes that pen has looked at: reads bring them without fail.
+    pub promised: usize,
     /// pen holds a descriptor of it.
     pub is_open: bool,
     pub watch: Option<Watch>,
@@ -113,6 +115,7 @@ pub struct Calls {
     pub watch: u64,
     pub connected: u64,
     pub read: u64,
+    pub peek: u64,
     pub write: u64,
     pub shutdown_write: u64,
     pub take_error: u64,
@@ -308,6 +311,7 @@ impl World {
             was_tried: false,
             was_used: false,
             was_reset: false,
+            promised: 0,
             is_open: far != Far::Client,
             watch: None,
             peer: None,
@@ -340,11 +344,24 @@ impl World {
         line
     }
 
-    /// What is lacking at this moment, if anything.
+    /// True if pen can have so much memory.
+    pub fn has_memory(&mut self, bytes: usize) -> bool {
+        let odds = self.odds().memory;
+        let lacks = self.window().is_some_and(|lack| matches!(lack, Lack::Memory | Lack::Buffers));
+        let is_there = bytes <= self.plan.memory && !lacks && !self.choices.one_in(odds);
+        self.note(|_| format!("pen asks for {bytes} bytes of memory: {is_there}"));
+        is_there
+    }
+
+    /// What is lacking for calls at this moment, if anything.
     pub fn lacking(&self) -> Option<Lack> {
         if self.open >= self.plan.descriptors {
             return Some(Lack::Descriptors);
         }
+        self.window().filter(|lack| *lack != Lack::Buffers)
+    }
+
+    fn window(&self) -> Option<Lack> {
         let since = Duration::from_nanos(self.now - 1_000_000_000);
         self.plan.lacks.iter().find(|window| window.from <= since && since < window.until).map(|window| window.lack)
     }

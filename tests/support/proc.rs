@@ -47,10 +47,25 @@ pub fn cpu(pid: u32) -> Duration {
     Duration::from_millis(10 * ticks)
 }
 
+/// The size of the address space in bytes.
+#[track_caller]
+pub fn address_space(pid: u32) -> u64 {
+    status(pid, "VmSize:") * 1024
+}
+
 /// Sets the limit of open files of a process; `limit` as prlimit(1) has it: `soft:` or `soft:hard`.
 /// False if that is not allowed, or there is no prlimit.
 pub fn limit_descriptors(pid: u32, limit: &str) -> bool {
+    set_limit(pid, &format!("--nofile={limit}"))
+}
+
+/// The same with the size of the address space in bytes.
+pub fn limit_address_space(pid: u32, limit: &str) -> bool {
+    set_limit(pid, &format!("--as={limit}"))
+}
+
+fn set_limit(pid: u32, limit: &str) -> bool {
     let mut command = Command::new("prlimit");
-    command.args([format!("--pid={pid}"), format!("--nofile={limit}")]);
+    command.args([&format!("--pid={pid}"), limit]);
     command.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success())
 }

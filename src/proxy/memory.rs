@@ -1,0 +1,71 @@
+//! Being short of memory: nothing that grows with connections ends pen, or holds up who is there.
+//!
+//! What grows asks first ([`Net::has_memory`]) and does without if it must: bytes for which there
+//! is no ring stay in the kernel of their source, and clients for whom there is no slot wait in the
+//! listener's queue.
+
+use super::Proxy;
+use super::pair::Pair;
+use super::pool::Pool;
+use super::ring::RING_SIZE;
+use crate::base::diag::Severity;
+use crate::net::Net;
+
+/// Slots that the table of pairs grows by at least.
+const GROWTH_MIN: usize = 64;
+
+/// Bytes that go with a slot: its timers and its places in queues.
+const BESIDE_SLOT: usize = 256;
+
+/// How short of memory for rings pen is.
+#[derive(Debug, Default)]
+pub struct Shortage {
+    /// The last ring that was asked for could not be had.
+    is_short: bool,
+    /// How many could not be had since the operator was told.
+    times: u64,
+}
+
+impl Shortage {
+    /// Sees to it that the pool has a ring to lend, if there is memory for one. The operator is
+    /// told when there is none, and again when there is.
+    pub fn provide<N: Net>(&mut self, pool: &mut Pool, net: &mut N) {
+        if pool.is_ready() {
+            return;
+        }
+        if net.has_memory(RING_SIZE) && pool.grow() {
+            if std::mem::take(&mut self.is_short) {
+                let times = std::mem::take(&mut self.times);
+                let text = format!("there is memory for buffers again; {times} times there was none");
+                net.say(Severity::Notice, &text);
+            }
+            return;
+        }
+        self.times += 1;
+        if !std::mem::replace(&mut self.is_short, true) {
+            let text = "no memory for buffers: what a peer does not take yet stays in the kernel";
+            net.say(Severity::Warning, text);
+        }
+    }
+}
+
+impl<N: Net> Proxy<N> {
+    /// Sees to it that there is a slot for one more pair, and room for all that goes with it.
+    /// False if there is no memory.
+    pub(super) fn has_slot(&mut self) -> bool {
+        let (len, capacity) = (self.pairs.len(), self.pairs.capacity());
+        if len < capacity {
+            return true;
+        }
+        let more = capacity.max(GROWTH_MIN);
+        // The old table is there until all is moved to the new one.
+        let slot = size_of::<Pair<N::Stream>>() + BESIDE_SLOT;
+        if !self.net.has_memory((capacity + more) * slot) {
+            return false;
+        }
+        self.pairs.reserve(more);
+        self.timers.reserve(capacity + more);
+        self.runnable.reserve(capacity + more - self.runnable.len());
+        true
+    }
+}
