@@ -10,6 +10,7 @@
 //! | [`net`] | the seam: all that the event loop knows of the world | base |
 //! | [`select`] | ways to choose a server, one file each | base |
 //! | [`balance`] | servers, clients, access lists, settings: every decision | base, select |
+//! | [`inspect`] | what may change the bytes of a pair as a protocol: ftp | base |
 //! | [`trace`] | what a protocol says: dumps | base |
 //! | [`logs`] | the records of the request log | base |
 //! | [`control`] | the command language: parse, execute, report | base, balance |
@@ -66,6 +67,7 @@ pub mod balance;
 pub mod base;
 pub mod control;
 pub mod daemon;
+pub mod inspect;
 pub mod logs;
 pub mod net;
 pub mod proxy;
