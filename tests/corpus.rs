@@ -8,10 +8,16 @@ use std::path::Path;
 
 #[path = "../fuzz/checks/acl.rs"]
 mod acl;
+#[path = "../fuzz/checks/answer.rs"]
+mod answer;
 #[path = "../fuzz/checks/command.rs"]
 mod command;
+#[path = "../fuzz/checks/config.rs"]
+mod config;
 #[path = "../fuzz/checks/dump.rs"]
 mod dump;
+#[path = "../fuzz/checks/inherited.rs"]
+mod inherited;
 #[path = "../fuzz/checks/operand.rs"]
 mod operand;
 #[path = "../fuzz/checks/record.rs"]
@@ -41,13 +47,28 @@ fn access_lists_stand_what_was_found() {
 }
 
 #[test]
+fn answers_of_the_name_service_stand_what_was_found() {
+    judge("answer", answer::check);
+}
+
+#[test]
 fn commands_stand_what_was_found() {
     judge("command", command::check);
 }
 
 #[test]
+fn files_of_commands_stand_what_was_found() {
+    judge("config", config::check);
+}
+
+#[test]
 fn dumps_stand_what_was_found() {
     judge("dump", dump::check);
+}
+
+#[test]
+fn what_a_successor_inherits_stands_what_was_found() {
+    judge("inherited", inherited::check);
 }
 
 #[test]

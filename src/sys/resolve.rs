@@ -164,8 +164,8 @@ impl Running {
     }
 }
 
-/// `7 192.0.2.1 2001:db8::1`, `7 no-such-name` or `7 no-answer`.
-fn write_answer(request: usize, answer: &Answer) -> String {
+/// An answer as the child writes it: `7 192.0.2.1 2001:db8::1`, `7 no-such-name` or `7 no-answer`.
+pub fn write_answer(request: usize, answer: &Answer) -> String {
     match answer {
         Ok(addresses) => {
             let words: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
@@ -176,7 +176,8 @@ fn write_answer(request: usize, answer: &Answer) -> String {
     }
 }
 
-fn read_answer(line: &str) -> Option<(usize, Answer)> {
+/// Reads such a line: the number of the question, and the answer. Nothing if it is none.
+pub fn read_answer(line: &str) -> Option<(usize, Answer)> {
     let mut words = line.split_whitespace();
     let request = words.next()?.parse().ok()?;
     let words: Vec<&str> = words.collect();

@@ -1,0 +1,97 @@
+//! Files of commands that include each other in any way: reading them always ends, gives the lines that a naive reader
+//! gives or an error that names a file, and a file is applied whole or not at all.
+
+use std::io;
+use std::path::Path;
+
+use pen::balance::Balancer;
+use pen::balance::settings::Settings;
+use pen::base::operand::Services;
+use pen::base::time::Now;
+use pen::control::command::{Command, parse};
+use pen::control::config::{DEPTH_MAX, FILES_MAX, read_file};
+use pen::control::execute::{Around, apply};
+
+const AROUND: Around<'_> = Around { pid: 1, listen: "0.0.0.0:80", control: "" };
+
+/// The files' names, in the order in which the input holds them.
+const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+/// The input is up to six files with a form feed between them; the first is the one to read.
+pub fn check(input: &[u8]) {
+    let services = Services::parse("pop3 110/tcp\nhttp 80/tcp www\n");
+    let files: Vec<Option<String>> = input
+        .split(|byte| *byte == b'\x0c')
+        .take(NAMES.len())
+        .map(|file| std::str::from_utf8(&file[..file.len().min(400)]).ok().map(String::from))
+        .collect();
+    let open = |path: &Path| -> io::Result<String> {
+        let index = NAMES.iter().position(|name| Path::new(name) == path).ok_or(io::ErrorKind::NotFound)?;
+        let file = files.get(index).ok_or(io::ErrorKind::NotFound)?;
+        Ok(file.clone().ok_or(io::ErrorKind::InvalidData)?)
+    };
+    let mut naive = Naive { services: &services, open: &open, above: Vec::new(), files: 0, lines: Vec::new() };
+    let expected = naive.read("a").map(|()| naive.lines);
+    let found = read_file(Path::new("a"), &services, open);
+    match (found, expected) {
+        (Ok(lines), Ok(expected)) => {
+            let parts = lines.iter().map(|line| (line.file.display().to_string(), line.number, line.command.clone()));
+            assert_eq!(parts.collect::<Vec<_>>(), expected);
+            judge(|balancer| apply(balancer, lines, Now::default(), &AROUND).map(|_| ()).map_err(|e| e.to_string()));
+        }
+        (Err(error), Err(place)) => {
+            let said = error.to_string();
+            assert!(said.starts_with(&place), "{said:?} is about {place:?}");
+            assert!(!said.chars().any(char::is_control), "{said:?}");
+        }
+        (found, expected) => panic!("{found:?}, but {expected:?}"),
+    }
+}
+
+fn judge(apply: impl FnOnce(&mut Balancer) -> Result<(), String>) {
+    let mut balancer = Balancer::new(Settings::default());
+    if let Err(said) = apply(&mut balancer) {
+        assert!(NAMES.iter().any(|name| said.starts_with(&format!("{name}:"))), "{said:?}");
+        assert_eq!(balancer.settings, Settings::default());
+        assert_eq!(balancer.servers.len(), 0);
+    }
+    balancer.check();
+}
+
+/// Reads as the manual says it, without a thought for anything else.
+struct Naive<'a> {
+    services: &'a Services,
+    open: &'a dyn Fn(&Path) -> io::Result<String>,
+    above: Vec<String>,
+    files: usize,
+    lines: Vec<(String, usize, Command)>,
+}
+
+impl Naive<'_> {
+    /// An error is the beginning of the message: where it is.
+    fn read(&mut self, name: &str) -> Result<(), String> {
+        let whole = match self.above.last() {
+            Some(_) => String::new(),
+            None => String::from("cannot read a: "),
+        };
+        if self.above.iter().any(|above| above == name) || self.above.len() == DEPTH_MAX || self.files == FILES_MAX {
+            return Err(whole);
+        }
+        self.files += 1;
+        let text = (self.open)(Path::new(name)).map_err(|_| whole)?;
+        self.above.push(String::from(name));
+        for (index, line) in text.lines().enumerate() {
+            let place = format!("{name}:{}: ", index + 1);
+            match parse(line, self.services).map_err(|_| place.clone())? {
+                None => {}
+                Some(Command::Include(path)) => {
+                    let below = self.read(&path.display().to_string());
+                    below.map_err(|inner| if inner.is_empty() { place } else { inner })?;
+                }
+                Some(command) => self.lines.push((String::from(name), index + 1, command)),
+            }
+        }
+        self.above.pop();
+        Ok(())
+    }
+}
