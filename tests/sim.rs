@@ -24,9 +24,9 @@ fn world_of(seed: u64, traced: bool) -> run::Shared {
 
 /// Runs a seed; one that fails is run again for its trace.
 fn judge_seed(seed: u64) {
-    let Err(failure) = catch_unwind(|| run::run(&world_of(seed, false))) else { return };
+    let Err(failure) = catch_unwind(|| run::judge(&world_of(seed, false), || world_of(seed, false))) else { return };
     let world = world_of(seed, true);
-    let again = catch_unwind(AssertUnwindSafe(|| run::run(&world)));
+    let again = catch_unwind(AssertUnwindSafe(|| run::judge(&world, || world_of(seed, false))));
     println!("{}", world.borrow().trace());
     println!("seed {seed} fails; SEED={seed} cargo test --test sim runs it again");
     resume_unwind(again.err().unwrap_or(failure));

@@ -13,6 +13,7 @@ impl<N: Net> Proxy<N> {
             self.ending = Some(Ending::Signal);
             return;
         }
+        self.give_up_upgrade();
         self.let_in_who_waits();
         drop(self.listening.close());
         self.draining_since = Some(self.now.moment);

@@ -76,6 +76,16 @@ impl<N: Net> Proxy<N> {
         }
     }
 
+    /// Ends a successor that has not taken over yet, for a drain: that is about the whole service, and as long as
+    /// there is a successor it would keep the listening socket open.
+    pub(super) fn give_up_upgrade(&mut self) {
+        if matches!(self.upgrade, Upgrade::Starting(_)) {
+            self.upgrade = Upgrade::None;
+            self.net.end_successor();
+            self.say(Severity::Warning, "upgrade: given up, because this process is to end");
+        }
+    }
+
     fn fail_upgrade(&mut self, why: &str) {
         self.upgrade = Upgrade::None;
         self.say(Severity::Error, &format!("upgrade failed, this process goes on: the new one: {why}"));
@@ -349,6 +359,29 @@ mod tests {
         proxy.net().events = [Event::Signal(Signal::Terminate), Event::Successor(Successor::Ready)].into();
         assert_eq!(proxy.run().unwrap(), Ending::Signal);
         assert_eq!(proxy.net().story, ["end"]);
+    }
+
+    #[test]
+    fn a_drain_ends_a_successor_that_is_not_ready_and_comes_too_late_for_one_that_is() {
+        const QUIT: Option<Event> = Some(Event::Signal(Signal::Quit));
+        let drained = "nobody is let in any more; 0 connections have 300 s to finish";
+        let mut proxy = proxy();
+        assert_eq!(story(&mut proxy, USR2), STARTED);
+        let given_up = "upgrade: given up, because this process is to end";
+        assert_eq!(story(&mut proxy, QUIT), ["end", given_up, "accept clients", drained]);
+        assert_eq!(proxy.ending, Some(Ending::Signal));
+        assert_eq!(story(&mut proxy, READY), [""; 0], "that comes too late");
+        // A successor that is ready has the listeners, and nothing ends it.
+        let mut proxy = self::proxy();
+        assert_eq!(story(&mut proxy, USR2), STARTED);
+        proxy.net().events.extend(READY);
+        let told = story(&mut proxy, QUIT);
+        assert_eq!(told[1..], ["upgrade: the new process has taken over; 0 connections end here", drained]);
+        assert!(told[0].starts_with("hand over clients control"), "{told:?}");
+        // And one that drains starts none.
+        let mut proxy = self::proxy();
+        proxy.net().events.extend(QUIT);
+        assert_eq!(story(&mut proxy, USR2)[2], "no upgrade: nobody is let in any more");
     }
 
     #[test]

@@ -325,6 +325,124 @@ fn term_in_the_middle_of_it_ends_both() {
     assert!(!is_alive(child));
 }
 
+/// What a server does that answers four bytes with the same four, however long they take to come.
+fn four_bytes(mut stream: &TcpStream) -> After {
+    let mut number = [0; 4];
+    if stream.read_exact(&mut number).is_ok() {
+        let _ = stream.write_all(&number);
+    }
+    After::Close
+}
+
+/// Clients that connect as fast as they can until they are refused, each for one short conversation. Who got in was
+/// served; a connection in the very moment when the queue is closed may be reset. Gives back how many were served, and
+/// what went wrong otherwise.
+fn clients_until_refused(address: SocketAddr) -> Vec<thread::JoinHandle<(usize, Vec<String>)>> {
+    let end = Instant::now() + Duration::from_secs(60);
+    let one = move || {
+        let (mut served, mut failed) = (0, Vec::new());
+        while Instant::now() < end {
+            match one_short_connection(address, served) {
+                Ok(()) => served += 1,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return (served, failed),
+                Err(error) => failed.push(error.to_string()),
+            }
+        }
+        failed.push(String::from("it was never refused"));
+        (served, failed)
+    };
+    (0..4).map(|_| thread::spawn(one)).collect()
+}
+
+#[test]
+fn an_old_process_that_is_drained_after_it_leaves_the_new_one_alone() {
+    let server = Server::start(four_bytes);
+    let mut line = Line::start(&["-O", "drain 1"], &[server.address()]);
+    let kept = line.pen.connect();
+    (&kept).write_all(b"ab").unwrap();
+    let address = line.pen.address();
+    let is_over = Arc::new(AtomicUsize::new(0));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let is_over = Arc::clone(&is_over);
+            thread::spawn(move || {
+                let (mut served, mut failed) = (0, Vec::new());
+                while is_over.load(Ordering::SeqCst) == 0 {
+                    match one_short_connection(address, served) {
+                        Ok(()) => served += 1,
+                        Err(error) => failed.push(error.to_string()),
+                    }
+                }
+                (served, failed)
+            })
+        })
+        .collect();
+    line.upgrade();
+    let (old, new) = (line.pids[0], line.pids[1]);
+    assert!(is_alive(old), "the old one has a connection");
+    send(old, "QUIT");
+    let ended = line.pen.process().wait();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert_eq!(read_to_end(&kept), (Vec::new(), End::Finished), "its time was over");
+    assert!(ended.stderr.contains("1 connections have not finished in time, and are closed"), "{ended:?}");
+    // All that is common to both is still there, and the new one serves.
+    assert!(is_alive(new));
+    assert_eq!(line.pid_file(), new.to_string());
+    assert_eq!(line.pen.obey("pid"), format!("{new}\n"));
+    is_over.store(1, Ordering::SeqCst);
+    for client in clients {
+        let (served, failed) = client.join().unwrap();
+        assert!(served > 0 && failed.is_empty(), "{served} were served, {failed:?}");
+    }
+    line.stop();
+}
+
+#[test]
+fn under_load_a_drain_refuses_an_upgrade_and_everybody_who_got_in_is_served() {
+    let server = Server::start(four_bytes);
+    let mut line = Line::start(&[], &[server.address()]);
+    let kept = line.pen.connect();
+    (&kept).write_all(b"ab").unwrap();
+    let clients = clients_until_refused(line.pen.address());
+    send(line.pid(), "QUIT");
+    line.pen.process().wait_for_stderr("nobody is let in any more");
+    send(line.pid(), "USR2");
+    line.pen.process().wait_for_stderr("no upgrade: nobody is let in any more\n");
+    for client in clients {
+        let (_, failed) = client.join().unwrap();
+        assert!(failed.len() <= 1, "more than one of a client's connections met the end of the queue: {failed:?}");
+    }
+    assert!(!line.pen.process().has_ended(), "one connection is left");
+    assert_eq!(ask(&kept, b"cd"), "abcd");
+    assert_eq!(line.pen.process().wait().status.code(), Some(0));
+}
+
+#[test]
+fn a_drain_in_the_middle_of_it_ends_the_new_process_and_frees_the_port_at_once() {
+    let server = Server::start(four_bytes);
+    let mut line = Line::start(&[], &[server.address()]);
+    let kept = line.pen.connect();
+    (&kept).write_all(b"ab").unwrap();
+    line.replace_program("echo $$ >child.new; mv child.new child; exec sleep 600");
+    let clients = clients_until_refused(line.pen.address());
+    send(line.pid(), "USR2");
+    wait::until_true("it runs", || !line.pen.directory().read("child").is_empty());
+    let child: u32 = line.pen.directory().read("child").trim().parse().unwrap();
+    send(line.pid(), "QUIT");
+    line.pen.process().wait_for_stderr("upgrade: given up, because this process is to end\n");
+    wait::until_true("the new one is ended", || !is_alive(child));
+    line.pen.process().wait_for_stderr("nobody is let in any more");
+    // Were the socket still open somewhere, nobody could bind to it, and clients would wait in its queue for ever.
+    TcpListener::bind(line.pen.address()).expect("the port is free");
+    for client in clients {
+        let (_, failed) = client.join().unwrap();
+        assert!(failed.len() <= 1, "more than one of a client's connections met the end of the queue: {failed:?}");
+    }
+    assert_eq!(ask(&kept, b"cd"), "abcd");
+    assert_eq!(line.pen.process().wait().status.code(), Some(0));
+    assert!(!line.pen.directory().file("pen.pid").exists(), "the pid file is left");
+}
+
 #[test]
 fn five_in_a_row_leave_one_process_and_no_descriptor() {
     let server = Server::start(echo);

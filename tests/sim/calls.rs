@@ -363,5 +363,6 @@ impl World {
         let answers = self.answers.drain(..);
         events.extend(answers.map(|(request, answer)| Event::Resolved { request, answer }));
         events.extend(self.signals.drain(..).map(Event::Signal));
+        events.extend(self.news.drain(..).map(Event::Successor));
     }
 }

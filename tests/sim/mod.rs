@@ -3,6 +3,8 @@
 pub mod calls;
 pub mod choices;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod costs;
 pub mod dialogue;
 #[cfg(test)]
@@ -18,5 +20,8 @@ pub mod peer;
 pub mod plan;
 pub mod run;
 pub mod sockets;
+pub mod successor;
+#[cfg(test)]
+mod upgrade;
 pub mod wire;
 pub mod world;

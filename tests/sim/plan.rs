@@ -12,6 +12,7 @@ use pen::net::Signal;
 
 use super::choices::Choices;
 use super::dialogue::Dialogue;
+use super::successor::Fortune;
 use super::world::Action;
 
 /// Sizes of buffers in the kernels.
@@ -251,6 +252,10 @@ pub struct Plan {
     /// Faults and other events.
     pub events: Vec<(Duration, Action)>,
     pub has_log: bool,
+    /// When the wall clock steps, and by how many seconds.
+    pub steps: Vec<(Duration, i64)>,
+    /// What becomes of successors.
+    pub fortune: Fortune,
     /// When pen is told to end, if not after everybody else.
     pub ends_at: Option<Duration>,
 }
@@ -284,6 +289,8 @@ impl Plan {
             client_buffer: None,
             events: Vec::new(),
             has_log: false,
+            steps: Vec::new(),
+            fortune: Fortune::TakesOver(Duration::from_millis(10)),
             ends_at: None,
         }
     }
@@ -401,6 +408,20 @@ impl Plan {
         }
         if choices.one_in(8) {
             self.ends_at = Some(choices.millis(0, 3_000));
+        }
+        if choices.one_in(4) {
+            // So large that nothing that goes by the clock could be right, and all times have as many digits.
+            for _ in 0..=choices.below(3) {
+                let step = i64::try_from(choices.below(1_500_000_000)).unwrap();
+                let step = if choices.one_in(2) { -step } else { step };
+                self.steps.push((choices.millis(0, 3_000), step));
+            }
+        }
+        if choices.one_in(5) {
+            self.fortune = Fortune::random(choices);
+            for _ in 0..=choices.below(2) {
+                self.events.push((choices.millis(0, 3_000), Action::Send(Signal::Upgrade)));
+            }
         }
     }
 

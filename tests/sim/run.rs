@@ -80,6 +80,8 @@ pub fn run(world: &Shared) {
         let mut servers = proxy.balancer().servers.iter();
         assert!(servers.all(|(_, server)| server.connections == 0), "every place at a server was given back");
         judge_health(&proxy, &world.borrow());
+        let is_left = world.borrow().is_handed_over && proxy.pairs() == 0;
+        assert!(!is_left || proxy.ending().is_some(), "with a successor and nothing left to do, pen leaves");
     }
     world.borrow_mut().signals.push(Signal::Terminate);
     assert_eq!(proxy.run().unwrap(), Ending::Signal);
@@ -87,7 +89,46 @@ pub fn run(world: &Shared) {
     proxy.check();
     drop(proxy);
     finish(world);
-    judge(&world.borrow());
+    judge_clients(&world.borrow());
+}
+
+/// Runs a world to its end, and judges it; if its clock steps, again with one that does not, which must change nothing
+/// but the times in what pen writes. `again` gives the same world anew.
+pub fn judge(world: &Shared, again: impl Fn() -> Shared) {
+    run(world);
+    if world.borrow().plan.steps.is_empty() {
+        return;
+    }
+    let twin = again();
+    twin.borrow_mut().plan.steps.clear();
+    run(&twin);
+    assert_same(&world.borrow(), &twin.borrow());
+}
+
+/// All that is to be seen of two worlds is the same, except for times.
+fn assert_same(world: &World, twin: &World) {
+    assert_eq!(without_times(&world.said), without_times(&twin.said), "what pen says does not go by the clock");
+    let log = |world: &World| String::from_utf8_lossy(&world.log).lines().map(String::from).collect::<Vec<_>>();
+    assert_eq!(without_times(&log(world)), without_times(&log(twin)), "the log does not go by the clock");
+    assert_eq!((world.now, world.calls), (twin.now, twin.calls), "nothing that pen does goes by the clock");
+    assert_eq!(world.fates, twin.fates);
+    let seen = |world: &World| -> Vec<_> {
+        let peers = world.lines.iter().filter_map(|line| line.peer.as_ref());
+        peers.map(|peer| (peer.sent, peer.received, peer.sight, peer.ended_at)).collect()
+    };
+    assert_eq!(seen(world), seen(twin), "no far end sees a difference");
+}
+
+/// The texts with each number of ten digits taken out: that is what times look like.
+fn without_times(texts: &[String]) -> Vec<String> {
+    let is_time = |piece: &str| piece.len() == 10 && piece.bytes().all(|byte| byte.is_ascii_digit());
+    let masked = |text: &String| {
+        let pieces = text.split_inclusive(|c: char| !c.is_ascii_digit());
+        pieces
+            .map(|piece| if is_time(piece.trim_end_matches(|c: char| !c.is_ascii_digit())) { "time" } else { piece })
+            .collect()
+    };
+    texts.iter().map(masked).collect()
 }
 
 /// The world in which these bytes are the random numbers; of all worlds, two thirds have faults.
@@ -100,7 +141,8 @@ pub fn world_of_bytes(bytes: &[u8], traced: bool) -> Shared {
 
 /// Runs that world to its end, and judges it. Panics if anything is wrong.
 pub fn judge_bytes(bytes: &[u8]) {
-    run(&world_of_bytes(bytes, false));
+    let world = || world_of_bytes(bytes, false);
+    judge(&world(), world);
 }
 
 /// Runs a plan that draws nothing but small delays, and gives back the world at its end.
@@ -172,6 +214,7 @@ fn unfinished(world: &World, pairs: usize) -> String {
 fn finish(world: &Shared) {
     let mut world = world.borrow_mut();
     assert_eq!(world.open, 0, "no descriptor is left");
+    assert_eq!(world.successor, None, "no successor is left");
     while !world.is_over() {
         assert!(world.next().is_some(), "{}", unfinished(&world, 0));
         world.step();
@@ -193,7 +236,7 @@ fn judge_health(proxy: &Proxy<SimNet>, world: &World) {
 }
 
 /// What must be true of a world that has come to its end.
-fn judge(world: &World) {
+fn judge_clients(world: &World) {
     for client in 0..world.fates.len() {
         judge_client(world, client);
     }
@@ -202,6 +245,9 @@ fn judge(world: &World) {
 fn judge_client(world: &World, number: usize) {
     let plan = &world.plan.clients[number];
     let fate = world.fates[number];
+    if fate.is_elsewhere {
+        return assert!(world.server_line(number).is_none(), "client {number} is another process's");
+    }
     let client = world.client(number);
     let Some(line) = world.server_line(number) else {
         return judge_unserved(world, number, client);

@@ -62,7 +62,9 @@ impl Drop for SimListener {
     fn drop(&mut self) {
         if let Ok(mut world) = self.0.try_borrow_mut() {
             world.open -= 1;
-            world.turn_away();
+            // A successor that is being set up has the same socket, and would keep the port for nobody.
+            assert!(world.successor.is_none() || std::thread::panicking(), "the port is free when the listener goes");
+            if world.is_handed_over { world.serve_elsewhere() } else { world.turn_away() }
         }
     }
 }
@@ -120,7 +122,7 @@ impl Net for SimNet {
         self.world.borrow_mut().wait(events, timeout)?;
         let moment = self.world.borrow().now;
         self.refuse_to_spin(timeout, events.is_empty(), before);
-        Ok(Now { moment: Moment::from_nanos(moment), unix: 1_000_000_000 + moment / 1_000_000_000 })
+        Ok(Now { moment: Moment::from_nanos(moment), unix: self.world.borrow().unix() })
     }
 
     fn resolve(&mut self, request: usize, name: &str) {
@@ -154,6 +156,20 @@ impl Net for SimNet {
     fn dump(&mut self, bytes: &[u8]) {
         self.world.borrow_mut().calls.dump += 1;
         assert!(bytes.starts_with(b"copy_"), "a dump says which way the bytes went");
+    }
+
+    fn start_successor(&mut self, _: &SimListener, _: Option<&SimListener>) -> Result<(), String> {
+        self.world.borrow_mut().start_successor()
+    }
+
+    fn end_successor(&mut self) -> String {
+        self.world.borrow_mut().successor = None;
+        String::new()
+    }
+
+    fn hand_over(&mut self, clients: &[u8], listener: SimListener, _: Option<SimListener>) {
+        self.world.borrow_mut().hand_over(clients);
+        drop(listener);
     }
 }
 
@@ -242,7 +258,9 @@ impl Write for SimLog {
             let kind = *world.choices.pick(&[ErrorKind::StorageFull, ErrorKind::WouldBlock, ErrorKind::Interrupted]);
             return Err(kind.into());
         }
-        Ok(if world.choices.one_in(odds.short) { world.choices.part(bytes.len()) } else { bytes.len() })
+        let count = if world.choices.one_in(odds.short) { world.choices.part(bytes.len()) } else { bytes.len() };
+        world.log.extend(&bytes[..count]);
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use pen::base::addr::Endpoint;
-use pen::net::{NoAddress, Ready, Signal, Token};
+use pen::net::{NoAddress, Ready, Signal, Successor, Token};
 
 use super::choices::Choices;
 use super::peer::Peer;
@@ -41,6 +41,8 @@ pub enum Action {
     Answer(usize, usize, bool),
     /// A signal comes in.
     Send(Signal),
+    /// A successor comes to be ready, or to its end: the one with this number.
+    Mature(u64, bool),
 }
 
 /// What is at the far end of a line.
@@ -133,6 +135,8 @@ pub struct Fate {
     pub line: Option<usize>,
     /// Something befell one of its lines that excuses a cut transfer.
     pub was_hit: bool,
+    /// A successor took it from the queue.
+    pub is_elsewhere: bool,
 }
 
 /// Everything beyond the seam.
@@ -167,6 +171,15 @@ pub struct World {
     pub owners: BTreeMap<usize, usize>,
     /// What pen said that an operator must know.
     pub said: Vec<String>,
+    /// The request log.
+    pub log: Vec<u8>,
+    /// The number of the successor that is being set up, and how many there were.
+    pub successor: Option<u64>,
+    pub successors: u64,
+    /// News of it that pen has not heard.
+    pub news: Vec<Successor>,
+    /// A successor has the listener.
+    pub is_handed_over: bool,
     schedule: BTreeMap<(u64, u64), Action>,
     order: u64,
     trace: Option<VecDeque<String>>,
@@ -199,6 +212,11 @@ impl World {
             answers: Vec::new(),
             owners: BTreeMap::new(),
             said: Vec::new(),
+            log: Vec::new(),
+            successor: None,
+            successors: 0,
+            news: Vec::new(),
+            is_handed_over: false,
             schedule: BTreeMap::new(),
             order: 0,
             trace: traced.then(VecDeque::new),
@@ -275,6 +293,7 @@ impl World {
                 self.answers.push((request, answer));
             }
             Action::Send(signal) => self.signals.push(signal),
+            Action::Mature(number, is_ready) => self.mature(number, is_ready),
         }
     }
 
@@ -289,7 +308,13 @@ impl World {
         self.queue.push_back(line);
         self.note(|_| format!("client {client} arrives on line {line}"));
         self.tick_after(line, 0);
-        if self.is_listening { self.stir_listener() } else { self.turn_away() }
+        if self.is_handed_over {
+            self.serve_elsewhere();
+        } else if self.is_listening {
+            self.stir_listener();
+        } else {
+            self.turn_away();
+        }
     }
 
     /// A new line, with a network of its own qualities.
@@ -377,6 +402,15 @@ impl World {
                 Some((index, at))
             })
             .expect("pen connects to addresses of its servers only")
+    }
+
+    /// What the wall clock shows, in seconds.
+    pub fn unix(&self) -> u64 {
+        let since = Duration::from_nanos(self.now - 1_000_000_000);
+        let gone = self.plan.steps.iter().filter(|(at, _)| *at <= since);
+        let shown = 5_000_000_000 + i64::try_from(self.now / 1_000_000_000).unwrap();
+        // Steps may add up to a time before 1970, where clocks stop.
+        u64::try_from(gone.fold(shown, |shown, (_, step)| shown + step)).unwrap_or(0)
     }
 
     pub fn odds(&self) -> Odds {

@@ -1,0 +1,83 @@
+//! Successors in the simulated world. One that takes over serves whoever is in the queue, or comes later, out of pen's
+//! sight.
+
+use std::time::Duration;
+
+use pen::balance::{Balancer, Settings, legacy};
+use pen::base::time::Moment;
+use pen::net::Successor;
+
+use super::choices::Choices;
+use super::world::{Action, World};
+
+/// What becomes of a successor that was started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fortune {
+    /// It is ready after this time.
+    TakesOver(Duration),
+    /// It ends after this time, without having been ready.
+    Fails(Duration),
+    /// It is never ready.
+    Hangs,
+    /// It cannot be started.
+    IsRefused,
+}
+
+impl Fortune {
+    /// Any.
+    pub fn random(choices: &mut Choices) -> Fortune {
+        let time = choices.millis(0, 1_000);
+        let takes = Fortune::TakesOver(time);
+        *choices.pick(&[takes, takes, takes, Fortune::Fails(time), Fortune::Hangs, Fortune::IsRefused])
+    }
+}
+
+impl World {
+    pub fn start_successor(&mut self) -> Result<(), String> {
+        assert_eq!(self.successor, None, "there is one successor at a time");
+        assert!(self.is_listening && !self.is_handed_over, "there is something to hand over");
+        let (time, is_ready) = match self.plan.fortune {
+            Fortune::TakesOver(time) => (Some(time), true),
+            Fortune::Fails(time) => (Some(time), false),
+            Fortune::Hangs => (None, false),
+            Fortune::IsRefused => return Err(String::from("there is no such program")),
+        };
+        self.progress += 1;
+        self.successors += 1;
+        self.successor = Some(self.successors);
+        if let Some(time) = time {
+            self.after(time, Action::Mature(self.successors, is_ready));
+        }
+        Ok(())
+    }
+
+    pub fn mature(&mut self, number: u64, is_ready: bool) {
+        if self.successor != Some(number) {
+            return;
+        }
+        if is_ready {
+            self.news.push(Successor::Ready);
+        } else {
+            self.successor = None;
+            self.news.push(Successor::Failed(String::from("it fell")));
+        }
+    }
+
+    /// The successor takes over; the listener is still to be closed here.
+    pub fn hand_over(&mut self, clients: &[u8]) {
+        assert!(self.successor.take().is_some(), "it is handed over to somebody");
+        let mut copy = Balancer::new(Settings::default());
+        legacy::restore(&mut copy, clients, Moment::from_nanos(self.now)).expect("it can be read");
+        self.is_handed_over = true;
+        self.note(|_| String::from("a successor takes over"));
+    }
+
+    /// Whoever waits is served by the successor.
+    pub fn serve_elsewhere(&mut self) {
+        for id in std::mem::take(&mut self.queue) {
+            let client = self.lines[id].client.expect("clients wait in the queue");
+            self.fates[client].is_elsewhere = true;
+            self.lines[id].peer = None;
+        }
+    }
+}
