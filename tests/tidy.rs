@@ -82,6 +82,16 @@ fn each_difference_names_tests_that_there_are() {
     assert!(found.is_empty(), "\n{}", found.concat());
 }
 
+#[test]
+fn the_tests_that_are_said_to_show_something_are_there() {
+    let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = |path: &str| std::fs::read_to_string(top.join(path)).ok();
+    let text = texts::text("doc/reliability.md");
+    assert!(text.contains(".rs`: `"), "it names no test");
+    let found = differences::missing_tests(&text, source);
+    assert!(found.is_empty(), "\n{}", found.concat());
+}
+
 /// The names that a manual has, each with where it stands.
 fn with_places(path: &str, names: Vec<(String, usize)>) -> Vec<(String, String)> {
     names.into_iter().map(|(name, line)| (name, format!("{path}:{line}"))).collect()

@@ -53,11 +53,11 @@ fn now() -> i64 {
     UNIX_EPOCH.elapsed().unwrap().as_secs().try_into().unwrap()
 }
 
-// A3.13 of the defects of pen 0.34.1: blacklist and time-outs go by the wall clock.
+// In pen 0.34.1 blacklist and time-outs go by the wall clock.
 #[test]
-fn a3_13_the_blacklist_does_not_notice_that_the_clock_steps() {
+fn the_blacklist_does_not_notice_that_the_clock_steps() {
     let directory = Scratch::new();
-    let name = "a3_13_the_blacklist_does_not_notice_that_the_clock_steps";
+    let name = "the_blacklist_does_not_notice_that_the_clock_steps";
     let Some(library) = library(&directory, name) else { return };
     for step in [DAY, -DAY, -now()] {
         let (reserved, other) = (Refusing::new(), Server::start(answer_at_the_end));
@@ -84,9 +84,9 @@ fn a3_13_the_blacklist_does_not_notice_that_the_clock_steps() {
 }
 
 #[test]
-fn a3_13_time_outs_do_not_notice_that_the_clock_steps() {
+fn time_outs_do_not_notice_that_the_clock_steps() {
     let directory = Scratch::new();
-    let Some(library) = library(&directory, "a3_13_time_outs_do_not_notice_that_the_clock_steps") else { return };
+    let Some(library) = library(&directory, "time_outs_do_not_notice_that_the_clock_steps") else { return };
     let (silent, quiet) = (Blackhole::new(), Server::start(hold));
     for step in [DAY, -DAY] {
         // A connect that takes its time.

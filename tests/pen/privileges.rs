@@ -1,7 +1,7 @@
 //! Root, and how pen stops being root: the user, the jail, the control port.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
@@ -108,6 +108,98 @@ fn the_control_socket_belongs_to_the_user_and_to_nobody_else() {
         assert_eq!(pen.stop().status.code(), Some(0));
         assert!(UnixListener::bind(&path).is_err(), "it was removed, or the test shows nothing");
     }
+}
+
+// B21: at the control port of pen 0.34.1, which anybody on the machine can reach, there are commands that write and
+// read any file of pen's user.
+#[test]
+fn b21_commands_are_for_pens_user_and_open_only_what_that_user_may() {
+    if !is_root() {
+        return not_tested_here("b21_commands_are_for_pens_user", "it needs three users");
+    }
+    let directory = Scratch::new();
+    let (uid, gid) = nobody();
+    let name = |name: &str| directory.file(name).display().to_string();
+    let secret = directory.write("secret", "secret of root\n").display().to_string();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let shared = directory.file("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
+    let target = directory.write("target", "of pen's user").display().to_string();
+    chown(&target, Some(uid), Some(gid)).unwrap();
+    let link = shared.join("link").display().to_string();
+    symlink(&target, &link).unwrap();
+    lchown(&link, Some(uid - 1), None).unwrap();
+    let open = shared.join("open").display().to_string();
+    fs::write(&open, "of a stranger, and open to all").unwrap();
+    chown(&open, Some(uid - 1), None).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o666)).unwrap();
+
+    let mut pen = Pen::start(&["-u", "nobody", "-C", &name("control")], &[] as &[&str]);
+    wait::until_true("there is a control socket", || directory.file("control").exists());
+    // Another user may look at the socket, and no more. A copy, because what cargo builds may be closed to others.
+    let penctl = name("penctl");
+    assert!(Command::new("cp").args([env!("CARGO_BIN_EXE_penctl"), &penctl]).status().unwrap().success());
+    let say = |uid: u32, words: &[&str]| {
+        let mut command = Command::new(&penctl);
+        std::os::unix::process::CommandExt::uid(&mut command, uid);
+        command.arg(name("control")).args(words);
+        Process::run(command)
+    };
+    let stranger = say(uid - 1, &["pid"]);
+    assert_eq!(stranger.status.code(), Some(69), "{stranger:?}");
+    assert!(stranger.stderr.contains("permission denied"), "{stranger:?}");
+    let itself = say(uid, &["pid"]);
+    assert_eq!(itself.stdout, format!("{}\n", pen.process().pid()), "{itself:?}");
+
+    let written = name("written");
+    let table = [
+        (format!("include {secret}"), "permission denied"),
+        (format!("log {secret}"), "permission denied"),
+        (format!("log {link}"), "it is a symbolic link of somebody else in a directory that"),
+        (format!("log {open}"), "it belongs to somebody else, in a directory that"),
+        (format!("write {written}"), "'write' is not in this pen"),
+        (format!("web_stats {written}"), "'web_stats' is not in this pen"),
+        (String::from("status"), "'status' is not in this pen"),
+        // What is no file of commands is not shown, but for the word that is none.
+        (String::from("include /etc/passwd"), "/etc/passwd:1: unknown command 'root:"),
+    ];
+    for (line, why) in table {
+        let mut stream = UnixStream::connect(directory.file("control")).unwrap();
+        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        assert!(reply.starts_with("error: ") && reply.contains(why), "{line}: {reply}");
+        assert!(reply.lines().count() == 1 && reply.len() < 300, "{line}: {reply}");
+    }
+    assert!(!directory.file("written").exists());
+    assert_eq!(directory.read("secret"), "secret of root\n");
+    assert_eq!(directory.read("target"), "of pen's user");
+    assert_eq!(fs::read_to_string(&open).unwrap(), "of a stranger, and open to all");
+    assert_eq!(pen.stop().status.code(), Some(0));
+}
+
+#[test]
+fn a_log_that_cannot_be_reopened_from_within_a_jail_does_not_end_it() {
+    let name = "a_log_that_cannot_be_reopened_from_within_a_jail_does_not_end_it";
+    if !is_root() {
+        return not_tested_here(name, "only root can make a jail");
+    }
+    let jail = Scratch::new();
+    let (uid, gid) = nobody();
+    let log = jail.write("logs/pen.log", "");
+    chown(&log, Some(uid), Some(gid)).unwrap();
+    let options = ["-u", "nobody", "-j", &jail.path().display().to_string(), "-l", "/logs/pen.log"];
+    let server = Server::start(greet("here"));
+    let mut pen = Pen::start(&options, &[server.address()]);
+    let logged = || jail.read("logs/old.log").lines().count();
+    // The directory is root's: the file can be moved away, and pen cannot make a new one.
+    fs::rename(&log, jail.file("logs/old.log")).unwrap();
+    pen.process().signal("HUP");
+    pen.process().wait_for_stderr("cannot open the log /logs/pen.log: permission denied");
+    assert_eq!(ask(&pen.connect(), b"one\n"), "here");
+    wait::until_true("lines go on into the old file", || logged() == 1);
+    assert_eq!(pen.stop().status.code(), Some(0));
 }
 
 #[test]

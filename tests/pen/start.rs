@@ -69,6 +69,24 @@ fn mistakes_in_the_configuration_end_with_78() {
     }
 }
 
+// pen 0.34.1 skips what it does not know and takes what is no number for 0.
+#[test]
+fn a_slip_in_a_file_of_commands_is_no_start() {
+    let directory = Scratch::new();
+    let table = [
+        ("server 0 adress 127.0.0.1", "server: unknown key 'adress'"),
+        ("srver 0 address 127.0.0.1", "unknown command 'srver'"),
+        ("blacklist abc", "blacklist: 'abc' is not a number"),
+        ("blacklist 5x", "blacklist: '5x' is not a number"),
+        ("timeout -3", "timeout: -3 is not within 1 to 2147483647"),
+        ("roundrobin yes", "roundrobin: unexpected word 'yes'"),
+    ];
+    for (line, message) in table {
+        let file = directory.write("pen.cfg", &format!("roundrobin\n{line}\n")).display().to_string();
+        assert_refused(&["-F", &file, "127.0.0.1:0"], 78, &format!("{file}:2: {message}"));
+    }
+}
+
 #[test]
 fn what_the_system_refuses_ends_with_1() {
     let directory = Scratch::new();

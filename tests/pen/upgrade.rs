@@ -428,9 +428,11 @@ fn a_drain_in_the_middle_of_it_ends_the_new_process_and_frees_the_port_at_once()
     send(line.pid(), "USR2");
     wait::until_true("it runs", || !line.pen.directory().read("child").is_empty());
     let child: u32 = line.pen.directory().read("child").trim().parse().unwrap();
+    let begin = Instant::now();
     send(line.pid(), "QUIT");
     line.pen.process().wait_for_stderr("upgrade: given up, because this process is to end\n");
     wait::until_true("the new one is ended", || !is_alive(child));
+    assert!(begin.elapsed() < Duration::from_secs(10), "only because it was not ready in time");
     line.pen.process().wait_for_stderr("nobody is let in any more");
     // Were the socket still open somewhere, nobody could bind to it, and clients would wait in its queue for ever.
     TcpListener::bind(line.pen.address()).expect("the port is free");

@@ -24,11 +24,43 @@ pub fn faults(text: &str, source: impl Fn(&str) -> Option<String>) -> Vec<String
     found
 }
 
+/// Which tests a text names that there are not, wherever in it, as `` `FILE`: `NAME` `` with any number of names.
+pub fn missing_tests(text: &str, source: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in text.lines() {
+        for (at, _) in line.match_indices(".rs`: `") {
+            let path = line[..at + 3].rsplit('`').next().unwrap_or("");
+            let text = source(path);
+            let mut rest = &line[at + 6..];
+            while let Some((name, after)) = rest.strip_prefix('`').and_then(|rest| rest.split_once('`')) {
+                if !text.as_ref().is_some_and(|text| text.contains(&format!("fn {name}("))) {
+                    found.push(format!("the test {name} is not in {path}\n"));
+                }
+                rest = after.strip_prefix(", ").unwrap_or("");
+            }
+        }
+    }
+    found
+}
+
 /// The file and the name in a line such as ``- Test: `tests/pen/x.rs`: `some_name`.``
 fn test_named_by(line: &str) -> Option<(&str, &str)> {
     let line = line.strip_prefix("- Test: ").or_else(|| line.strip_prefix("  - "))?;
     let (path, rest) = line.strip_prefix('`')?.split_once("`: `")?;
     Some((path, rest.split_once('`')?.0))
+}
+
+#[test]
+fn tests_that_are_not_there_are_found() {
+    let source = |path: &str| (path == "tests/a.rs").then(|| String::from("fn it_works() {}\nfn it_ends() {}\n"));
+    let good =
+        "| x | `tests/a.rs`: `it_works`, `it_ends` |\n| `tests/b.rs` | `it` |\n| y | `tests/a.rs`: `it_ends` |\n";
+    assert_eq!(missing_tests(good, source), [] as [String; 0]);
+    for (old, new) in
+        [("`it_works`", "`it_work`"), ("`it_ends` |\n| `t", "`it_end` |\n| `t"), ("y | `tests/a", "y | `tests/b")]
+    {
+        assert_eq!(missing_tests(&good.replace(old, new), source).len(), 1, "{new}");
+    }
 }
 
 #[test]
