@@ -266,7 +266,7 @@ mod tests {
     use super::super::fake::{FakeNet, Peer};
     use super::*;
 
-    const READY: Ready = Ready { readable: true, writable: true, read_closed: false, failed: false };
+    const READY: Ready = Ready { readable: true, writable: true, read_closed: false, urgent: false, failed: false };
 
     fn event(demo: &mut Demo<FakeNet>, net: &mut FakeNet, token: usize) {
         let now = net.now;

@@ -106,6 +106,7 @@ impl<N: Net> Proxy<N> {
     /// An edge came on a socket that is connecting.
     pub(super) fn finish_connect(&mut self, key: PairKey, ready: Ready) {
         let Phase::Connecting { server, .. } = &mut self.pairs[key.0].phase else { return };
+        server.stream.edge(ready);
         server.readable |= ready.readable || ready.read_closed;
         match server.stream.connected(ready) {
             Ok(false) => {}
@@ -128,7 +129,6 @@ impl<N: Net> Proxy<N> {
             unreachable!("only called for a pair that is connecting")
         };
         pair.phase = Phase::Relaying { server, place, up: Flow::Open, down: Flow::Open };
-        pair.timer = None;
         pair.moved = [self.now.moment; 2];
         self.pending -= 1;
         self.balancer.connected(place.id, pair.client_id, self.now);
@@ -165,7 +165,11 @@ impl<N: Net> Proxy<N> {
         self.connect(key);
     }
 
+    /// The time for a connect is over: it has failed, or its connection has lasted so long.
     pub(super) fn connect_timed_out(&mut self, key: PairKey) {
+        if matches!(self.pairs[key.0].phase, Phase::Relaying { .. }) {
+            return self.limit_reached(key);
+        }
         self.fail_over(key, &io::Error::from(io::ErrorKind::TimedOut));
     }
 

@@ -26,11 +26,12 @@ impl<N: Net> Proxy<N> {
     /// Those in the kernel's queue are connected as far as they know, and closing the listener
     /// would reset them. So they are served, as far as there is room.
     fn let_in_who_waits(&mut self) {
-        self.listening.edge();
         // There is no later time to try again.
         self.listening.resume();
         let settings = &self.balancer.settings;
-        for _ in 0..=settings.backlog as usize / settings.multi_accept {
+        // Once more than that, as it may be said once that nobody waits though somebody does.
+        for _ in 0..=settings.backlog as usize / settings.multi_accept + 1 {
+            self.listening.edge();
             self.accept();
         }
     }

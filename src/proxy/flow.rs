@@ -101,11 +101,13 @@ impl Flow {
     /// if the pool has no ring to lend.
     ///
     /// At the end of the source the sink is told, unless the source broke: a cut transfer must
-    /// not look complete.
+    /// not look complete. It need not be told if it `is_leaving`: the other direction has ended,
+    /// and closing the socket says the same.
     pub fn receive<S: Stream>(
         &mut self,
         source: &mut End<S>,
         sink: &mut End<S>,
+        is_leaving: bool,
         scratch: &mut [u8],
         pool: &Pool,
     ) -> Receipt {
@@ -118,7 +120,7 @@ impl Flow {
             match outcome {
                 Ok(0) => {
                     *self = Flow::Ended;
-                    if !source.is_broken && sink.stream.shutdown_write().is_err() {
+                    if !source.is_broken && !is_leaving && sink.stream.shutdown_write().is_err() {
                         sink.broke();
                     }
                     return Receipt::Ended;

@@ -45,6 +45,10 @@ impl<N: Net> Proxy<N> {
     pub(super) fn limit_reached(&mut self, key: PairKey) {
         let (now, settings) = (self.now.moment, &self.balancer.settings);
         let pair = &mut self.pairs[key.0];
+        if let Phase::Relaying { server, .. } = &mut pair.phase {
+            // This timer may stand in place of the one that was left of the connect.
+            server.stream.settle();
+        }
         let mut next = next_limit(pair, settings, now);
         if next.as_ref().is_some_and(|limit| limit.due <= now || limit.kind == TimerKind::Stuck) {
             look_at_kernel(pair, now);

@@ -67,6 +67,7 @@ impl<S: Stream> End<S> {
 
     /// Takes note of an edge.
     pub fn edge(&mut self, ready: Ready) {
+        self.stream.edge(ready);
         self.readable |= ready.readable || ready.read_closed;
         self.writable |= ready.writable;
         if ready.failed && matches!(self.stream.take_error(), Ok(Some(_)) | Err(_)) {

@@ -70,15 +70,16 @@ impl<N: Net> Proxy<N> {
         while budget > 0 {
             let pair = &mut self.pairs[key.0];
             let Phase::Relaying { server, up, down, .. } = &mut pair.phase else { return Left::Waiting };
-            let (flow, source, sink) = match direction {
-                Direction::Up => (up, &mut pair.client, server),
-                Direction::Down => (down, server, &mut pair.client),
+            let (flow, other, source, sink) = match direction {
+                Direction::Up => (up, down, &mut pair.client, server),
+                Direction::Down => (down, up, server, &mut pair.client),
             };
             flow.free(sink, &mut self.pool);
             if flow.is_open() && source.readable {
                 self.shortage.provide(&mut self.pool, &mut self.net);
             }
-            let receipt = flow.receive(source, sink, &mut self.scratch, &self.pool);
+            let is_leaving = other.has_ended() && !sink.is_broken;
+            let receipt = flow.receive(source, sink, is_leaving, &mut self.scratch, &self.pool);
             let received = match receipt {
                 Receipt::Bytes(count) => count,
                 Receipt::Sight(count) => flow.pass(source, sink, &mut self.scratch[..count]),

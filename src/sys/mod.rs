@@ -8,6 +8,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
+pub mod arrivals;
 pub mod clock;
 pub mod console;
 pub mod folder;

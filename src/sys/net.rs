@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 
+use super::arrivals::Arrivals;
 use super::clock::{LocalTime, unix_now};
 use super::console::Console;
 use super::log::Log;
@@ -43,6 +44,7 @@ const SUCCESSOR: usize = usize::MAX - 5;
 pub struct OsNet {
     poll: Poll,
     events: Events,
+    arrivals: Arrivals,
     signals: Signals,
     console: Console,
     /// The console's descriptor once it is watched.
@@ -67,6 +69,7 @@ impl OsNet {
         Ok(OsNet {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
+            arrivals: Arrivals::default(),
             signals,
             console,
             watched_console: None,
@@ -100,16 +103,13 @@ impl OsNet {
     }
 
     fn watch_listener(&mut self, listener: &Listener, token: Token) -> io::Result<()> {
-        let fd = listener.as_fd().as_raw_fd();
-        self.poll.registry().register(&mut SourceFd(&fd), mio::Token(token.0), Interest::READABLE)
+        self.arrivals.watch(&self.poll, listener.as_fd().as_raw_fd(), token.0)
     }
 
     /// Closes a listener that another process may have, too: as long as it is open there, the
     /// kernel would go on to tell of it here (epoll(7)).
     fn close_listener(&mut self, mut listener: Listener, is_taken: bool) {
-        let fd = listener.as_fd().as_raw_fd();
-        // It was registered, or it would not be here.
-        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+        self.arrivals.forget(&self.poll, listener.as_fd().as_raw_fd());
         if is_taken {
             listener.own_file(false);
         }
@@ -145,7 +145,7 @@ impl OsNet {
 
     /// Takes note of the kernel's events; true for each of our own: signals, console, resolver,
     /// successor.
-    fn sort(&self, events: &mut Vec<Event>) -> [bool; 4] {
+    fn sort(&mut self, events: &mut Vec<Event>) -> [bool; 4] {
         let mut own = [false; 4];
         for event in &self.events {
             match event.token().0 {
@@ -154,16 +154,19 @@ impl OsNet {
                 RESOLVER => own[2] = true,
                 SUCCESSOR => own[3] = true,
                 number => {
+                    self.arrivals.told(&self.poll, number);
                     let ready = Ready {
                         readable: event.is_readable(),
                         writable: event.is_writable(),
                         read_closed: event.is_read_closed(),
+                        urgent: event.is_priority(),
                         failed: event.is_error(),
                     };
                     events.push(Event::Ready { token: Token(number), ready });
                 }
             }
         }
+        self.arrivals.all_told();
         own
     }
 }
@@ -184,7 +187,7 @@ impl Net for OsNet {
     }
 
     fn accept(&mut self, listener: &mut Listener) -> io::Result<(Socket, Endpoint)> {
-        listener.accept()
+        self.arrivals.accept(&self.poll, listener.as_fd().as_raw_fd(), || listener.accept())
     }
 
     fn connect(&mut self, to: &Endpoint, from: Option<IpAddr>) -> io::Result<Socket> {

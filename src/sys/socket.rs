@@ -11,18 +11,34 @@ use super::checked;
 use super::unix_path::{self, SocketFile};
 use crate::base::addr::Endpoint;
 use crate::base::keepalive::Keepalive;
-use crate::net::{ListenOptions, Ready, Stream};
+use crate::net::{ListenOptions, Ready, Stream, Unread};
 
 /// One end of a connection. Non-blocking.
 #[derive(Debug)]
 pub enum Socket {
     /// Over TCP.
-    Tcp(TcpStream),
+    Tcp(TcpStream, Known),
     /// A Unix stream socket.
     Unix(UnixStream),
 }
 
+/// What is known of a TCP socket without asking.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Known {
+    unread: Unread,
+    /// Its peer will be probed as the system has it, if the connection lasts.
+    is_to_probe: bool,
+}
+
+/// True where all holds that [`Unread`] asks of the system. On a Unix socket a read stops where a
+/// message brings rights (unix(7)), and elsewhere no edge tells of urgent data.
+const TELLS_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
 impl Socket {
+    fn tcp(stream: TcpStream) -> Socket {
+        Socket::Tcp(stream, Known::default())
+    }
+
     /// Begins to connect to `to`, from the local address `from` if that is given.
     pub fn connect(to: &Endpoint, from: Option<IpAddr>, keepalive: Option<Keepalive>) -> io::Result<Socket> {
         match to {
@@ -30,7 +46,9 @@ impl Socket {
                 let fd = new_tcp_socket(*addr)?;
                 // Urgent data must come in its place in the stream, or it is lost (tcp(7)).
                 set_option(&fd, libc::SOL_SOCKET, libc::SO_OOBINLINE, 1 as libc::c_int)?;
-                if let Some(keepalive) = keepalive {
+                // The system waits for hours before it probes, so that this has some seconds' time.
+                let is_to_probe = keepalive == Some(Keepalive::default());
+                if let Some(keepalive) = keepalive.filter(|_| !is_to_probe) {
                     probe(&fd, keepalive)?;
                 }
                 // An address of the other family says nothing about this connection.
@@ -39,7 +57,7 @@ impl Socket {
                 }
                 match connect(&fd, *addr) {
                     Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-                    _ => Ok(Socket::Tcp(TcpStream::from(fd))),
+                    _ => Ok(Socket::Tcp(TcpStream::from(fd), Known { is_to_probe, ..Known::default() })),
                 }
             }
             // Without blocking: where the queue of the server is full this is EAGAIN.
@@ -51,7 +69,7 @@ impl Socket {
 
     fn is_connected(&self) -> io::Result<bool> {
         let peer = match self {
-            Socket::Tcp(stream) => stream.peer_addr().map(drop),
+            Socket::Tcp(stream, _) => stream.peer_addr().map(drop),
             Socket::Unix(stream) => stream.peer_addr().map(drop),
         };
         match peer {
@@ -65,7 +83,7 @@ impl Socket {
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Socket::Tcp(stream) => stream.as_fd(),
+            Socket::Tcp(stream, _) => stream.as_fd(),
             Socket::Unix(stream) => stream.as_fd(),
         }
     }
@@ -74,7 +92,14 @@ impl AsFd for Socket {
 impl Read for Socket {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
-            Socket::Tcp(stream) => stream.read(bytes),
+            Socket::Tcp(stream, known) => {
+                if let Some(outcome) = known.unread.foretell() {
+                    return outcome;
+                }
+                let outcome = stream.read(bytes);
+                known.unread.read(&outcome, bytes.len());
+                outcome
+            }
             Socket::Unix(stream) => stream.read(bytes),
         }
     }
@@ -83,7 +108,7 @@ impl Read for Socket {
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Socket::Tcp(stream) => stream.write(bytes),
+            Socket::Tcp(stream, _) => stream.write(bytes),
             Socket::Unix(stream) => stream.write(bytes),
         }
     }
@@ -95,10 +120,32 @@ impl Write for Socket {
 
 impl Stream for Socket {
     fn peek(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if let Socket::Tcp(_, known) = self
+            && let Some(outcome) = known.unread.foretell()
+        {
+            return outcome;
+        }
         let fd = self.as_fd().as_raw_fd();
         // SAFETY: the descriptor is open, and the call writes to `bytes` only.
         let count = unsafe { libc::recv(fd, bytes.as_mut_ptr().cast(), bytes.len(), libc::MSG_PEEK) };
         usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    }
+
+    fn edge(&mut self, ready: Ready) {
+        if let Socket::Tcp(_, known) = self
+            && TELLS_ALL
+        {
+            known.unread.edge(ready);
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Socket::Tcp(stream, known) = self
+            && std::mem::take(&mut known.is_to_probe)
+        {
+            // Without it a peer that vanishes is found out by the limits of a pair only.
+            let _ = probe(&*stream, Keepalive::default());
+        }
     }
 
     fn connected(&mut self, edge: Ready) -> io::Result<bool> {
@@ -115,14 +162,14 @@ impl Stream for Socket {
 
     fn take_error(&self) -> io::Result<Option<io::Error>> {
         match self {
-            Socket::Tcp(stream) => stream.take_error(),
+            Socket::Tcp(stream, _) => stream.take_error(),
             Socket::Unix(stream) => stream.take_error(),
         }
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
         match self {
-            Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Socket::Tcp(stream, _) => stream.shutdown(Shutdown::Write),
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
         }
     }
@@ -130,7 +177,7 @@ impl Stream for Socket {
     #[cfg(target_os = "linux")]
     fn unsent(&self) -> io::Result<usize> {
         let mut count: libc::c_int = 0;
-        if let Socket::Tcp(stream) = self {
+        if let Socket::Tcp(stream, _) = self {
             // SAFETY: the descriptor is open, and SIOCOUTQ (tcp(7)) writes one int to `count`.
             checked(unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) })?;
         }
@@ -144,14 +191,14 @@ impl Stream for Socket {
     }
 
     fn reset_on_drop(&mut self) -> io::Result<()> {
-        let Socket::Tcp(stream) = self else { return Ok(()) };
+        let Socket::Tcp(stream, _) = self else { return Ok(()) };
         let linger = libc::linger { l_onoff: 1, l_linger: 0 };
         set_option(stream, libc::SOL_SOCKET, libc::SO_LINGER, linger)
     }
 
     fn no_delay(&mut self) -> io::Result<()> {
         match self {
-            Socket::Tcp(stream) => stream.set_nodelay(true),
+            Socket::Tcp(stream, _) => stream.set_nodelay(true),
             Socket::Unix(_) => Ok(()),
         }
     }
@@ -268,7 +315,7 @@ impl Listener {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, from) = listener.accept()?;
-                Ok((Socket::Tcp(TcpStream::from(OwnedFd::from(stream))), Endpoint::inet(from)))
+                Ok((Socket::tcp(TcpStream::from(OwnedFd::from(stream))), Endpoint::inet(from)))
             }
             Listener::Unix(listener, _) => {
                 let (stream, _) = listener.accept()?;
@@ -332,7 +379,7 @@ const KEEP_IDLE: libc::c_int = libc::TCP_KEEPIDLE;
 const PROBES: [libc::c_int; 3] = [KEEP_IDLE, libc::TCP_KEEPINTVL, libc::TCP_KEEPCNT];
 
 /// Lets a new socket probe its peer.
-fn probe(fd: &OwnedFd, how: Keepalive) -> io::Result<()> {
+fn probe(fd: impl AsFd + Copy, how: Keepalive) -> io::Result<()> {
     set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1 as libc::c_int)?;
     let values = [how.idle.map(i32::from), how.interval.map(i32::from), how.count.map(i32::from)];
     for (name, value) in PROBES.into_iter().zip(values) {

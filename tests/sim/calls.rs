@@ -74,7 +74,8 @@ impl World {
             return Err(self.block_reads(id));
         }
         let most = buffer.len().min(self.lines[id].wire.halves[PROXY].readable_bytes().max(1));
-        let most = if self.choices.one_in(odds.short) { self.choices.part(most) } else { most };
+        let is_short = self.choices.one_in(odds.short) && !odds.tells_all;
+        let most = if is_short { self.choices.part(most) } else { most };
         let outcome = self.lines[id].wire.read(PROXY, &mut buffer[..most]);
         self.note(|_| format!("pen reads line {id}: {outcome:?}"));
         if let Ok(count) = outcome {
@@ -344,9 +345,16 @@ impl World {
             let watch = self.lines[id].watch.as_mut().expect("only what is watched has edges");
             let mut ready = std::mem::take(&mut watch.pending);
             let token = watch.token;
+            let half = &self.lines[id].wire.halves[PROXY];
+            if odds.tells_all {
+                // What is there when the edge is told (epoll(7)), whatever made it.
+                ready.readable &= half.is_readable();
+                ready.read_closed = half.fin_came || half.is_reset;
+            }
+            ready.urgent = half.is_urgent();
             ready.readable |= spurious & 1 > 0;
             ready.writable |= spurious & 2 > 0;
-            ready.read_closed |= spurious & 4 > 0;
+            ready.read_closed |= spurious & 4 > 0 && !odds.tells_all;
             ready.failed |= spurious & 8 > 0;
             if self.choices.one_in(odds.split) {
                 let second = Ready { writable: ready.writable, failed: ready.failed, ..Ready::default() };

@@ -1,32 +1,60 @@
 //! What cannot wobble is asserted: how many calls to the seam the common cases cost.
 
+use std::time::Duration;
+
 use super::dialogue::Dialogue;
+use super::peer::Step::{End, Fin, Heard, Rest, Send};
 use super::plan::Plan;
 use super::run::finished;
 use super::world::Calls;
 
-fn calls(dialogue: Dialogue) -> Calls {
-    finished(Plan::plain(1, &[dialogue])).calls
+/// The calls of a run, on a network that tells all or not.
+fn calls(tells_all: bool, dialogues: &[Dialogue]) -> Calls {
+    let mut plan = Plan::plain(1, dialogues);
+    plan.odds.tells_all = tells_all;
+    finished(plan).calls
 }
 
 #[test]
-fn a_small_request_on_a_kept_connection_costs_eight_calls() {
-    let (few, many) = (calls(Dialogue::exchange(10, 100, 1_000)), calls(Dialogue::exchange(110, 100, 1_000)));
-    let each = |count: fn(&Calls) -> u64| (count(&many) - count(&few)) as f64 / 100.0;
-    // Each way: an edge, the bytes, their way out, and that there are no more.
-    assert_eq!(each(|calls| calls.wait), 2.0);
-    assert_eq!(each(|calls| calls.read), 4.0);
-    assert_eq!(each(|calls| calls.write), 2.0);
-    assert_eq!(each(|calls| calls.take_error + calls.connected + calls.unsent + calls.no_delay), 0.0);
-    assert_eq!(each(|calls| calls.watch + calls.accept + calls.connect + calls.say + calls.dump), 0.0);
+fn a_small_request_on_a_kept_connection_costs_six_calls_or_eight_where_not_all_is_told() {
+    // Each way: an edge, the bytes, their way out; and that there are no more.
+    for (tells_all, reads) in [(true, 2.0), (false, 4.0)] {
+        let run = |rounds| calls(tells_all, &[Dialogue::exchange(rounds, 100, 1_000)]);
+        let (few, many) = (run(10), run(110));
+        let each = |count: fn(&Calls) -> u64| (count(&many) - count(&few)) as f64 / 100.0;
+        assert_eq!(each(|calls| calls.wait), 2.0);
+        assert_eq!(each(|calls| calls.read), reads);
+        assert_eq!(each(|calls| calls.write), 2.0);
+        assert_eq!(each(|calls| calls.take_error + calls.connected + calls.unsent + calls.no_delay), 0.0);
+        assert_eq!(each(|calls| calls.watch + calls.accept + calls.connect + calls.say + calls.dump), 0.0);
+        assert_eq!(each(|calls| calls.shutdown_write + calls.settle + calls.reset_on_drop), 0.0);
+    }
 }
 
 #[test]
-fn a_pair_is_watched_twice_in_its_life() {
+fn a_short_connection_costs_nothing_that_tells_what_is_known_already() {
     let clients = 50;
-    let calls = finished(Plan::plain(2, &vec![Dialogue::request(100, 1_000); clients])).calls;
-    let clients = clients as u64;
-    assert_eq!((calls.watch, calls.connect, calls.connected), (2 * clients, clients, clients));
-    assert_eq!(calls.shutdown_write, 2 * clients);
-    assert_eq!((calls.take_error, calls.unsent, calls.reset_on_drop, calls.no_delay), (0, 0, 0, 0));
+    for (tells_all, reads) in [(true, 4), (false, 6)] {
+        let calls = calls(tells_all, &vec![Dialogue::request(100, 1_000); clients]);
+        let clients = clients as u64;
+        assert_eq!((calls.watch, calls.connect, calls.connected), (2 * clients, clients, clients));
+        // The bytes of each side and both ends; and elsewhere that there are no more bytes.
+        assert_eq!(calls.read, reads * clients);
+        assert_eq!(calls.write, 2 * clients);
+        // The end of the second direction is told by closing.
+        assert_eq!(calls.shutdown_write, clients);
+        assert_eq!((calls.take_error, calls.unsent, calls.reset_on_drop, calls.no_delay), (0, 0, 0, 0));
+        assert_eq!(calls.settle, 0);
+    }
+}
+
+#[test]
+fn a_connection_that_lasts_is_settled_once() {
+    let lasts = |seconds| {
+        let rest = Duration::from_secs(seconds);
+        let server = [Heard(10), Send(10), End, Fin];
+        Dialogue::polite(10, 10, &[Send(10), Heard(10), Rest(rest), Fin, End], &server)
+    };
+    assert_eq!(calls(true, &[lasts(1), lasts(4)]).settle, 0);
+    assert_eq!(calls(true, &[lasts(6), lasts(60), lasts(1)]).settle, 2);
 }

@@ -82,6 +82,20 @@ impl Dialogue {
         Dialogue { is_echo: true, ..Dialogue::polite(up, up, &client, &[Step::Echo, Step::Close]) }
     }
 
+    /// As an exchange, in which one byte of each message is urgent.
+    pub fn urgent(rounds: u64, before: u64, after: u64) -> Dialogue {
+        let (mut client, mut server) = (Vec::new(), Vec::new());
+        let message = [Step::Send(before), Step::Urge, Step::Send(after)];
+        let length = before + 1 + after;
+        for round in 1..=rounds {
+            client.extend(message.into_iter().chain([Step::Heard(round * length)]));
+            server.extend([Step::Heard(round * length)].into_iter().chain(message));
+        }
+        client.extend([Step::Fin, Step::End]);
+        server.extend([Step::End, Step::Close]);
+        Dialogue::polite(rounds * length, rounds * length, &client, &server)
+    }
+
     /// Both send all they have at once.
     pub fn flood(up: u64, down: u64) -> Dialogue {
         let client = [Step::Send(up), Step::Fin, Step::End];
@@ -100,12 +114,13 @@ impl Dialogue {
         if is_rude {
             return Dialogue::random_rude(choices, up, down, rest);
         }
-        let dialogue = match choices.below(6) {
+        let dialogue = match choices.below(7) {
             0 => Dialogue::request(up, down),
             1 => Dialogue::exchange(choices.between(1, 5), up / 5, down / 5),
             2 => Dialogue::upload(up, down, rest),
             3 => Dialogue::download(up, down, rest),
             4 => Dialogue::echo(up),
+            5 => Dialogue::urgent(choices.between(1, 3), up / 100, down / 100),
             _ => Dialogue::flood(up, down),
         };
         let (client, server) = (reader(choices, dialogue.down), reader(choices, dialogue.up));

@@ -368,6 +368,25 @@ fn a_stubborn_pen_tries_one_server() {
 }
 
 #[test]
+fn a_read_that_need_not_be_made_misses_nothing() {
+    for seed in 0..60 {
+        let dialogues = [
+            Dialogue::urgent(3, 0, 0),
+            Dialogue::urgent(3, 10, 10),
+            Dialogue::urgent(2, 0, 3_000),
+            Dialogue::request(10, 100),
+            Dialogue::exchange(5, 10, 10),
+            Dialogue::upload(100, 100, 10 * MS),
+        ];
+        let mut plan = Plan::plain(1, &dialogues);
+        plan.odds.tells_all = true;
+        plan.odds.lazy = [0, 2][seed % 2];
+        plan.odds.late_edge = 3;
+        finished_by(plan, seed as u64);
+    }
+}
+
+#[test]
 fn a_flood_holds_nobody_up() {
     let mut plan = Plan::plain(1, &[Dialogue::flood(3_000_000, 3_000_000), Dialogue::request(100, 100)]);
     plan.clients[1].at = MS;

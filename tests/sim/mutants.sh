@@ -90,6 +90,19 @@ plant read-once-per-edge $p/flow.rs \
 plant short-read-taken-for-drained $p/flow.rs \
     'Ok(count) if pool.is_ready() => return Receipt::Bytes(count),' \
     'Ok(count) if pool.is_ready() => { source.readable = count == scratch.len(); return Receipt::Bytes(count) }'
+plant short-read-at-an-end-taken-for-drained src/net.rs \
+    'Unknown | Bytes | Nothing if ready.read_closed => End,' 'Unknown | Nothing if ready.read_closed => Bytes,'
+plant short-read-at-the-urgent-mark-taken-for-drained src/net.rs \
+    'Unknown | Bytes | Nothing if ready.urgent => Urgent,' ''
+plant end-believed-at-the-urgent-mark src/net.rs \
+    'let is_odd = ready.failed || (ready.read_closed && ready.urgent);' 'let is_odd = ready.failed;' \
+    src/net.rs 'Urgent if ready.read_closed => Anything,' 'Urgent if ready.read_closed => End,'
+plant edge-after-a-short-read-ignored src/net.rs \
+    'Unknown | Nothing if ready.readable => Bytes,' 'Unknown if ready.readable => Bytes,'
+plant full-read-taken-for-a-short-one src/net.rs \
+    '(1..room).contains(count)' '(1..=room).contains(count)'
+plant edge-of-a-connect-not-told $p/connect.rs \
+    'server.stream.edge(ready);' ''
 plant short-write-taken-for-full $p/flow.rs \
     'sink.sent += count as u64;' \
     'sink.sent += count as u64; sink.writable = written == bytes.len();'
@@ -128,7 +141,7 @@ plant writable-taken-for-connected $p/connect.rs \
 plant stale-timer-obeyed $p/turn.rs \
     'if pair.timer != Some(timer) {' 'if pair.timer.is_none() {'
 plant half-close-not-passed-on $p/flow.rs \
-    'if !source.is_broken && sink.stream.shutdown_write().is_err() {' \
+    'if !source.is_broken && !is_leaving && sink.stream.shutdown_write().is_err() {' \
     'if false && sink.stream.shutdown_write().is_err() {'
 plant edges-dropped-while-connecting $p/connect.rs \
     'server.readable |= ready.readable || ready.read_closed;' ''
@@ -145,7 +158,9 @@ plant broken-end-not-read-on $p/pair.rs \
 plant spurious-failure-believed $p/pair.rs \
     'if ready.failed && matches!(self.stream.take_error(), Ok(Some(_)) | Err(_)) {' 'if ready.failed {'
 plant reset-passed-on-as-an-end $p/flow.rs \
-    'if !source.is_broken && sink.stream' 'if sink.stream'
+    'if !source.is_broken && !is_leaving && sink.stream' 'if !is_leaving && sink.stream'
+plant half-close-left-to-a-close-that-does-not-come $p/relay.rs \
+    'other.has_ended() && !sink.is_broken' 'other.has_ended() || !other.is_stuck()'
 plant reset-not-made $p/ending.rs \
     'CloseReason::Broken | CloseReason::HalfClosed' 'CloseReason::Broken => mark(pair, Manner::Fin), CloseReason::HalfClosed'
 plant last-bytes-lost-to-the-reset $p/relay.rs \
@@ -183,9 +198,10 @@ plant lack-not-retried $p/connect.rs \
     'self.arm(key, TimerKind::Retry, RETRY_PAUSE);' ''
 plant connect-not-timed $p/connect.rs \
     'self.arm(key, TimerKind::Connect, self.balancer.settings.connect_timeout);' ''
-plant connect-timer-left-armed $p/connect.rs \
-    $'        pair.timer = None;\n        pair.moved' $'        pair.moved' \
-    $p/connect.rs 'self.fail_over(key, &io::Error::from(io::ErrorKind::TimedOut));' 'self.close(key, CloseReason::Broken);'
+plant time-of-a-connect-that-stands-taken-for-a-failure $p/connect.rs \
+    'return self.limit_reached(key);' 'return self.close(key, CloseReason::Broken);'
+plant lasting-connection-not-settled $p/limits.rs \
+    'server.stream.settle();' ''
 plant further-addresses-not-tried $p/connect.rs \
     'usize::from(next.address) < server.endpoints.len()' 'usize::from(next.address) > server.endpoints.len()'
 plant failed-server-not-blacklisted $p/connect.rs \

@@ -169,6 +169,9 @@ impl World {
     /// Something changed for one side of a line.
     pub fn touch(&mut self, id: usize, side: usize) {
         if side == PROXY {
+            if let Some(watch) = &mut self.lines[id].watch {
+                watch.read_armed |= self.plan.odds.tells_all;
+            }
             return self.stir(id);
         }
         let most = if self.choices.one_in(16) { 5_000_000 } else { 100_000 };
@@ -185,7 +188,7 @@ impl World {
         if watch.read_armed && half.is_readable() {
             watch.read_armed = false;
             ready.readable = true;
-            if half.fin_came && !self.choices.one_in(3) {
+            if half.fin_came && !self.plan.odds.tells_all && !self.choices.one_in(3) {
                 ready.read_closed = true;
                 ready.readable = !self.choices.one_in(3);
             }
@@ -222,7 +225,8 @@ impl World {
     /// Readiness that may be true or not.
     pub fn some_ready(&mut self) -> Ready {
         let bits = self.choices.below(8);
-        Ready { readable: bits & 1 > 0, writable: bits & 2 > 0, read_closed: bits & 4 > 0, failed: false }
+        let read_closed = bits & 4 > 0 && !self.plan.odds.tells_all;
+        Ready { readable: bits & 1 > 0, writable: bits & 2 > 0, read_closed, urgent: false, failed: false }
     }
 
     pub fn stray(&mut self) {

@@ -15,6 +15,8 @@ use super::wire::{PEER, Wire};
 pub enum Step {
     /// Sends so many bytes.
     Send(u64),
+    /// Sends a byte that is urgent; where it stands is kept.
+    Urge,
     /// Sends back whatever came, until the end came.
     Echo,
     /// Waits until so many bytes came in all.
@@ -178,6 +180,12 @@ impl Peer {
                 Step::Echo => {
                     self.send(wire, choices, self.received - self.sent);
                     self.is_alone || (self.sight.is_some() && self.sent == self.received)
+                }
+                Step::Urge => {
+                    if self.sent_in_step == 0 {
+                        wire.urge(PEER);
+                    }
+                    self.send(wire, choices, 1 - self.sent_in_step)
                 }
                 Step::Heard(count) => self.received >= count || self.sight.is_some(),
                 Step::End => self.sight.is_some(),

@@ -56,6 +56,8 @@ pub struct Odds {
     /// pen wakes up late, to several edges and timers at once.
     pub lazy: u64,
     pub buffers: Buffers,
+    /// As TCP on Linux: every arrival is told, the end and urgent data with it, and a read takes all.
+    pub tells_all: bool,
 }
 
 impl Odds {
@@ -75,6 +77,7 @@ impl Odds {
             latency: (100, 100),
             lazy: 0,
             buffers: Buffers::Plain,
+            tells_all: false,
         }
     }
 
@@ -95,6 +98,7 @@ impl Odds {
             latency: (odds(&[0, 1, 1_000]), odds(&[1_000, 10_000, 40_000])),
             lazy: odds(&[0, 2, 8]),
             buffers,
+            tells_all: choices.one_in(2),
         };
         if !with_faults {
             (odds.unwatchable, odds.memory, odds.disk) = (0, 0, 0);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use pen::base::addr::Endpoint;
 use pen::base::diag::Severity;
 use pen::base::time::{Moment, Now};
-use pen::net::{Event, ListenOptions, LogTarget, Net, Ready, Stream, Token};
+use pen::net::{Event, ListenOptions, LogTarget, Net, Ready, Stream, Token, Unread};
 use pen::proxy::LISTENER;
 
 use super::plan::Lack;
@@ -48,6 +48,8 @@ impl SimNet {
 pub struct SimStream {
     world: Rc<RefCell<World>>,
     line: usize,
+    /// Where the network tells all.
+    unread: Option<Unread>,
 }
 
 /// The listener.
@@ -57,6 +59,13 @@ pub struct SimListener(Rc<RefCell<World>>);
 /// A request log on a disk that may be full.
 #[derive(Debug)]
 pub struct SimLog(Rc<RefCell<World>>);
+
+impl SimStream {
+    fn new(world: &Rc<RefCell<World>>, line: usize) -> SimStream {
+        let unread = world.borrow().odds().tells_all.then(Unread::default);
+        SimStream { world: world.clone(), line, unread }
+    }
+}
 
 impl Drop for SimListener {
     fn drop(&mut self) {
@@ -97,12 +106,12 @@ impl Net for SimNet {
         let accepted = self.world.borrow_mut().accept();
         self.world.borrow_mut().note(|_| format!("pen accepts: {accepted:?}"));
         let (line, from) = accepted?;
-        Ok((SimStream { world: self.world.clone(), line }, from))
+        Ok((SimStream::new(&self.world, line), from))
     }
 
     fn connect(&mut self, to: &Endpoint, _: Option<IpAddr>) -> io::Result<SimStream> {
         let line = self.world.borrow_mut().connect(to)?;
-        Ok(SimStream { world: self.world.clone(), line })
+        Ok(SimStream::new(&self.world, line))
     }
 
     fn is_lack(&self, error: &io::Error) -> bool {
@@ -175,7 +184,14 @@ impl Net for SimNet {
 
 impl Read for SimStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.world.borrow_mut().read(self.line, buffer)
+        if let Some(outcome) = self.unread.and_then(Unread::foretell) {
+            return outcome;
+        }
+        let outcome = self.world.borrow_mut().read(self.line, buffer);
+        if let Some(unread) = &mut self.unread {
+            unread.read(&outcome, buffer.len());
+        }
+        outcome
     }
 }
 
@@ -191,7 +207,20 @@ impl Write for SimStream {
 
 impl Stream for SimStream {
     fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(outcome) = self.unread.and_then(Unread::foretell) {
+            return outcome;
+        }
         self.world.borrow_mut().peek(self.line, buffer)
+    }
+
+    fn edge(&mut self, ready: Ready) {
+        if let Some(unread) = &mut self.unread {
+            unread.edge(ready);
+        }
+    }
+
+    fn settle(&mut self) {
+        self.world.borrow_mut().calls.settle += 1;
     }
 
     fn connected(&mut self, _: Ready) -> io::Result<bool> {

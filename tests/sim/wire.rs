@@ -16,6 +16,11 @@ pub struct Half {
     incoming_max: usize,
     /// Bytes that came in all.
     pub arrived: u64,
+    /// Bytes that were written in all, and where among them the urgent one is.
+    written: u64,
+    urgent_out: Option<u64>,
+    /// Where the urgent byte is among those that arrived, until it is read.
+    urgent_in: Option<u64>,
     outgoing: VecDeque<u8>,
     /// Bytes that writes took in all.
     pub written: u64,
@@ -53,6 +58,20 @@ impl Half {
     /// Bytes that a write could take.
     fn room(&self) -> usize {
         self.outgoing_max - self.outgoing.len()
+    }
+
+    /// True if there is urgent data that was not read.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent_in.is_some_and(|place| place < self.arrived)
+    }
+
+    /// Bytes that a read gets at most: it stops before the urgent one.
+    fn readable_at_once(&self) -> usize {
+        let read = self.arrived - self.incoming.len() as u64;
+        match self.urgent_in {
+            Some(place) if place > read => usize::try_from(place - read).unwrap().min(self.incoming.len()),
+            Some(_) | None => self.incoming.len(),
+        }
     }
 
     /// Bytes that the other side's kernel has not got yet; a FIN counts as one (`SIOCOUTQ`).
@@ -111,12 +130,14 @@ impl Wire {
     pub fn read(&mut self, side: usize, buffer: &mut [u8]) -> io::Result<usize> {
         let half = &mut self.halves[side];
         if !half.incoming.is_empty() {
-            let count = buffer.len().min(half.incoming.len());
+            let count = buffer.len().min(half.readable_at_once());
             let (front, back) = half.incoming.as_slices();
             let first = count.min(front.len());
             buffer[..first].copy_from_slice(&front[..first]);
             buffer[first..count].copy_from_slice(&back[..count - first]);
             half.incoming.drain(..count);
+            let read = half.arrived - half.incoming.len() as u64;
+            half.urgent_in = half.urgent_in.filter(|place| *place >= read);
             return Ok(count);
         }
         if half.fin_came {
@@ -135,8 +156,8 @@ impl Wire {
         if half.incoming.is_empty() {
             return self.read(side, buffer);
         }
-        let count = buffer.len().min(half.incoming.len());
-        buffer.iter_mut().zip(&half.incoming).for_each(|(to, from)| *to = *from);
+        let count = buffer.len().min(half.readable_at_once());
+        buffer[..count].iter_mut().zip(&half.incoming).for_each(|(to, from)| *to = *from);
         Ok(count)
     }
 
@@ -156,6 +177,12 @@ impl Wire {
         half.outgoing.extend(&bytes[..count]);
         half.written += count as u64;
         Ok(count)
+    }
+
+    /// The next byte that is written is urgent (`MSG_OOB`, send(2)).
+    pub fn urge(&mut self, side: usize) {
+        let half = &mut self.halves[side];
+        half.urgent_out = Some(half.written);
     }
 
     /// shutdown(2) with `SHUT_WR`.
@@ -233,6 +260,8 @@ impl Wire {
         let count = most.min(sender.outgoing.len()).min(taker.incoming_max - taker.incoming.len());
         taker.incoming.extend(sender.outgoing.drain(..count));
         taker.arrived += count as u64;
+        // There is one mark at a time (tcp(7)).
+        taker.urgent_in = sender.urgent_out.take_if(|place| *place < taker.arrived).or(taker.urgent_in);
         Carried::Bytes(count)
     }
 

@@ -124,6 +124,7 @@ pub struct Calls {
     pub unsent: u64,
     pub reset_on_drop: u64,
     pub no_delay: u64,
+    pub settle: u64,
     pub say: u64,
     pub dump: u64,
 }
