@@ -16,8 +16,7 @@ pub struct Half {
     incoming_max: usize,
     /// Bytes that came in all.
     pub arrived: u64,
-    /// Bytes that were written in all, and where among them the urgent one is.
-    written: u64,
+    /// Where the urgent byte is among those that were written.
     urgent_out: Option<u64>,
     /// Where the urgent byte is among those that arrived, until it is read.
     urgent_in: Option<u64>,
