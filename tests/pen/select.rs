@@ -357,6 +357,29 @@ fn the_time_on_the_blacklist_is_exact() {
 }
 
 #[test]
+fn the_emergency_server_serves_exactly_as_long_as_all_others_are_left_out() {
+    let emergency = Server::start(greet("E"));
+    let reserved = [Refusing::new(), Refusing::new()];
+    let options = ["-r", "-b", "2", "-e", &emergency.address().to_string()];
+    let pen = Pen::start(&options, &reserved.each_ref().map(Refusing::address));
+    let before = Instant::now();
+    // This one finds both of them down.
+    assert_eq!(visit(&pen, 1), "E");
+    let after = Instant::now();
+    let _servers = [0, 1].map(|number| Server::start_at(reserved[number].address(), greet(&number.to_string())));
+    let back = wait::until("the others are used again", || {
+        let asked = Instant::now();
+        (visit(&pen, 1) != "E").then_some(asked)
+    });
+    let early = Duration::from_millis(5);
+    assert!(back + early >= before + Duration::from_secs(2), "{:?} after it failed", back - before);
+    assert!(back < after + Duration::from_millis(2_500), "{:?} after it failed", back - after);
+    let served = emergency.served();
+    (0..10).for_each(|_| assert_ne!(visit(&pen, 1), "E"));
+    assert_eq!(emergency.served(), served);
+}
+
+#[test]
 fn clients_by_a_unix_socket_are_one_client() {
     let (servers, directory) = (numbered(3), Scratch::new());
     let path = directory.file("listener");

@@ -142,6 +142,8 @@ fn lack_of_descriptors_to_accept_is_waited_for_without_a_spin() {
     plan.lacks.push(LackWindow { from: Duration::ZERO, until: 2_500 * MS, lack: Lack::Descriptors });
     let world = finished(plan);
     assert!((0..5).all(|client| world.client(client).received == 100));
+    // Relief comes after 2.5 s, and all are served within a second of it.
+    assert!((0..5).all(|client| (2.5..3.5).contains(&ended_after(&world, client))));
     // One attempt a second, then five clients and the end of the queue, twice.
     assert!(world.calls.accept <= 10, "{:?}", world.calls);
     let warnings = world.said.iter().filter(|text| text.contains("cannot accept")).count();
@@ -168,6 +170,8 @@ fn lack_of_descriptors_for_the_server_is_not_its_fault() {
     plan.descriptors = 4;
     let world = finished(plan);
     assert_eq!((world.client(0).received, world.client(1).received), (100, 100));
+    let (first, second) = (ended_after(&world, 0), ended_after(&world, 1));
+    assert!(second < first + 0.2, "it was tried again soon after the relief: {first} {second}");
     assert!(!world.said.iter().any(|text| text.contains("failed")), "{:?}", world.said);
     assert!(world.calls.connect <= 12, "one attempt in a tenth of a second: {:?}", world.calls);
 }
