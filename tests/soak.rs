@@ -95,7 +95,8 @@ fn soak(time: Duration) -> bool {
         let (pen, tally, servers, directory) = (&pen, &tally, &mut servers, &directory);
         scope.spawn(move || trouble::run(pen, servers, directory, tally, Random(seed)));
         let begun = Instant::now();
-        let until = |part: Duration| wait::within(part.saturating_sub(begun.elapsed()), || None::<()>);
+        let until =
+            |part: Duration| wait::within(part.saturating_sub(begun.elapsed()), || tally.is_over().then_some(()));
         until((time / 3).min(Duration::from_secs(60)));
         let early = held(pen);
         until(time);

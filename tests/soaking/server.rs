@@ -9,11 +9,15 @@ use super::conversation;
 /// What every line begins with that tells of something that must never happen.
 pub const UNEXPECTED: &str = "unexpected: ";
 
+/// What it says first.
+pub const LISTENS: &str = "listens";
+
 /// Serves until it is killed.
 pub fn run(address: &str, number: &str) {
     let address: SocketAddr = address.parse().expect("an address");
     let number: u8 = number.parse().expect("a number");
     let listener = TcpListener::bind(address).expect("the address is kept for this server");
+    println!("{LISTENS}");
     for stream in listener.incoming() {
         let Ok(stream) = stream else { continue };
         thread::spawn(move || {

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::conversation::pause;
-use super::server::UNEXPECTED;
+use super::server::{LISTENS, UNEXPECTED};
 use super::tally::{Tally, add};
 use super::traffic::Random;
 use crate::support::pen::Pen;
@@ -57,16 +59,33 @@ fn start(number: u8, address: SocketAddr, directory: &Scratch, time: u32) -> Pro
     let mut command = Command::new(std::env::current_exe().expect("this program has a file"));
     command.args(["--serve", &address.to_string(), &number.to_string()]);
     let process = Process::start(command, directory, &format!("server{number}.{time}"));
-    wait::until_true("the server listens", || process.listens_on().contains(&address));
+    // It says so itself: to look it up takes long when there are tens of thousands of connections that have ended. And
+    // it may be long until it has its turn, on a machine where everybody else comes before it.
+    let listens = wait::within(START_TIME, || process.stdout().starts_with(LISTENS).then_some(()));
+    let state = || std::fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap_or_default();
+    assert!(listens.is_some(), "server {number} does not listen: {}\n{}", process.stderr(), state());
     process
 }
+
+/// How long a server may take to start.
+const START_TIME: Duration = Duration::from_secs(120);
 
 /// Commands that change nothing that matters here.
 const COMMANDS: [&str; 8] =
     ["servers", "recent 10", "server 0 weight 3", "blacklist 1", "control", "client_acl", "conn_max", "nonsense"];
 
+/// Ends the soak when this thread ends before its time: without faults the rest would show nothing.
+struct Over<'a>(&'a Tally);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Makes trouble until the soak is over; then everything is as it was at the beginning.
 pub fn run(pen: &Pen, servers: &mut [Server], directory: &Scratch, tally: &Tally, mut random: Random) {
+    let _over = Over(tally);
     while !tally.is_over() {
         pause(random.millis(50, 1_000));
         let which = random.below(servers.len() as u64) as usize;
