@@ -1,0 +1,95 @@
+//! What travels between our clients and our servers, so that every byte can be told right from wrong.
+//!
+//! A connection carries units, one after the other. A unit begins with a head that says how many
+//! bytes follow it, how many the server sends at once, and how many when it has everything. The
+//! bytes themselves are a known sequence, which begins anew with each unit.
+
+use std::io;
+
+/// Bytes of a head.
+pub const HEAD: usize = 32;
+
+/// The most bytes that are written or read at once. Large, so that the generator is not what is measured.
+pub const CHUNK: usize = 256 * 1024;
+
+/// Length of the sequence before it repeats; a prime, so that no buffer's size hides a shift.
+const PERIOD: usize = 65_521;
+
+const MAGIC: u64 = 0x7065_6e20_756e_6974;
+
+/// What one unit is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unit {
+    /// Bytes that follow the head.
+    pub up: u64,
+    /// Bytes that come back as soon as the head is there.
+    pub early: u64,
+    /// Bytes that come back once everything is there.
+    pub late: u64,
+}
+
+impl Unit {
+    /// A request of so many bytes, the head among them, and its answer.
+    pub const fn exchange(request: u64, reply: u64) -> Unit {
+        Unit { up: request - HEAD as u64, early: 0, late: reply }
+    }
+
+    /// Bytes from the client, the head among them.
+    pub fn sent(&self) -> u64 {
+        HEAD as u64 + self.up
+    }
+
+    /// Bytes from the server.
+    pub fn received(&self) -> u64 {
+        self.early + self.late
+    }
+
+    /// The head as it travels.
+    pub fn head(&self) -> [u8; HEAD] {
+        let mut head = [0; HEAD];
+        for (place, number) in head.chunks_exact_mut(8).zip([MAGIC, self.up, self.early, self.late]) {
+            place.copy_from_slice(&number.to_be_bytes());
+        }
+        head
+    }
+
+    /// Reads a head.
+    pub fn parse(head: &[u8; HEAD]) -> io::Result<Unit> {
+        let number = |at: usize| head[8 * at..8 * at + 8].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        if number(0) != MAGIC {
+            return Err(wrong("a unit begins with something else than a head"));
+        }
+        Ok(Unit { up: number(1), early: number(2), late: number(3) })
+    }
+}
+
+/// The bytes of a unit, from any place on.
+#[derive(Debug)]
+pub struct Sequence(Vec<u8>);
+
+impl Sequence {
+    /// The sequence.
+    pub fn new() -> Sequence {
+        let byte = |n: usize| (n % PERIOD).wrapping_mul(0x9e37_79b1).to_le_bytes()[2];
+        Sequence((0..PERIOD + CHUNK).map(byte).collect())
+    }
+
+    /// What stands at `place`, and at most `count` bytes of it.
+    pub fn at(&self, place: u64, count: u64) -> &[u8] {
+        let from = (place % PERIOD as u64) as usize;
+        &self.0[from..from + usize::try_from(count).unwrap_or(CHUNK).min(CHUNK)]
+    }
+
+    /// Fails if these are not the bytes at `place`.
+    pub fn verify(&self, place: u64, bytes: &[u8]) -> io::Result<()> {
+        if bytes == self.at(place, bytes.len() as u64) {
+            return Ok(());
+        }
+        Err(wrong("other bytes arrive than were sent"))
+    }
+}
+
+/// The error of a transfer that went wrong.
+pub fn wrong(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
