@@ -12,12 +12,12 @@ use std::thread;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-use pen::balance::settings::Settings;
-use pen::balance::{Balancer, Server, ServerId};
+use pen::balance::{Common, Listeners, MAIN, Server, ServerId, Settings};
 use pen::base::addr::Endpoint;
 use pen::base::operand::{ServerSpec, Services};
 use pen::net::{ListenOptions, Net};
-use pen::proxy::{LISTENER, Proxy, Start};
+use pen::proxy::listener::{Arriving, listening_token};
+use pen::proxy::{Proxy, Start};
 use pen::sys::console::Console;
 use pen::sys::net::OsNet;
 use pen::sys::resolve::Resolver;
@@ -51,24 +51,25 @@ fn pen_before(server: SocketAddr) -> SocketAddr {
     thread::spawn(move || {
         let signals = Signals::install().expect("signals can be caught");
         let mut net = OsNet::new(Console::stderr(), signals, Resolver::new(None)).expect("there is an event queue");
-        let mut balancer = Balancer::new(Settings { conn_max: 10_000, pending_max: 1_000, ..Settings::default() });
+        let common = Common { conn_max: 10_000, ..Common::default() };
+        let mut listeners = Listeners::new(common, Settings { pending_max: 1_000, ..Settings::default() });
         let spec = ServerSpec::parse(&server.to_string(), &Services::default()).expect("an address is a server");
-        balancer.servers.set(ServerId::Regular(0), Server::new(&spec, 0)).expect("the table has room for one");
+        let servers = &mut listeners.main_mut().balancer.servers;
+        servers.set(ServerId::Regular(0), Server::new(&spec, 0)).expect("the table has room for one");
         let any = Endpoint::inet("127.0.0.1:0".parse().expect("this is an address"));
         let options = ListenOptions { backlog: 500, private: false };
-        let listener = net.listen(&any, options, LISTENER).expect("loopback has free ports");
-        let Ok(Endpoint::Inet(at)) = net.local(&listener) else { unreachable!("it listens on TCP") };
+        let socket = net.listen(&any, options, listening_token(0)).expect("loopback has free ports");
+        let Ok(Endpoint::Inet(at)) = net.local(&socket) else { unreachable!("it listens on TCP") };
         tell.send(at).expect("the bench waits");
         let start = Start {
-            listener,
-            listen: at.to_string(),
+            listening: vec![Arriving::new(MAIN, socket, at.to_string())],
             control: None,
             control_at: String::new(),
             log: None,
             pid: std::process::id(),
             services: Services::default(),
         };
-        Proxy::new(net, balancer, start).run().expect("the loop goes on to the end of the bench");
+        Proxy::new(net, listeners, start).run().expect("the loop goes on to the end of the bench");
     });
     told.recv().expect("pen listens")
 }

@@ -257,10 +257,10 @@ pub trait Net {
     fn connect(&mut self, to: &Endpoint, from: Option<IpAddr>) -> io::Result<Self::Stream>;
 
     /// Sets how peers are probed on TCP connections that are made from now on, and on those that are
-    /// accepted from `listener` or from one that is opened later. At first it is as the system has
+    /// accepted from `listeners` or from one that is opened later. At first it is as the system has
     /// it. A world where nobody vanishes has nothing to do.
-    fn keep_alive(&mut self, how: Option<Keepalive>, listener: Option<&Self::Listener>) -> io::Result<()> {
-        let _ = (how, listener);
+    fn keep_alive(&mut self, how: Option<Keepalive>, listeners: &[&Self::Listener]) -> io::Result<()> {
+        let _ = (how, listeners);
         Ok(())
     }
 
@@ -306,10 +306,10 @@ pub trait Net {
     /// blocks; what cannot be written is dropped and counted, and the count is said later.
     fn dump(&mut self, bytes: &[u8]);
 
-    /// Starts the program anew, as a successor that gets the listeners: the one for clients, and
-    /// the one for commands. [`Event::Successor`] tells what becomes of it. An error is the end of
-    /// a sentence; a world with nothing but this process knows no other way.
-    fn start_successor(&mut self, _: &Self::Listener, _: Option<&Self::Listener>) -> Result<(), String> {
+    /// Starts the program anew, as a successor that gets the listeners: those for clients, and the
+    /// one for commands. [`Event::Successor`] tells what becomes of it. An error is the end of a
+    /// sentence; a world with nothing but this process knows no other way.
+    fn start_successor(&mut self, _: &[&Self::Listener], _: Option<&Self::Listener>) -> Result<(), String> {
         Err(String::from("there is no way to start another process here"))
     }
 
@@ -320,9 +320,10 @@ pub trait Net {
     }
 
     /// Leaves the listeners to the successor that is ready, with what is remembered of clients.
-    /// Its sockets stay open, and keep who waits there.
-    fn hand_over(&mut self, _clients: &[u8], listener: Self::Listener, control: Option<Self::Listener>) {
-        drop((listener, control));
+    /// Its sockets stay open, and keep who waits there. The listeners are those that it was started
+    /// with, in the same order.
+    fn hand_over(&mut self, _clients: &[u8], listeners: Vec<Self::Listener>, control: Option<Self::Listener>) {
+        drop((listeners, control));
     }
 }
 

@@ -1,18 +1,17 @@
-//! Commands: no line makes the parser or the balancer panic, what is said of it is clean text,
+//! Commands: no line makes the parser or the listeners panic, what is said of it is clean text,
 //! a command that is refused changes nothing, and a file is applied whole or not at all.
 
 use std::io;
 use std::path::Path;
 
-use pen::balance::Balancer;
-use pen::balance::settings::Settings;
+use pen::balance::{Common, Listeners, MAIN, Settings};
 use pen::base::operand::Services;
 use pen::base::time::Now;
 use pen::control::command::parse;
 use pen::control::config::read_file;
 use pen::control::execute::{Around, apply, execute};
 
-const AROUND: Around<'_> = Around { pid: 1, listen: "0.0.0.0:80", control: "" };
+const AROUND: Around<'_> = Around { pid: 1, control: "" };
 
 /// Judges what becomes of this input, up to the first byte that is no UTF-8.
 pub fn check(input: &[u8]) {
@@ -20,19 +19,20 @@ pub fn check(input: &[u8]) {
     let services = Services::parse("pop3 110/tcp\nhttp 80/tcp www\n");
     let now = Now { unix: 1_795_369_321, ..Now::default() };
 
-    let mut balancer = Balancer::new(Settings::default());
+    let new = || Listeners::new(Common::default(), Settings::default());
+    let mut pen = new();
     for line in text.split('\n').take(50) {
         match parse(line, &services) {
             Err(error) => check_line(&error.to_string()),
             Ok(None) => {}
             Ok(Some(command)) => {
-                let before = balancer.settings.clone();
-                let outcome = execute(&mut balancer, command, now, &AROUND);
+                let before = (pen.common.clone(), pen.main().balancer.settings.clone());
+                let outcome = execute(&mut pen, MAIN, command, now, &AROUND);
                 match outcome.reply {
                     Ok(reply) => check_text(&reply),
                     Err(reason) => {
                         check_line(&reason);
-                        assert_eq!(balancer.settings, before);
+                        assert_eq!((&pen.common, &pen.main().balancer.settings), (&before.0, &before.1));
                         assert!(outcome.effects.is_empty());
                     }
                 }
@@ -48,13 +48,14 @@ pub fn check(input: &[u8]) {
     match read_file(Path::new("file"), &services, read) {
         Err(error) => check_line(&error.to_string()),
         Ok(lines) => {
-            let mut balancer = Balancer::new(Settings::default());
-            match apply(&mut balancer, lines, now, &AROUND) {
+            let mut pen = new();
+            match apply(&mut pen, MAIN, lines, now, &AROUND) {
                 Ok(outcome) => check_text(&outcome.reply.expect("a file that is applied is not refused")),
                 Err(error) => {
                     check_line(&error.to_string());
-                    assert_eq!(balancer.settings, Settings::default());
-                    assert_eq!(balancer.servers.len(), 0);
+                    assert_eq!(pen.common, Common::default());
+                    assert_eq!(pen.main().balancer.settings, Settings::default());
+                    assert_eq!(pen.main().balancer.servers.len(), 0);
                 }
             }
         }

@@ -1,5 +1,6 @@
-//! The client table as bytes, for the process that takes over from this one.
+//! The client tables as bytes, for the process that takes over from this one.
 //!
+//! One table for each listener, by its name: magic, count, and each as name, length and bytes.
 //! Ages instead of moments, because each process has its own clock; servers by their addresses,
 //! because their numbers may be others by then. What is read is checked from end to end before
 //! anything of it is believed.
@@ -9,12 +10,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::clients::{CLIENTS_MAX, Remembered};
-use super::{Balancer, Server};
+use super::{Balancer, Listeners, Server};
 use crate::base::addr::ClientAddr;
 use crate::base::time::Moment;
 use crate::select::siphash::{Key, siphash_2_4};
 
-/// What the bytes begin with: what they are, and the version of their form.
+/// What all the bytes begin with: what they are, and the version of their form.
+const TABLES_MAGIC: &[u8; 8] = b"penclnt2";
+/// What those of one table begin with.
 const MAGIC: &[u8; 8] = b"penclnt1";
 /// The most clients that are handed over: those that came last.
 const SAVED_MAX: usize = 1 << 20;
@@ -35,8 +38,45 @@ impl fmt::Display for Broken {
     }
 }
 
+/// Writes down who came to each listener.
+pub fn save(listeners: &Listeners, moment: Moment) -> Vec<u8> {
+    let mut bytes = TABLES_MAGIC.to_vec();
+    bytes.extend(count(listeners.iter().count()).to_be_bytes());
+    for (_, listener) in listeners.iter() {
+        let table = save_table(&listener.balancer, moment);
+        for part in [listener.name.as_bytes(), &table] {
+            bytes.extend(count(part.len()).to_be_bytes());
+            bytes.extend(part);
+        }
+    }
+    bytes
+}
+
+/// Takes over who came to the listeners of another process: those that are here, too. The first
+/// error is told; what is whole is taken over nevertheless.
+pub fn restore(listeners: &mut Listeners, bytes: &[u8], moment: Moment) -> Result<(), Broken> {
+    let mut rest = bytes;
+    if take::<8>(&mut rest)? != *TABLES_MAGIC {
+        return Err(Broken("it is of an unknown form"));
+    }
+    let mut outcome = Ok(());
+    for _ in 0..u32::from_be_bytes(take(&mut rest)?) {
+        let (name, table) = (take_part(&mut rest)?, take_part(&mut rest)?);
+        if let Some(at) = std::str::from_utf8(name).ok().and_then(|name| listeners.find(name)) {
+            let restored = restore_table(&mut listeners[at].balancer, table, moment);
+            outcome = outcome.and(restored.map(drop));
+        }
+    }
+    outcome
+}
+
+fn take_part<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Broken> {
+    let length = usize::try_from(u32::from_be_bytes(take(rest)?)).unwrap_or(usize::MAX);
+    rest.split_off(..length).ok_or(TOO_SHORT)
+}
+
 /// Writes down who came, the one that came least recently first.
-pub fn save(balancer: &Balancer, moment: Moment) -> Vec<u8> {
+fn save_table(balancer: &Balancer, moment: Moment) -> Vec<u8> {
     let clients: Vec<Remembered> = balancer.clients.remembered(SAVED_MAX, moment).collect();
     let servers: Vec<(u16, String)> = balancer
         .servers
@@ -80,7 +120,7 @@ fn save_client(bytes: &mut Vec<u8>, client: &Remembered) {
 /// Takes over who came to another process. A client keeps its server if there is one with the same
 /// address; of more clients than fit, those that came least recently are left out. On an error
 /// nothing is changed. Returns how many were read.
-pub fn restore(balancer: &mut Balancer, bytes: &[u8], moment: Moment) -> Result<usize, Broken> {
+fn restore_table(balancer: &mut Balancer, bytes: &[u8], moment: Moment) -> Result<usize, Broken> {
     let (all, check) = bytes.split_last_chunk().ok_or(Broken("it is too short"))?;
     if siphash_2_4(CHECK_KEY, all) != u64::from_be_bytes(*check) {
         return Err(Broken("its check sum is wrong"));
@@ -154,7 +194,7 @@ fn count(count: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::{ServerId, Settings};
+    use crate::balance::{Common, Listener, ServerId, Settings};
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::time::Now;
 
@@ -201,9 +241,9 @@ mod tests {
     #[test]
     fn everything_that_was_remembered_is_there_again() {
         let old = three();
-        let bytes = save(&old, at(150).moment);
+        let bytes = save_table(&old, at(150).moment);
         let mut new = balancer(&["192.0.2.1", "192.0.2.2:81", "/run/three"]);
-        assert_eq!(restore(&mut new, &bytes, at(5_000).moment), Ok(4));
+        assert_eq!(restore_table(&mut new, &bytes, at(5_000).moment), Ok(4));
         let rows_of_new = rows(&new, at(5_010));
         assert_eq!(rows_of_new, rows(&old, at(160)));
         assert_eq!(rows_of_new[1], "198.51.100.7 30 Some(0) 2 40 20");
@@ -211,10 +251,53 @@ mod tests {
     }
 
     #[test]
+    fn each_listener_gets_the_clients_of_the_one_with_its_name() {
+        let listeners = |names: &[&str]| {
+            let mut listeners = Listeners::new(Common::default(), Settings::default());
+            names.iter().for_each(|name| _ = listeners.add(name).unwrap());
+            for name in ["main"].iter().chain(names) {
+                let key = listeners.find(name).unwrap();
+                listeners[key].balancer = balancer(&["192.0.2.1", "192.0.2.2"]);
+            }
+            listeners
+        };
+        let mut old = listeners(&["a", "b", "c"]);
+        for (client, name) in [("192.0.2.9", "main"), ("192.0.2.10", "a"), ("192.0.2.11", "b"), ("192.0.2.12", "c")] {
+            let key = old.find(name).unwrap();
+            serve(&mut old[key].balancer, client, 1, at(10));
+        }
+        let bytes = save(&old, at(20).moment);
+        let mut new = listeners(&["c", "new", "a"]);
+        assert_eq!(restore(&mut new, &bytes, at(5_000).moment), Ok(()));
+        let came = |listeners: &Listeners| -> Vec<String> {
+            let rows = |(_, listener): (_, &Listener)| {
+                rows(&listener.balancer, at(5_000)).into_iter().map(|row| format!("{}: {row}", listener.name)).collect()
+            };
+            listeners.iter().flat_map(|one| -> Vec<String> { rows(one) }).collect()
+        };
+        let row = |text: &str| format!("{text} 10 Some(1) 1 20 11");
+        assert_eq!(came(&new), ["main: 192.0.2.9", "c: 192.0.2.12", "a: 192.0.2.10"].map(row));
+        // One table that is broken does not spoil the others.
+        let mut broken = bytes.clone();
+        let place = bytes.windows(8).rposition(|window| window == MAGIC).unwrap();
+        broken[place + 9] ^= 1;
+        let mut new = listeners(&["a", "c"]);
+        assert_eq!(restore(&mut new, &broken, at(5_000).moment).unwrap_err().to_string(), "its check sum is wrong");
+        assert_eq!(came(&new).len(), 2);
+        for length in 0..bytes.len() {
+            assert!(restore(&mut listeners(&["a"]), &bytes[..length], at(5_000).moment).is_err(), "{length}");
+        }
+        assert_eq!(
+            restore(&mut new, &[b"x", &bytes[..]].concat(), at(0).moment),
+            Err(Broken("it is of an unknown form"))
+        );
+    }
+
+    #[test]
     fn a_client_stays_with_its_server_where_that_has_another_number() {
-        let bytes = save(&three(), at(150).moment);
+        let bytes = save_table(&three(), at(150).moment);
         let mut new = balancer(&["192.0.2.2:81", "192.0.2.9", "192.0.2.1"]);
-        restore(&mut new, &bytes, at(5_000).moment).unwrap();
+        restore_table(&mut new, &bytes, at(5_000).moment).unwrap();
         let servers: Vec<Option<usize>> =
             new.clients.remembered(9, at(5_000).moment).map(|client| client.server).collect();
         assert_eq!(servers, [None, Some(2), Some(0), None]);
@@ -222,17 +305,17 @@ mod tests {
 
     #[test]
     fn of_more_clients_than_fit_the_newest_stay() {
-        let bytes = save(&three(), at(150).moment);
+        let bytes = save_table(&three(), at(150).moment);
         let mut new = balancer(&["192.0.2.1"]);
         new.clients.resize(2);
-        restore(&mut new, &bytes, at(5_000).moment).unwrap();
+        restore_table(&mut new, &bytes, at(5_000).moment).unwrap();
         assert_eq!(rows(&new, at(5_000)).len(), 2);
         assert!(rows(&new, at(5_000))[1].starts_with("198.51.100.7 "));
     }
 
     #[test]
     fn what_is_broken_changes_nothing() {
-        let good = save(&three(), at(150).moment);
+        let good = save_table(&three(), at(150).moment);
         let signed = |bytes: &[u8]| [bytes, &siphash_2_4(CHECK_KEY, bytes).to_be_bytes()].concat();
         let body = &good[..good.len() - 8];
         assert_eq!(signed(body), good);
@@ -254,13 +337,13 @@ mod tests {
         ];
         let mut new = balancer(&["192.0.2.1"]);
         for (bytes, why) in table {
-            assert_eq!(restore(&mut new, &bytes, at(0).moment).unwrap_err().to_string(), why);
+            assert_eq!(restore_table(&mut new, &bytes, at(0).moment).unwrap_err().to_string(), why);
         }
         // No piece and no single changed byte of it makes anything panic, or leaves a trace.
         for length in 0..body.len() {
-            let _ = restore(&mut new, &signed(&body[..length]), at(0).moment);
+            let _ = restore_table(&mut new, &signed(&body[..length]), at(0).moment);
             assert!(new.clients.is_empty(), "{length}");
-            let _ = restore(&mut balancer(&["192.0.2.1"]), &changed(length, !body[length]), at(0).moment);
+            let _ = restore_table(&mut balancer(&["192.0.2.1"]), &changed(length, !body[length]), at(0).moment);
         }
     }
 }

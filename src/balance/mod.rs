@@ -8,6 +8,7 @@ pub mod acl;
 pub mod clients;
 pub mod legacy;
 pub mod limits;
+pub mod listeners;
 pub mod servers;
 pub mod settings;
 
@@ -21,8 +22,9 @@ pub use crate::select::Search;
 pub use acl::Acls;
 pub use clients::{Client, ClientId, Clients};
 pub use limits::{Over, Refusals};
+pub use listeners::{Listener, ListenerKey, Listeners, MAIN};
 pub use servers::{Duty, Server, ServerId, Servers};
-pub use settings::{Modes, Settings};
+pub use settings::{Common, Modes, Settings};
 
 /// What became of a client that came.
 #[derive(Clone, Debug)]
@@ -255,9 +257,9 @@ impl Balancer {
         }
     }
 
-    /// Whether somebody may use the control port.
-    pub fn control_allows(&self, from: ClientAddr) -> bool {
-        self.acls.check(self.settings.control_acl, from)
+    /// Places that were claimed and not yet given back.
+    pub fn claimed(&self) -> u64 {
+        self.claimed
     }
 
     /// Panics if places were lost or given back twice. Cheap enough for every turn.
@@ -718,17 +720,6 @@ mod tests {
         assert_eq!((row.received(), row.sent(), row.server()), (0, 0, None));
         let server = balancer.servers.regular(0).unwrap();
         assert_eq!((server.sent, server.received), (105, 107), "to the server, from the server");
-    }
-
-    #[test]
-    fn the_control_port_has_its_own_list() {
-        let mut balancer = several(0);
-        assert!(balancer.control_allows(client(1)));
-        balancer.settings.control_acl = 1;
-        balancer.acls.add(1, acl::Entry::parse(&["permit", "127.0.0.1"]).unwrap()).unwrap();
-        assert!(!balancer.control_allows(client(1)));
-        assert!(balancer.control_allows(ClientAddr::Unix));
-        assert!(!balancer.admit(client(1), 1, at(1)).refused);
     }
 
     #[test]

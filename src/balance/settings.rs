@@ -52,7 +52,7 @@ pub enum FastClose {
     Both,
 }
 
-/// The settings of one pen.
+/// The settings of a listener and its servers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
     /// Which selectors are on.
@@ -72,17 +72,10 @@ pub struct Settings {
     pub half_closed_timeout: Duration,
     /// How long bytes may wait for a peer that takes none; zero for ever.
     pub stuck_timeout: Duration,
-    /// How long pairs have to finish once nobody is let in any more; zero for as long as they
-    /// need.
-    pub drain: Duration,
     /// Whether a pair ends when one of its sides has.
     pub fast_close: FastClose,
-    /// Probes of silent peers on both sides; `None` for none.
-    pub keepalive: Option<Keepalive>,
     /// How many connects may be under way at once.
     pub pending_max: usize,
-    /// How many pairs there may be.
-    pub conn_max: usize,
     /// How many clients are remembered.
     pub clients_max: usize,
     /// How many connections one client may have at once; 0 for no limit.
@@ -93,28 +86,8 @@ pub struct Settings {
     pub client_ipv6: u8,
     /// The access list for clients.
     pub client_acl: usize,
-    /// The access list for the control port.
-    pub control_acl: usize,
-    /// How much is said: 0 nothing, 1 events, 2 dumps as well.
-    pub debug: u32,
-    /// How dumps show bytes.
-    pub dump_form: DumpForm,
-    /// How many clients are accepted per listener and turn.
-    pub multi_accept: usize,
-    /// Length of the listener's queue in the kernel.
-    pub backlog: u32,
     /// The local address for connections to servers.
     pub source: Option<IpAddr>,
-    /// The request log as it was named; `None` for no log.
-    pub log: Option<String>,
-    /// The file of the HTML statistics.
-    pub web_stats: Option<PathBuf>,
-    /// The file that has the word which users of the control port must know.
-    pub control_token: Option<PathBuf>,
-    /// The pid file.
-    pub pid_file: Option<PathBuf>,
-    /// Whether the command `exit` is allowed.
-    pub may_exit: bool,
 }
 
 impl Default for Settings {
@@ -128,22 +101,61 @@ impl Default for Settings {
             idle_timeout: Duration::ZERO,
             half_closed_timeout: Duration::from_secs(3600),
             stuck_timeout: Duration::from_secs(900),
-            drain: Duration::from_secs(300),
             fast_close: FastClose::Off,
-            keepalive: Some(Keepalive::default()),
             pending_max: 100,
-            conn_max: 500,
             clients_max: 2048,
             client_max: 0,
             client_rate: None,
             client_ipv6: 128,
             client_acl: 0,
+            source: None,
+        }
+    }
+}
+
+/// The settings that all listeners have in common: those of the process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Common {
+    /// How long pairs have to finish once nobody is let in any more; zero for as long as they
+    /// need.
+    pub drain: Duration,
+    /// Probes of silent peers on both sides; `None` for none.
+    pub keepalive: Option<Keepalive>,
+    /// How many pairs there may be.
+    pub conn_max: usize,
+    /// The access list for the control port, one of those of the first listener.
+    pub control_acl: usize,
+    /// How much is said: 0 nothing, 1 events, 2 dumps as well.
+    pub debug: u32,
+    /// How dumps show bytes.
+    pub dump_form: DumpForm,
+    /// How many clients are accepted per listening socket and turn.
+    pub multi_accept: usize,
+    /// Length of a listening socket's queue in the kernel.
+    pub backlog: u32,
+    /// The request log as it was named; `None` for no log.
+    pub log: Option<String>,
+    /// The file of the HTML statistics.
+    pub web_stats: Option<PathBuf>,
+    /// The file that has the word which users of the control port must know.
+    pub control_token: Option<PathBuf>,
+    /// The pid file.
+    pub pid_file: Option<PathBuf>,
+    /// Whether the command `exit` is allowed.
+    pub may_exit: bool,
+}
+
+impl Default for Common {
+    fn default() -> Common {
+        Common {
+            drain: Duration::from_secs(300),
+            keepalive: Some(Keepalive::default()),
+            conn_max: 500,
             control_acl: 0,
             debug: 0,
             dump_form: DumpForm::default(),
             multi_accept: 100,
             backlog: 500,
-            source: None,
             log: None,
             web_stats: None,
             control_token: None,

@@ -52,8 +52,8 @@ pub enum Command {
     Include(PathBuf),
     /// Sets how peers are probed.
     Keepalive(Option<Keepalive>),
-    /// Tells where pen listens, or moves it.
-    Listen(Option<ListenAt>),
+    /// Tells where a listener listens, if there is no address, or moves it.
+    Listen(Vec<ListenAt>),
     /// Tells where the request log goes, or moves it.
     Log(Option<LogSpec>),
     /// Ends the request log.
@@ -423,7 +423,7 @@ mod tests {
     }
 
     fn listen(host: Host, port: u16, text: &str) -> Command {
-        Command::Listen(Some(ListenAt { spec: ListenSpec { host, port }, text: String::from(text) }))
+        Command::Listen(vec![ListenAt { spec: ListenSpec { host, port }, text: String::from(text) }])
     }
 
     fn log(to: LogTo, text: &str) -> Command {
@@ -524,7 +524,7 @@ mod tests {
             ("keepalive 60", keepalive(Some(60), None, None)),
             ("keepalive 32767 1 127", keepalive(Some(32_767), Some(1), Some(127))),
             ("include /etc/pen.cfg", Command::Include(PathBuf::from("/etc/pen.cfg"))),
-            ("listen", Command::Listen(None)),
+            ("listen", Command::Listen(Vec::new())),
             ("listen 80", listen(addr("0.0.0.0"), 80, "80")),
             ("listen lbhost:pop3", listen(Host::Name(String::from("lbhost")), 110, "lbhost:pop3")),
             ("listen [::1]:80", listen(addr("::1"), 80, "[::1]:80")),
@@ -584,7 +584,7 @@ mod tests {
             ("listen 0", "listen: '0': port 0 is not within 1 to 65535"),
             ("listen nosuch", "listen: 'nosuch': 'nosuch' is not a port or TCP service"),
             ("listen *:80", "listen: '*:80': '*' is not a host name"),
-            ("listen 80 81", "listen: unexpected word '81'"),
+            ("listen 80 x:y", "listen: 'x:y': 'y' is not a port or TCP service"),
             ("log a b", "log: unexpected word 'b'"),
             ("log host1:0", "log: 'host1:0': port 0 is not within 1 to 65535"),
             ("log host1:", "log: 'host1:': no port"),

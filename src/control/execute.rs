@@ -1,4 +1,4 @@
-//! Applies commands to a balancer, and says what the event loop must do besides.
+//! Applies commands to the listeners, and says what the event loop must do besides.
 //!
 //! Pure. A command that is refused changes nothing. What only the loop can do is an [`Effect`];
 //! if that fails, the loop answers with a refusal in place of the reply.
@@ -9,17 +9,15 @@ use std::time::Duration;
 use super::command::{Command, ListenAt, LogSpec, Mode, Number, ServerChanges};
 use super::config::{ConfigError, Line};
 use super::status;
-use crate::balance::{Balancer, Server, ServerId, Settings};
+use crate::balance::{Balancer, Common, ListenerKey, Listeners, Server, ServerId, Settings};
 use crate::base::operand::{Host, ServerSpec};
 use crate::base::time::Now;
 
-/// What replies tell of pen besides the balancer.
+/// What replies tell of pen besides its listeners.
 #[derive(Clone, Copy, Debug)]
 pub struct Around<'a> {
     /// The process id.
     pub pid: u32,
-    /// The listening address as it was given.
-    pub listen: &'a str,
     /// The address of the control port as it was given; empty if there is none.
     pub control: &'a str,
 }
@@ -59,9 +57,9 @@ pub fn reply_text(reply: Result<String, String>) -> String {
 /// What a command asks of the event loop.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Effect {
-    /// Listen there; the listener of before is closed once the new one is open. The reply is the
-    /// address, with the port that the system chose if it was to choose.
-    Listen(ListenAt),
+    /// Let this listener listen there; its sockets of before are closed once the new ones are open.
+    /// The reply is the addresses, with the port that the system chose where it was to choose.
+    Listen(ListenerKey, Vec<ListenAt>),
     /// Write the request log there, or nowhere, and note it in the settings; the log of before is
     /// closed once the new one is open.
     SetLog(Option<LogSpec>),
@@ -69,10 +67,10 @@ pub enum Effect {
     Close(usize),
     /// Describe a connection; the reply is [`status::connection`].
     ShowConnection(usize),
-    /// Read a file of commands and [`apply`] it.
-    Include(PathBuf),
-    /// Look the name of a server up.
-    Resolve(ServerId),
+    /// Read a file of commands and [`apply`] it, beginning at this listener.
+    Include(ListenerKey, PathBuf),
+    /// Look the name of a server of this listener up.
+    Resolve(ListenerKey, ServerId),
     /// There may be this many pairs from now on.
     ConnMax(usize),
     /// This many connects may be under way from now on.
@@ -87,43 +85,56 @@ pub enum Effect {
     Exit,
 }
 
-/// Executes one command.
-pub fn execute(balancer: &mut Balancer, command: Command, now: Now, around: &Around<'_>) -> Outcome {
-    let outcome = carry_out(balancer, command, now, around);
-    settle(balancer);
+/// Executes one command, for this listener.
+pub fn execute(listeners: &mut Listeners, at: ListenerKey, command: Command, now: Now, around: &Around<'_>) -> Outcome {
+    let outcome = carry_out(listeners, at, command, now, around);
+    settle(listeners, at);
     outcome
 }
 
-/// Executes a file of commands, all or none: if one is refused, the balancer is as it was. The
-/// replies follow one another.
-pub fn apply(balancer: &mut Balancer, lines: Vec<Line>, now: Now, around: &Around<'_>) -> Result<Outcome, ConfigError> {
+/// Executes a file of commands, beginning at this listener, all or none: if one is refused, all is
+/// as it was. The replies follow one another.
+pub fn apply(
+    listeners: &mut Listeners,
+    at: ListenerKey,
+    lines: Vec<Line>,
+    now: Now,
+    around: &Around<'_>,
+) -> Result<Outcome, ConfigError> {
+    let common = listeners.common.clone();
+    let balancer = &listeners[at].balancer;
     let before = (balancer.settings.clone(), balancer.servers.clone(), balancer.acls.clone());
     let mut text = String::new();
     let mut effects = Vec::new();
     for line in lines {
-        let outcome = carry_out(balancer, line.command, now, around);
+        let outcome = carry_out(listeners, at, line.command, now, around);
         match outcome.reply {
             Ok(reply) => text.push_str(&reply),
             Err(reason) => {
+                listeners.common = common;
+                let balancer = &mut listeners[at].balancer;
                 (balancer.settings, balancer.servers, balancer.acls) = before;
                 return Err(ConfigError::at(&line.file, line.number, &reason));
             }
         }
         effects.extend(outcome.effects);
     }
-    settle(balancer);
+    settle(listeners, at);
     Ok(Outcome { reply: Ok(text), effects })
 }
 
 /// The client table follows its setting last of all, because clients that leave it do not come
 /// back.
-fn settle(balancer: &mut Balancer) {
+fn settle(listeners: &mut Listeners, at: ListenerKey) {
+    let balancer = &mut listeners[at].balancer;
     if balancer.clients.max() != balancer.settings.clients_max {
         balancer.clients.resize(balancer.settings.clients_max);
     }
 }
 
-fn carry_out(balancer: &mut Balancer, command: Command, now: Now, around: &Around<'_>) -> Outcome {
+fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: Now, around: &Around<'_>) -> Outcome {
+    let addresses = line_of(&listeners[at].at.join(" "));
+    let (common, balancer) = listeners.parts(at);
     match command {
         Command::Acl { list, entry } => done(balancer.acls.add(list, entry)),
         Command::ClearAcl(list) => done(balancer.acls.clear(list)),
@@ -131,28 +142,29 @@ fn carry_out(balancer: &mut Balancer, command: Command, now: Now, around: &Aroun
         Command::Connection(number) => Outcome::asks(Effect::ShowConnection(number)),
         Command::Control => Outcome::tells(line_of(around.control)),
         Command::Dump(form) => {
-            balancer.settings.dump_form = form;
+            common.dump_form = form;
             Outcome::quiet()
         }
         Command::Dummy => Outcome::asks(Effect::Dummy),
         Command::EventEngine => Outcome::quiet(),
-        Command::Exit if balancer.settings.may_exit => Outcome::asks(Effect::Exit),
+        Command::Exit if common.may_exit => Outcome::asks(Effect::Exit),
         Command::Exit => Outcome::refused("Exit is not enabled; restart with -X flag"),
-        Command::Include(path) => Outcome::asks(Effect::Include(path)),
+        Command::Include(path) => Outcome::asks(Effect::Include(at, path)),
         Command::Keepalive(how) => {
-            balancer.settings.keepalive = how;
+            common.keepalive = how;
             Outcome::asks(Effect::Keepalive)
         }
-        Command::Listen(None) => Outcome::tells(line_of(around.listen)),
-        Command::Listen(Some(at)) => Outcome::asks(Effect::Listen(at)),
-        Command::Log(None) => Outcome::tells(line_of(balancer.settings.log.as_deref().unwrap_or(""))),
+        Command::Listen(there) if there.is_empty() => Outcome::tells(addresses),
+        Command::Listen(there) => Outcome::asks(Effect::Listen(at, there)),
+        Command::Log(None) => Outcome::tells(line_of(common.log.as_deref().unwrap_or(""))),
         Command::Log(Some(log)) => Outcome { reply: Ok(line_of(&log.text)), effects: vec![Effect::SetLog(Some(log))] },
         Command::NoLog => Outcome::asks(Effect::SetLog(None)),
         Command::Modes => Outcome::tells(status::modes(&balancer.settings.modes)),
-        Command::Number(number, value) => set_number(&mut balancer.settings, number, value),
+        Command::Number(number, value) => set_number(common, &mut balancer.settings, number, value),
         Command::Pid => Outcome::tells(format!("{}\n", around.pid)),
         Command::Recent(within) => Outcome::tells(status::recent(balancer, within, now)),
-        Command::Server { index, changes } => change_server(balancer, index, *changes, now),
+        Command::Server { index, changes } => change_server(balancer, at, index, *changes, now),
+
         Command::Servers => Outcome::tells(status::servers(balancer)),
         Command::Source(source) => {
             balancer.settings.source = source;
@@ -189,7 +201,7 @@ fn mode_of(settings: &mut Settings, mode: Mode) -> &mut bool {
 }
 
 /// Sets a number if there is one to set, and tells what it is then.
-fn set_number(settings: &mut Settings, number: Number, value: Option<u32>) -> Outcome {
+fn set_number(common: &mut Common, settings: &mut Settings, number: Number, value: Option<u32>) -> Outcome {
     let mut effects = Vec::new();
     if let Some(value) = value {
         let seconds = Duration::from_secs(u64::from(value));
@@ -199,12 +211,12 @@ fn set_number(settings: &mut Settings, number: Number, value: Option<u32>) -> Ou
             Number::ClientAcl => settings.client_acl = count,
             Number::ClientsMax => settings.clients_max = count,
             Number::ConnMax => {
-                settings.conn_max = count;
+                common.conn_max = count;
                 effects.push(Effect::ConnMax(count));
             }
-            Number::ControlAcl => settings.control_acl = count,
-            Number::Debug => settings.debug = value,
-            Number::Drain => settings.drain = seconds,
+            Number::ControlAcl => common.control_acl = count,
+            Number::Debug => common.debug = value,
+            Number::Drain => common.drain = seconds,
             Number::HalfClosedTimeout => settings.half_closed_timeout = seconds,
             Number::IdleTimeout => settings.idle_timeout = seconds,
             Number::StuckTimeout => settings.stuck_timeout = seconds,
@@ -223,20 +235,20 @@ fn set_number(settings: &mut Settings, number: Number, value: Option<u32>) -> Ou
         Number::IdleTimeout => format!("Idle timeout: {} seconds\n", settings.idle_timeout.as_secs()),
         // The original says nothing here.
         Number::PendingMax if value.is_some() => String::new(),
-        _ => format!("{}\n", number_now(settings, number)),
+        _ => format!("{}\n", number_now(common, settings, number)),
     };
     Outcome { reply: Ok(reply), effects }
 }
 
-fn number_now(settings: &Settings, number: Number) -> u64 {
+fn number_now(common: &Common, settings: &Settings, number: Number) -> u64 {
     match number {
         Number::Blacklist => settings.blacklist.as_secs(),
         Number::ClientAcl => settings.client_acl as u64,
         Number::ClientsMax => settings.clients_max as u64,
-        Number::ConnMax => settings.conn_max as u64,
-        Number::ControlAcl => settings.control_acl as u64,
-        Number::Debug => u64::from(settings.debug),
-        Number::Drain => settings.drain.as_secs(),
+        Number::ConnMax => common.conn_max as u64,
+        Number::ControlAcl => common.control_acl as u64,
+        Number::Debug => u64::from(common.debug),
+        Number::Drain => common.drain.as_secs(),
         Number::HalfClosedTimeout => settings.half_closed_timeout.as_secs(),
         Number::IdleTimeout => settings.idle_timeout.as_secs(),
         Number::PendingMax => settings.pending_max as u64,
@@ -248,7 +260,7 @@ fn number_now(settings: &Settings, number: Number) -> u64 {
 
 /// Changes a server for later connections, or puts a new one into the table. A new one needs an
 /// address, and is not used before it has a port.
-fn change_server(balancer: &mut Balancer, index: u32, changes: ServerChanges, now: Now) -> Outcome {
+fn change_server(balancer: &mut Balancer, at: ListenerKey, index: u32, changes: ServerChanges, now: Now) -> Outcome {
     let id = ServerId::Regular(index);
     if balancer.servers.server(id).is_none() {
         let Some(host) = changes.address.clone() else {
@@ -262,7 +274,7 @@ fn change_server(balancer: &mut Balancer, index: u32, changes: ServerChanges, no
     let server = balancer.servers.server_mut(id).expect("it was there or has just been put there");
     change(server, &changes, now);
     match changes.address {
-        Some(Host::Name(_)) => Outcome::asks(Effect::Resolve(id)),
+        Some(Host::Name(_)) => Outcome::asks(Effect::Resolve(at, id)),
         Some(Host::Addr(_) | Host::Unix(_)) | None => Outcome::quiet(),
     }
 }
@@ -291,6 +303,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::balance::MAIN;
     use crate::base::addr::{ClientAddr, Endpoint};
     use crate::base::operand::Services;
     use crate::base::time::Moment;
@@ -298,30 +311,35 @@ mod tests {
     use crate::control::config::read_file;
 
     const NOW: Now = Now { moment: Moment::from_nanos(1_000_000_000_000), unix: 1_700_000_000 };
-    const AROUND: Around<'_> = Around { pid: 4711, listen: "21000", control: "127.0.0.1:21001" };
+    const AROUND: Around<'_> = Around { pid: 4711, control: "127.0.0.1:21001" };
 
-    /// A balancer with two servers, as the table of the original's replies has it.
-    fn balancer() -> Balancer {
-        let mut balancer = Balancer::new(Settings::default());
+    /// One listener with two servers, as the table of the original's replies has it.
+    fn pen() -> Listeners {
+        let mut pen = Listeners::new(Common::default(), Settings::default());
+        pen.main_mut().at.push(String::from("21000"));
         for (index, text) in (0..).zip(["127.0.0.1:21010", "127.0.0.1:21011"]) {
             let spec = ServerSpec::parse(text, &Services::default()).unwrap();
-            balancer.servers.set(ServerId::Regular(index), Server::new(&spec, 21_000)).unwrap();
+            main(&mut pen).servers.set(ServerId::Regular(index), Server::new(&spec, 21_000)).unwrap();
         }
-        balancer
+        pen
     }
 
-    fn run(balancer: &mut Balancer, line: &str) -> Outcome {
+    fn main(pen: &mut Listeners) -> &mut Balancer {
+        &mut pen.main_mut().balancer
+    }
+
+    fn run(pen: &mut Listeners, line: &str) -> Outcome {
         let command = parse(line, &Services::default()).unwrap().unwrap();
-        execute(balancer, command, NOW, &AROUND)
+        execute(pen, MAIN, command, NOW, &AROUND)
     }
 
-    fn reply(balancer: &mut Balancer, line: &str) -> String {
-        reply_text(run(balancer, line).reply)
+    fn reply(pen: &mut Listeners, line: &str) -> String {
+        reply_text(run(pen, line).reply)
     }
 
     #[test]
     fn replies_are_those_of_the_original() {
-        let mut balancer = balancer();
+        let mut pen = pen();
         // One after the other: a query shows what was set before.
         let table = [
             ("acl 1 permit 127.0.0.1", ""),
@@ -381,50 +399,51 @@ mod tests {
             ("exit", "error: Exit is not enabled; restart with -X flag\n"),
         ];
         for (line, expected) in table {
-            assert_eq!(reply(&mut balancer, line), expected, "{line}");
+            assert_eq!(reply(&mut pen, line), expected, "{line}");
         }
     }
 
     #[test]
     fn settings_take_the_values_that_commands_give_them() {
-        let mut balancer = balancer();
+        let mut pen = pen();
         let lines = "acl 3 deny 192.0.2.0/24\nascii\nblacklist 1\nclient_acl 3\nclients_max 4\nconn_max 5\n\
                      control_acl 6\ndebug 2\ndrain 11\nhalf_closed_timeout 12\nidle_timeout 7\nstuck_timeout 13\npending_max 8\nsource ::1\ntimeout 9\ntracking 10\n\
                      hash\nroundrobin\nstubborn\nweight\nprio";
         for line in lines.lines() {
-            assert!(run(&mut balancer, line).reply.is_ok(), "{line}");
+            assert!(run(&mut pen, line).reply.is_ok(), "{line}");
         }
-        let settings = &balancer.settings;
+        let Listeners { common, .. } = pen.clone();
+        let settings = pen.main().balancer.settings.clone();
         let seconds = Duration::from_secs;
         assert_eq!((settings.blacklist, settings.connect_timeout), (seconds(1), seconds(9)));
         assert_eq!((settings.tracking, settings.idle_timeout), (seconds(10), seconds(7)));
         assert_eq!((settings.half_closed_timeout, settings.stuck_timeout), (seconds(12), seconds(13)));
-        assert_eq!(settings.drain, seconds(11));
-        assert_eq!((settings.client_acl, settings.control_acl), (3, 6));
-        assert_eq!((settings.clients_max, settings.conn_max, settings.pending_max), (4, 5, 8));
-        assert_eq!((settings.debug, settings.source), (2, Some("::1".parse().unwrap())));
-        assert_eq!(settings.dump_form, crate::base::diag::DumpForm::Ascii);
-        assert_eq!(reply(&mut balancer, "mode"), "hash roundrobin stubborn weight prio\n");
-        assert_eq!(balancer.clients.max(), 4);
-        assert!(!balancer.acls.check(3, ClientAddr::Inet("192.0.2.77".parse().unwrap())));
+        assert_eq!(common.drain, seconds(11));
+        assert_eq!((settings.client_acl, common.control_acl), (3, 6));
+        assert_eq!((settings.clients_max, common.conn_max, settings.pending_max), (4, 5, 8));
+        assert_eq!((common.debug, settings.source), (2, Some("::1".parse().unwrap())));
+        assert_eq!(common.dump_form, crate::base::diag::DumpForm::Ascii);
+        assert_eq!(reply(&mut pen, "mode"), "hash roundrobin stubborn weight prio\n");
+        assert_eq!(main(&mut pen).clients.max(), 4);
+        assert!(!main(&mut pen).acls.check(3, ClientAddr::Inet("192.0.2.77".parse().unwrap())));
         for mode in ["hash", "roundrobin", "stubborn", "weight", "prio"] {
-            run(&mut balancer, &format!("no {mode}"));
+            run(&mut pen, &format!("no {mode}"));
         }
-        assert_eq!(reply(&mut balancer, "mode"), "no hash no roundrobin no stubborn no weight no prio\n");
-        run(&mut balancer, "no acl 3");
-        assert!(balancer.acls.check(3, ClientAddr::Inet("192.0.2.77".parse().unwrap())));
+        assert_eq!(reply(&mut pen, "mode"), "no hash no roundrobin no stubborn no weight no prio\n");
+        run(&mut pen, "no acl 3");
+        assert!(main(&mut pen).acls.check(3, ClientAddr::Inet("192.0.2.77".parse().unwrap())));
         for (line, form) in
             [("no ascii", crate::base::diag::DumpForm::Columns), ("ascii auto", crate::base::diag::DumpForm::Auto)]
         {
-            run(&mut balancer, line);
-            assert_eq!(balancer.settings.dump_form, form);
+            run(&mut pen, line);
+            assert_eq!(pen.common.dump_form, form);
         }
     }
 
     #[test]
     fn what_only_the_loop_can_do_is_an_effect() {
-        let mut balancer = balancer();
-        balancer.settings.may_exit = true;
+        let mut pen = pen();
+        pen.common.may_exit = true;
         let log = LogSpec { to: LogTo::File(PathBuf::from("x")), text: String::from("x") };
         let table = [
             ("close 3", "", Effect::Close(3)),
@@ -434,95 +453,95 @@ mod tests {
             ("idle_timeout 3", "Idle timeout: 3 seconds\n", Effect::Limits),
             ("half_closed_timeout 3", "3\n", Effect::Limits),
             ("stuck_timeout 3", "3\n", Effect::Limits),
-            ("include x", "", Effect::Include(PathBuf::from("x"))),
+            ("include x", "", Effect::Include(MAIN, PathBuf::from("x"))),
             ("keepalive 9", "", Effect::Keepalive),
             ("no keepalive", "", Effect::Keepalive),
             ("log x", "x\n", Effect::SetLog(Some(log))),
             ("no log", "", Effect::SetLog(None)),
             ("pending_max 3", "", Effect::PendingMax(3)),
-            ("server 0 address host1", "", Effect::Resolve(ServerId::Regular(0))),
-            ("server 9 address host1 port 80", "", Effect::Resolve(ServerId::Regular(9))),
+            ("server 0 address host1", "", Effect::Resolve(MAIN, ServerId::Regular(0))),
+            ("server 9 address host1 port 80", "", Effect::Resolve(MAIN, ServerId::Regular(9))),
         ];
         for (line, text, effect) in table {
             let expected = Outcome { reply: Ok(String::from(text)), effects: vec![effect] };
-            assert_eq!(run(&mut balancer, line), expected, "{line}");
+            assert_eq!(run(&mut pen, line), expected, "{line}");
         }
-        let outcome = run(&mut balancer, "listen 127.0.0.1:81");
+        let outcome = run(&mut pen, "listen 127.0.0.1:81");
         assert_eq!(outcome.reply.unwrap(), "");
-        assert!(matches!(&outcome.effects[..], [Effect::Listen(ListenAt { text, .. })] if text == "127.0.0.1:81"));
-        assert_eq!(balancer.settings.log, None, "the loop notes it once the log is open");
+        assert!(matches!(&outcome.effects[..], [Effect::Listen(MAIN, there)] if there[0].text == "127.0.0.1:81"));
+        assert_eq!(pen.common.log, None, "the loop notes it once the log is open");
     }
 
     #[test]
     fn a_server_changes_for_later_connections_only() {
-        let mut balancer = balancer();
+        let mut pen = pen();
         let id = ServerId::Regular(0);
-        let server = balancer.servers.server_mut(id).unwrap();
+        let server = main(&mut pen).servers.server_mut(id).unwrap();
         (server.connections, server.sent) = (3, 17);
-        run(&mut balancer, "server 0 blacklist 60");
-        let server = balancer.servers.server(id).unwrap();
+        run(&mut pen, "server 0 blacklist 60");
+        let server = main(&mut pen).servers.server(id).unwrap();
         assert!(server.is_blacklisted(NOW.moment + Duration::from_secs(59)));
         assert!(!server.is_blacklisted(NOW.moment + Duration::from_secs(60)));
-        run(&mut balancer, "server 0 address 127.0.0.1");
-        assert!(balancer.servers.server(id).unwrap().is_blacklisted(NOW.moment), "it is the same machine");
-        run(&mut balancer, "server 0 blacklist 0");
-        assert!(!balancer.servers.server(id).unwrap().is_blacklisted(NOW.moment));
-        run(&mut balancer, "server 0 blacklist 60");
-        run(&mut balancer, "server 0 address 127.0.0.2");
-        let server = balancer.servers.server(id).unwrap();
+        run(&mut pen, "server 0 address 127.0.0.1");
+        assert!(main(&mut pen).servers.server(id).unwrap().is_blacklisted(NOW.moment), "it is the same machine");
+        run(&mut pen, "server 0 blacklist 0");
+        assert!(!main(&mut pen).servers.server(id).unwrap().is_blacklisted(NOW.moment));
+        run(&mut pen, "server 0 blacklist 60");
+        run(&mut pen, "server 0 address 127.0.0.2");
+        let server = main(&mut pen).servers.server(id).unwrap();
         assert!(!server.is_blacklisted(NOW.moment), "another machine is not to blame");
         assert_eq!(server.endpoints, [Endpoint::inet("127.0.0.2:21010".parse().unwrap())]);
         assert_eq!((server.connections, server.sent), (3, 17));
-        run(&mut balancer, "server 0 acl 4 port 80");
-        let server = balancer.servers.server(id).unwrap();
+        run(&mut pen, "server 0 acl 4 port 80");
+        let server = main(&mut pen).servers.server(id).unwrap();
         assert_eq!(server.endpoints, [Endpoint::inet("127.0.0.2:80".parse().unwrap())]);
         assert_eq!(server.acl, Some(4));
     }
 
     #[test]
     fn a_new_server_needs_an_address_first_and_a_port_to_be_used() {
-        let mut balancer = balancer();
-        let outcome = run(&mut balancer, "server 5 max 3");
+        let mut pen = pen();
+        let outcome = run(&mut pen, "server 5 max 3");
         assert_eq!(reply_text(outcome.reply), "error: server 5 has no address yet\n");
-        assert_eq!(balancer.servers.len(), 2);
-        run(&mut balancer, "server 5 address 127.0.0.1 max 3");
+        assert_eq!(main(&mut pen).servers.len(), 2);
+        run(&mut pen, "server 5 address 127.0.0.1 max 3");
         let id = ServerId::Regular(5);
-        assert!(balancer.servers.server(id).unwrap().is_unresolved());
-        run(&mut balancer, "server 5 port 80");
-        assert!(!balancer.servers.server(id).unwrap().is_unresolved());
-        run(&mut balancer, "server 65534 address /run/x");
-        assert!(!balancer.servers.server(ServerId::Regular(65_534)).unwrap().is_unresolved());
+        assert!(main(&mut pen).servers.server(id).unwrap().is_unresolved());
+        run(&mut pen, "server 5 port 80");
+        assert!(!main(&mut pen).servers.server(id).unwrap().is_unresolved());
+        run(&mut pen, "server 65534 address /run/x");
+        assert!(!main(&mut pen).servers.server(ServerId::Regular(65_534)).unwrap().is_unresolved());
     }
 
-    fn apply_text(balancer: &mut Balancer, text: &str) -> Result<Outcome, String> {
+    fn apply_text(pen: &mut Listeners, text: &str) -> Result<Outcome, String> {
         let lines = read_file(Path::new("pen.cfg"), &Services::default(), |_| Ok(String::from(text)));
-        apply(balancer, lines.unwrap(), NOW, &AROUND).map_err(|error| error.to_string())
+        apply(pen, MAIN, lines.unwrap(), NOW, &AROUND).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_file_of_commands_is_applied_in_order() {
-        let mut balancer = balancer();
-        let outcome = apply_text(&mut balancer, "blacklist 9\nmode\nno log\nserver 0 address host1\nblacklist");
+        let mut pen = pen();
+        let outcome = apply_text(&mut pen, "blacklist 9\nmode\nno log\nserver 0 address host1\nblacklist");
         let expected = Outcome {
             reply: Ok(String::from("9\nno hash no roundrobin no stubborn no weight no prio\n9\n")),
-            effects: vec![Effect::SetLog(None), Effect::Resolve(ServerId::Regular(0))],
+            effects: vec![Effect::SetLog(None), Effect::Resolve(MAIN, ServerId::Regular(0))],
         };
         assert_eq!(outcome, Ok(expected));
     }
 
     #[test]
     fn a_file_with_a_command_that_is_refused_changes_nothing() {
-        let mut balancer = balancer();
+        let mut pen = pen();
         for n in 1..=3 {
-            balancer.admit(ClientAddr::Inet([127, 0, 0, n].into()), 1024, NOW);
+            main(&mut pen).admit(ClientAddr::Inet([127, 0, 0, n].into()), 1024, NOW);
         }
-        let servers = reply(&mut balancer, "servers");
+        let servers = reply(&mut pen, "servers");
         let text = "blacklist 9\nacl 1 deny 127.0.0.1\nclients_max 1\nserver 0 port 1\nserver 7 address ::1\n\nexit\n";
-        let error = apply_text(&mut balancer, text).unwrap_err();
+        let error = apply_text(&mut pen, text).unwrap_err();
         assert_eq!(error, "pen.cfg:7: Exit is not enabled; restart with -X flag");
-        assert_eq!(balancer.settings, Settings::default());
-        assert_eq!(reply(&mut balancer, "servers"), servers);
-        assert_eq!((balancer.clients.len(), balancer.clients.max()), (3, 2048));
-        assert!(balancer.acls.entries(1).is_empty());
+        assert_eq!(main(&mut pen).settings, Settings::default());
+        assert_eq!(reply(&mut pen, "servers"), servers);
+        assert_eq!((main(&mut pen).clients.len(), main(&mut pen).clients.max()), (3, 2048));
+        assert!(main(&mut pen).acls.entries(1).is_empty());
     }
 }

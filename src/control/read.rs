@@ -88,9 +88,17 @@ pub(super) fn keepalive(words: &mut Words<'_>) -> Result<Command, Problem> {
 }
 
 pub(super) fn listen(words: &mut Words<'_>) -> Result<Command, Problem> {
-    let Some(word) = words.next() else { return Ok(Command::Listen(None)) };
-    let spec = ListenSpec::parse(word, words.services).map_err(|error| operand(word, error))?;
-    Ok(Command::Listen(Some(ListenAt { spec, text: String::from(word) })))
+    Ok(Command::Listen(addresses(words)?))
+}
+
+/// Addresses to listen on, up to the end of the line.
+fn addresses(words: &mut Words<'_>) -> Result<Vec<ListenAt>, Problem> {
+    let services = words.services;
+    let read = |word| match ListenSpec::parse(word, services) {
+        Ok(spec) => Ok(ListenAt { spec, text: String::from(word) }),
+        Err(error) => Err(operand(word, error)),
+    };
+    words.map(read).collect()
 }
 
 pub(super) fn log(words: &mut Words<'_>) -> Result<Command, Problem> {

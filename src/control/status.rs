@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::balance::clients::Client;
 use crate::balance::settings::Modes;
-use crate::balance::{Balancer, Server, ServerId};
+use crate::balance::{Balancer, Listeners, MAIN, Server, ServerId};
 use crate::base::operand::Host;
 use crate::base::time::Now;
 
@@ -18,10 +18,12 @@ const CLIENTS_SHOWN: usize = 65_536;
 const BLOCKS_SHOWN: usize = 1_000;
 
 /// The ends of a connection, and what is held back for them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConnectionStatus {
     /// Its number.
     pub number: usize,
+    /// The listener where it came in, if that is not the first.
+    pub listener: Option<String>,
     /// Where it is in its life.
     pub state: State,
     /// The descriptor of the client's socket.
@@ -120,9 +122,11 @@ pub fn connection(number: usize, status: Option<&ConnectionStatus>, conn_max: us
     let client = status.and_then(|status| status.client).map_or(String::from("0"), |slot| slot.to_string());
     let server = status.and_then(|status| status.server).map_or(String::from("0"), |id| id.to_string());
     let pending = status.map_or(0, |status| status.pending_down + status.pending_up);
+    let listener = status.and_then(|status| status.listener.as_ref());
+    let listener = listener.map_or(String::new(), |name| format!("listener = {name}\n"));
     Ok(format!(
         "Connection {number}:\nstate = {state}\ndownfd = {down_fd}, upfd = {up_fd}\n\
-         client = {client}, server = {server}\npend = {pending}\n"
+         client = {client}, server = {server}\npend = {pending}\n{listener}"
     ))
 }
 
@@ -138,23 +142,32 @@ pub fn closing(number: usize, in_use: bool, conn_max: usize) -> Result<String, S
 /// The statistics as diagnostics to be said one after the other; most have several lines. `time`
 /// is the time of day as people read it.
 pub fn statistics(
-    balancer: &Balancer,
+    listeners: &Listeners,
     connections: impl Iterator<Item = ConnectionStatus>,
     now: Now,
     time: &str,
 ) -> Vec<String> {
-    let servers = &balancer.servers;
-    let settings = &balancer.settings;
-    let mut says = vec![format!("Time {time}, {} servers, {} current", servers.len(), balancer.current())];
-    blocks(&mut says, "servers", servers.iter().map(|(id, server)| server_block(id, server)));
-    says.push(format!("Max number of clients: {}", settings.clients_max));
-    says.push(String::from("Active clients:"));
-    let clients = balancer.clients.iter();
-    blocks(&mut says, "clients", clients.map(|(id, client)| client_block(id.slot(), client, now)));
-    says.push(format!("Max number of connections: {}", settings.conn_max));
+    let main = &listeners.main().balancer;
+    let mut says = vec![format!("Time {time}, {} servers, {} current", main.servers.len(), main.current())];
+    say_listener(&mut says, main, now);
+    for (_, listener) in listeners.all().filter(|(at, _)| *at != MAIN) {
+        let servers = &listener.balancer.servers;
+        let (name, count, current) = (&listener.name, servers.len(), listener.balancer.current());
+        says.push(format!("Listener {name} at {}, {count} servers, {current} current", listener.at.join(" ")));
+        say_listener(&mut says, &listener.balancer, now);
+    }
+    says.push(format!("Max number of connections: {}", listeners.common.conn_max));
     says.push(String::from("Active connections:"));
     blocks(&mut says, "connections", connections.map(|status| connection_block(&status)));
     says
+}
+
+fn say_listener(says: &mut Vec<String>, balancer: &Balancer, now: Now) {
+    blocks(says, "servers", balancer.servers.iter().map(|(id, server)| server_block(id, server)));
+    says.push(format!("Max number of clients: {}", balancer.settings.clients_max));
+    says.push(String::from("Active clients:"));
+    let clients = balancer.clients.iter();
+    blocks(says, "clients", clients.map(|(id, client)| client_block(id.slot(), client, now)));
 }
 
 fn blocks(says: &mut Vec<String>, what: &str, mut blocks: impl Iterator<Item = String>) {
@@ -189,9 +202,10 @@ fn connection_block(status: &ConnectionStatus) -> String {
     let ConnectionStatus { number, down_fd, up_fd, pending_down, pending_up, .. } = status;
     let client = status.client.map_or(String::from("none"), |slot| slot.to_string());
     let server = status.server.map_or(String::from("none"), |id| id.to_string());
+    let listener = status.listener.as_ref().map_or(String::new(), |name| format!(", listener {name}"));
     format!(
         "Connection {number} status:\ndownfd = {down_fd}, upfd = {up_fd}\n\
-         pending data {pending_down} down, {pending_up} up\nclient {client}, server {server}\n\n"
+         pending data {pending_down} down, {pending_up} up\nclient {client}, server {server}{listener}\n\n"
     )
 }
 
@@ -216,7 +230,7 @@ const INTO_STRING: &str = "writing into a string does not fail";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::Settings;
+    use crate::balance::{Common, Settings};
     use crate::base::addr::ClientAddr;
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::time::Moment;
@@ -250,8 +264,16 @@ mod tests {
         balancer
     }
 
+    /// A pen with this main listener.
+    fn pen(main: Balancer) -> Listeners {
+        let mut pen = Listeners::new(Common::default(), Settings::default());
+        pen.main_mut().balancer = main;
+        pen
+    }
+
     const OPEN: ConnectionStatus = ConnectionStatus {
         number: 4,
+        listener: None,
         state: State::Connected { server_ended: false, client_ended: false },
         down_fd: 8,
         up_fd: 9,
@@ -291,7 +313,7 @@ mod tests {
         let text = recent(&balancer, Duration::from_secs(300), at(1));
         assert_eq!(text.lines().count(), CLIENTS_SHOWN + 1);
         assert!(text.ends_with("\n# and 4464 more\n"));
-        let says = statistics(&balancer, std::iter::empty(), at(1), "now");
+        let says = statistics(&pen(balancer), std::iter::empty(), at(1), "now");
         assert!(says.contains(&String::from("And 69000 more clients")));
         assert!(says.len() < 1_100);
     }
@@ -329,7 +351,7 @@ mod tests {
 
     #[test]
     fn b25_statistics_show_servers_clients_and_connections() {
-        let says = statistics(&busy(), [OPEN].into_iter(), at(350), "2026-11-22 17:39:50");
+        let says = statistics(&pen(busy()), [OPEN].into_iter(), at(350), "2026-11-22 17:39:50");
         let expected = [
             "Time 2026-11-22 17:39:50, 2 servers, 0 current",
             "Server 0 status:\naddress 127.0.0.1\n0\nport 21010\n1 connections (5 soft, 7 hard)\n5 sent, 9 received\n\n",
@@ -343,5 +365,20 @@ mod tests {
             "Connection 4 status:\ndownfd = 8, upfd = 9\npending data 10 down, 20 up\nclient 0, server 0\n\n",
         ];
         assert_eq!(says, expected);
+    }
+
+    #[test]
+    fn statistics_show_the_other_listeners_behind_the_first() {
+        let mut pen = pen(balancer());
+        let at_tls = pen.add("tls").unwrap();
+        pen[at_tls].at = vec![String::from("443"), String::from("[::]:443")];
+        pen[at_tls].balancer = busy();
+        let open = ConnectionStatus { listener: Some(String::from("tls")), ..OPEN };
+        let says = statistics(&pen, [open.clone()].into_iter(), at(350), "now");
+        let place = says.iter().position(|text| text == "Listener tls at 443 [::]:443, 2 servers, 0 current").unwrap();
+        assert!(says[place + 1].contains("\n1 connections (5 soft, 7 hard)\n"), "{}", says[place + 1]);
+        assert!(says[1].contains("\n0 connections (5 soft, 7 hard)\n"), "{}", says[1]);
+        assert!(says.last().unwrap().ends_with("client 0, server 0, listener tls\n\n"));
+        assert!(connection(4, Some(&open), 500).unwrap().ends_with("\npend = 30\nlistener = tls\n"));
     }
 }

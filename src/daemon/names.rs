@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::balance::ServerId;
+use crate::balance::{ListenerKey, MAIN, ServerId};
 use crate::base::addr::Endpoint;
 use crate::base::error::{Error, reason};
 use crate::base::operand::{Host, ListenSpec};
@@ -45,7 +45,8 @@ pub fn resolve(net: &mut impl Net, plan: &mut Plan) -> Result<Vec<String>, Error
 
 /// The hosts that must have an address before pen runs, and what each is for.
 fn needed(plan: &mut Plan) -> Vec<(&'static str, &mut Host)> {
-    let mut hosts = vec![("listening address", &mut plan.listen.spec.host)];
+    let listen = plan.listen.iter_mut().map(|(_, there)| ("listening address", &mut there.spec.host));
+    let mut hosts: Vec<_> = listen.collect();
     hosts.extend(plan.control.as_mut().map(|at| ("control address", &mut at.spec.host)));
     if let Some(LogSpec { to: LogTo::Network { host, .. }, .. }) = &mut plan.log {
         hosts.push(("log host", host));
@@ -61,24 +62,28 @@ fn name_of(host: &Host) -> Option<&str> {
 }
 
 /// The servers whose names are to be looked up.
-fn unresolved(plan: &Plan) -> Vec<(ServerId, String)> {
-    let without = plan.balancer.servers.all().filter(|(_, server)| server.is_unresolved());
+fn unresolved(plan: &Plan) -> Vec<((ListenerKey, ServerId), String)> {
+    let all = plan.listeners.iter();
+    let servers = all.flat_map(|(at, one)| one.balancer.servers.all().map(move |(id, server)| ((at, id), server)));
+    let without = servers.filter(|(_, server)| server.is_unresolved());
     without.filter_map(|(id, server)| Some((id, String::from(name_of(&server.host)?)))).collect()
 }
 
 /// Gives the servers their addresses.
 fn settle(
     plan: &mut Plan,
-    unknown: &[(ServerId, String)],
+    unknown: &[((ListenerKey, ServerId), String)],
     answers: impl Iterator<Item = Result<Vec<IpAddr>, NoAddress>>,
 ) -> Result<Vec<String>, Error> {
     let mut warnings = Vec::new();
-    for ((id, name), answer) in unknown.iter().zip(answers) {
+    for (((at, id), name), answer) in unknown.iter().zip(answers) {
+        let listener = &mut plan.listeners[*at];
         match answer {
-            Ok(addresses) => plan.balancer.servers.resolved(*id, addresses),
+            Ok(addresses) => listener.balancer.servers.resolved(*id, addresses),
             Err(NoAddress::NoSuchName) => return Err(Error::config(format!("server '{name}': no such host"))),
             Err(NoAddress::NoAnswer) => {
-                warnings.push(format!("server {id} is down until the name service answers for {name}"));
+                let whose = if *at == MAIN { String::new() } else { format!(" of {}", listener.name) };
+                warnings.push(format!("server {id}{whose} is down until the name service answers for {name}"));
             }
         }
     }
@@ -147,8 +152,7 @@ fn wait(
 mod tests {
     use super::super::fake::FakeNet;
     use super::*;
-    use crate::balance::settings::Settings;
-    use crate::balance::{Balancer, Server};
+    use crate::balance::{Common, Listeners, Server, Settings};
     use crate::base::operand::{ServerSpec, Services};
     use crate::control::command::ListenAt;
 
@@ -157,13 +161,13 @@ mod tests {
     }
 
     fn plan(servers: &[&str]) -> Plan {
-        let mut balancer = Balancer::new(Settings::default());
+        let mut listeners = Listeners::new(Common::default(), Settings::default());
         for (index, text) in (0..).zip(servers) {
             let server = Server::new(&ServerSpec::parse(text, &Services::default()).unwrap(), 80);
-            balancer.servers.set(ServerId::Regular(index), server).unwrap();
+            listeners.main_mut().balancer.servers.set(ServerId::Regular(index), server).unwrap();
         }
-        let listen = ListenAt { spec: spec("80"), text: String::from("80") };
-        Plan { balancer, listen, control: None, log: None, is_dummy: false, replies: String::new() }
+        let listen = vec![(MAIN, ListenAt { spec: spec("80"), text: String::from("80") })];
+        Plan { listeners, listen, control: None, log: None, is_dummy: false, replies: String::new() }
     }
 
     fn net() -> FakeNet {
@@ -185,7 +189,7 @@ mod tests {
         let mut plan = plan(&["known:81", "127.0.0.1", "known:82"]);
         assert_eq!(resolve(&mut net(), &mut plan), Ok(Vec::new()));
         let texts = |index: usize| -> Vec<String> {
-            let server = plan.balancer.servers.regular(index).unwrap();
+            let server = plan.listeners.main().balancer.servers.regular(index).unwrap();
             server.endpoints.iter().map(Endpoint::to_string).collect()
         };
         assert_eq!(texts(0), ["192.0.2.1:81", "192.0.2.2:81"]);
@@ -199,8 +203,8 @@ mod tests {
         let warning = |id, name| format!("server {id} is down until the name service answers for {name}");
         assert_eq!(resolve(&mut net, &mut plan), Ok(vec![warning(0, "silent"), warning(2, "away")]));
         assert_eq!(net.now.moment, Moment::default() + PATIENCE);
-        assert!(plan.balancer.servers.regular(0).unwrap().is_unresolved());
-        assert!(!plan.balancer.servers.regular(1).unwrap().is_unresolved());
+        assert!(plan.listeners.main().balancer.servers.regular(0).unwrap().is_unresolved());
+        assert!(!plan.listeners.main().balancer.servers.regular(1).unwrap().is_unresolved());
     }
 
     #[test]
@@ -215,8 +219,8 @@ mod tests {
     fn to_listen_one_address_is_enough_but_needed() {
         let listen = |text: &str| {
             let mut plan = plan(&[]);
-            plan.listen.spec = spec(text);
-            resolve(&mut net(), &mut plan).map(|_| endpoint(&plan.listen.spec))
+            plan.listen[0].1.spec = spec(text);
+            resolve(&mut net(), &mut plan).map(|_| endpoint(&plan.listen[0].1.spec))
         };
         assert_eq!(listen("known:80").unwrap().to_string(), "192.0.2.1:80");
         assert_eq!(listen("[::1]:80").unwrap().to_string(), "[::1]:80");
@@ -235,7 +239,7 @@ mod tests {
     #[test]
     fn what_pen_cannot_do_without_is_asked_for_first_and_all_at_once() {
         let mut plan = plan(&["silent", "known"]);
-        plan.listen.spec = spec("known:80");
+        plan.listen[0].1.spec = spec("known:80");
         plan.control = Some(ListenAt { spec: spec("known:81"), text: String::from("known:81") });
         let log = LogTo::Network { host: Host::Name(String::from("known")), port: 82 };
         plan.log = Some(LogSpec { to: log, text: String::from("known:82") });

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::balance::clients::CLIENTS_MAX;
-use crate::balance::settings::{DumpForm, Settings};
+use crate::balance::settings::{Common, DumpForm, Settings};
 use crate::base::error::Error;
 use crate::control::command::{CONN_MAX, SECONDS_MAX};
 
@@ -211,34 +211,34 @@ pub enum Step {
 
 impl Step {
     /// Changes the setting; a command is for others to obey.
-    pub fn apply(&self, settings: &mut Settings) {
+    pub fn apply(&self, common: &mut Common, settings: &mut Settings) {
         match self {
-            Step::Set(id, number) => set(settings, *id, *number),
-            Step::Log(text) => settings.log = Some(text.clone()),
-            Step::PidFile(path) => settings.pid_file = Some(path.clone()),
+            Step::Set(id, number) => set(common, settings, *id, *number),
+            Step::Log(text) => common.log = Some(text.clone()),
+            Step::PidFile(path) => common.pid_file = Some(path.clone()),
             Step::Command(_) => {}
         }
     }
 }
 
-fn set(settings: &mut Settings, id: Id, number: u32) {
+fn set(common: &mut Common, settings: &mut Settings, id: Id, number: u32) {
     let time = Duration::from_secs(u64::from(number));
     let count = usize::try_from(number).unwrap_or(usize::MAX);
     match id {
-        Id::Ascii => settings.dump_form = DumpForm::Ascii,
+        Id::Ascii => common.dump_form = DumpForm::Ascii,
         Id::Blacklist => settings.blacklist = time,
         Id::Clients => settings.clients_max = count,
-        Id::Debug => settings.debug = settings.debug.saturating_add(1),
+        Id::Debug => common.debug = common.debug.saturating_add(1),
         Id::Hash => settings.modes.hash = true,
-        Id::MultiAccept => settings.multi_accept = count,
-        Id::Backlog => settings.backlog = number,
+        Id::MultiAccept => common.multi_accept = count,
+        Id::Backlog => common.backlog = number,
         Id::RoundRobin => settings.modes.roundrobin = true,
         Id::Stubborn => settings.modes.stubborn = true,
         Id::Timeout => settings.connect_timeout = time,
         Id::Tracking => settings.tracking = time,
         Id::Weight => settings.modes.weight = true,
-        Id::Connections => settings.conn_max = count,
-        Id::AllowExit => settings.may_exit = true,
+        Id::Connections => common.conn_max = count,
+        Id::AllowExit => common.may_exit = true,
         // The rest never becomes a setting.
         Id::Emergency | Id::Foreground | Id::Chroot | Id::Log | Id::PidFile | Id::User | Id::Abuse => {}
         Id::Control | Id::Config | Id::Command | Id::Demo | Id::Help | Id::Version => {}
@@ -391,10 +391,10 @@ mod tests {
         }
     }
 
-    fn settings(words: &[&str]) -> Settings {
-        let mut settings = Settings::default();
-        options(words).steps.iter().for_each(|step| step.apply(&mut settings));
-        settings
+    fn settings(words: &[&str]) -> (Common, Settings) {
+        let (mut common, mut settings) = (Common::default(), Settings::default());
+        options(words).steps.iter().for_each(|step| step.apply(&mut common, &mut settings));
+        (common, settings)
     }
 
     #[test]
@@ -410,8 +410,8 @@ mod tests {
         ];
         for words in table {
             assert_eq!(options(words).operands, ["80", "a", "b"], "{words:?}");
-            let settings = settings(words);
-            assert_eq!((settings.debug, settings.modes.hash), (2, true), "{words:?}");
+            let (common, settings) = settings(words);
+            assert_eq!((common.debug, settings.modes.hash), (2, true), "{words:?}");
             assert_eq!(settings.blacklist, Duration::from_secs(5), "{words:?}");
         }
     }
@@ -424,29 +424,32 @@ mod tests {
     #[test]
     fn every_setting_is_set() {
         let seconds = Duration::from_secs;
-        let defaults = Settings::default();
-        let table: [(&[&str], Settings); 16] = [
-            (&["-a"], Settings { dump_form: DumpForm::Ascii, ..defaults.clone() }),
-            (&["-b0"], Settings { blacklist: seconds(0), ..defaults.clone() }),
-            (&["-c", "1"], Settings { clients_max: 1, ..defaults.clone() }),
-            (&["-l", "pen.log"], Settings { log: Some(String::from("pen.log")), ..defaults.clone() }),
-            (&["-m7"], Settings { multi_accept: 7, ..defaults.clone() }),
-            (&["-p", "x.pid"], Settings { pid_file: Some(PathBuf::from("x.pid")), ..defaults.clone() }),
-            (&["-q", "8"], Settings { backlog: 8, ..defaults.clone() }),
-            (&["-t1"], Settings { connect_timeout: seconds(1), ..defaults.clone() }),
-            (&["-T9"], Settings { tracking: seconds(9), ..defaults.clone() }),
-            (&["-x20"], Settings { conn_max: 20, ..defaults.clone() }),
-            (&["-X"], Settings { may_exit: true, ..defaults.clone() }),
+        let defaults = (Common::default(), Settings::default());
+        let common = |common: Common| (common, Settings::default());
+        let own = |settings: Settings| (Common::default(), settings);
+        let (alike, default) = (Common::default(), Settings::default());
+        let table: [(&[&str], (Common, Settings)); 16] = [
+            (&["-a"], common(Common { dump_form: DumpForm::Ascii, ..alike.clone() })),
+            (&["-b0"], own(Settings { blacklist: seconds(0), ..default.clone() })),
+            (&["-c", "1"], own(Settings { clients_max: 1, ..default.clone() })),
+            (&["-l", "pen.log"], common(Common { log: Some(String::from("pen.log")), ..alike.clone() })),
+            (&["-m7"], common(Common { multi_accept: 7, ..alike.clone() })),
+            (&["-p", "x.pid"], common(Common { pid_file: Some(PathBuf::from("x.pid")), ..alike.clone() })),
+            (&["-q", "8"], common(Common { backlog: 8, ..alike.clone() })),
+            (&["-t1"], own(Settings { connect_timeout: seconds(1), ..default.clone() })),
+            (&["-T9"], own(Settings { tracking: seconds(9), ..default.clone() })),
+            (&["-x20"], common(Common { conn_max: 20, ..alike.clone() })),
+            (&["-X"], common(Common { may_exit: true, ..alike.clone() })),
             (&["-P"], defaults.clone()),
             (&["--poll"], defaults.clone()),
-            (&["-b1", "-b2"], Settings { blacklist: seconds(2), ..defaults.clone() }),
-            (&["--timeout", "8"], Settings { connect_timeout: seconds(8), ..defaults.clone() }),
+            (&["-b1", "-b2"], own(Settings { blacklist: seconds(2), ..default.clone() })),
+            (&["--timeout", "8"], own(Settings { connect_timeout: seconds(8), ..default.clone() })),
             (&[], defaults.clone()),
         ];
         for (words, expected) in table {
             assert_eq!(settings(words), expected, "{words:?}");
         }
-        let modes = settings(&["-rsWh"]).modes;
+        let modes = settings(&["-rsWh"]).1.modes;
         assert!(modes.hash && modes.roundrobin && modes.stubborn && modes.weight && !modes.prio);
     }
 
@@ -544,7 +547,7 @@ mod tests {
         for flag in FLAGS {
             if let (Value::Number(..), Some(letter)) = (flag.value, flag.short) {
                 let words = [format!("-{letter}{}", flag.default)];
-                assert_eq!(settings(&[&words[0]]), Settings::default(), "{flag:?}");
+                assert_eq!(settings(&[&words[0]]), (Common::default(), Settings::default()), "{flag:?}");
             }
         }
     }

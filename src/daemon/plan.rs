@@ -1,4 +1,4 @@
-//! What a command line comes to: a balancer that is set up, and what is to be opened.
+//! What a command line comes to: listeners that are set up, and what is to be opened.
 //!
 //! Everything that can be checked without asking anybody is checked here. Files of commands are
 //! read, and nothing is changed: a plan that fails has never happened.
@@ -7,8 +7,8 @@ use std::io;
 use std::path::Path;
 
 use super::options::{Options, Step, printable};
-use crate::balance::settings::Settings;
-use crate::balance::{Balancer, Server, ServerId};
+use crate::balance::settings::{Common, Settings};
+use crate::balance::{ListenerKey, Listeners, MAIN, Server, ServerId};
 use crate::base::addr::Endpoint;
 use crate::base::error::Error;
 use crate::base::operand::{Host, ListenSpec, ServerSpec, Services};
@@ -17,13 +17,13 @@ use crate::control::command::{self, Command, ListenAt, LogSpec};
 use crate::control::config;
 use crate::control::execute::{Around, Effect, Outcome, apply, execute};
 
-/// What is to be opened, and the balancer.
+/// What is to be opened, and what is decided with.
 #[derive(Debug)]
 pub struct Plan {
-    /// Servers, access lists and settings.
-    pub balancer: Balancer,
-    /// Where clients arrive.
-    pub listen: ListenAt,
+    /// Servers, access lists and settings of each listener.
+    pub listeners: Listeners,
+    /// Where clients arrive, and whose they are.
+    pub listen: Vec<(ListenerKey, ListenAt)>,
     /// Where commands arrive.
     pub control: Option<ListenAt>,
     /// The request log.
@@ -39,7 +39,7 @@ impl Plan {
     pub fn add_server(&mut self, id: u32, at: &Endpoint) -> Result<(), Error> {
         let spec = ServerSpec::parse(&at.to_string(), &Services::default())
             .map_err(|error| Error::config(format!("server '{at}': {error}")))?;
-        let added = self.balancer.servers.set(ServerId::Regular(id), Server::new(&spec, 0));
+        let added = self.listeners.main_mut().balancer.servers.set(ServerId::Regular(id), Server::new(&spec, 0));
         added.map_err(|error| Error::config(error.to_string()))
     }
 }
@@ -50,8 +50,9 @@ pub fn check<R>(options: &Options, services: &Services, now: Now, read: R) -> Re
 where
     R: FnMut(&Path) -> io::Result<String>,
 {
-    let balancer = Balancer::new(Settings::default());
-    let mut draft = Draft { balancer, listen: None, control: None, log: None, is_dummy: false, services, now, read };
+    let listeners = Listeners::new(Common::default(), Settings::default());
+    let listen = Vec::new();
+    let mut draft = Draft { listeners, listen, control: None, log: None, is_dummy: false, services, now, read };
     draft.control = options.control.as_deref().map(|text| draft.listen_at("control address", text)).transpose()?;
     let replies = draft.steps(&options.steps)?;
     if let Some(path) = &options.config {
@@ -62,32 +63,36 @@ where
         None => (None, &[][..]),
     };
     if let Some(text) = first {
-        draft.listen = Some(draft.listen_at("listening address", text)?);
+        let there = draft.listen_at("listening address", text)?;
+        draft.listen(MAIN, vec![there]);
     }
-    let no_address = || Error::usage("no listening address; try 'pen --help'");
-    let listen = draft.listen.clone().ok_or_else(no_address)?;
+    if draft.listen.is_empty() {
+        return Err(Error::usage("no listening address; try 'pen --help'"));
+    }
+    let port = draft.listen.iter().find(|(at, _)| *at == MAIN).map_or(0, |(_, there)| there.spec.port);
     for (index, text) in (0..).zip(servers) {
-        draft.server(ServerId::Regular(index), text, listen.spec.port)?;
+        draft.server(ServerId::Regular(index), text, port)?;
     }
     for (id, text) in [(ServerId::Emergency, &options.emergency), (ServerId::Abuse, &options.abuse)] {
         if let Some(text) = text {
-            draft.server(id, text, listen.spec.port)?;
+            draft.server(id, text, port)?;
         }
     }
     if draft.is_dummy
-        && let Some((_, server)) = draft.balancer.servers.all().next()
+        && let Some((_, server)) = draft.listeners.main().balancer.servers.all().next()
     {
         return Err(Error::config(format!("dummy: it takes no servers, not '{}'", server.host)));
     }
-    let Draft { mut balancer, control, log, is_dummy, .. } = draft;
-    balancer.settings.log = log.as_ref().map(|log| log.text.clone());
-    balancer.clients.resize(balancer.settings.clients_max);
-    Ok(Plan { balancer, listen, control, log, is_dummy, replies })
+    let Draft { mut listeners, listen, control, log, is_dummy, .. } = draft;
+    listeners.common.log = log.as_ref().map(|log| log.text.clone());
+    let main = &mut listeners.main_mut().balancer;
+    main.clients.resize(main.settings.clients_max);
+    Ok(Plan { listeners, listen, control, log, is_dummy, replies })
 }
 
 struct Draft<'a, R> {
-    balancer: Balancer,
-    listen: Option<ListenAt>,
+    listeners: Listeners,
+    listen: Vec<(ListenerKey, ListenAt)>,
     control: Option<ListenAt>,
     log: Option<LogSpec>,
     is_dummy: bool,
@@ -100,7 +105,8 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
     fn steps(&mut self, steps: &[Step]) -> Result<String, Error> {
         let mut replies = String::new();
         for step in steps {
-            step.apply(&mut self.balancer.settings);
+            let (common, main) = self.listeners.parts(MAIN);
+            step.apply(common, &mut main.settings);
             match step {
                 Step::Command(line) => replies.push_str(&self.command(line)?),
                 Step::Log(text) => {
@@ -123,9 +129,9 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             self.file(path)?;
             return Ok(String::new());
         }
-        let (listen, control) = (self.listen_text(), self.control_text());
-        let around = Around { pid: std::process::id(), listen: &listen, control: &control };
-        let outcome = execute(&mut self.balancer, command, self.now, &around);
+        let control = self.control_text();
+        let around = Around { pid: std::process::id(), control: &control };
+        let outcome = execute(&mut self.listeners, MAIN, command, self.now, &around);
         let reply = self.obey(outcome).map_err(|reason| wrong(&reason))?;
         Ok(reply)
     }
@@ -133,9 +139,9 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
     fn file(&mut self, path: &Path) -> Result<(), Error> {
         let wrong = |error: &dyn std::fmt::Display| Error::config(error.to_string());
         let lines = config::read_file(path, self.services, &mut self.read).map_err(|error| wrong(&error))?;
-        let (listen, control) = (self.listen_text(), self.control_text());
-        let around = Around { pid: std::process::id(), listen: &listen, control: &control };
-        let outcome = apply(&mut self.balancer, lines, self.now, &around).map_err(|error| wrong(&error))?;
+        let control = self.control_text();
+        let around = Around { pid: std::process::id(), control: &control };
+        let outcome = apply(&mut self.listeners, MAIN, lines, self.now, &around).map_err(|error| wrong(&error))?;
         self.obey(outcome).map_err(|reason| Error::config(format!("{}: {reason}", path.display())))?;
         Ok(())
     }
@@ -145,17 +151,17 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
         let reply = outcome.reply?;
         for effect in outcome.effects {
             match effect {
-                Effect::Listen(at) => self.listen = Some(at),
+                Effect::Listen(at, there) => self.listen(at, there),
                 Effect::SetLog(log) => self.log = log,
                 Effect::Close(_) | Effect::ShowConnection(_) => {
                     return Err(String::from("there are no connections yet"));
                 }
                 Effect::Dummy => self.is_dummy = true,
                 Effect::Exit => return Err(String::from("exit: pen does not run yet")),
-                Effect::Include(path) => return Err(format!("include {}: not here", path.display())),
+                Effect::Include(_, path) => return Err(format!("include {}: not here", path.display())),
                 // All servers without an address are looked up at the start, and the loop begins
-                // with the settings that the balancer has then.
-                Effect::Resolve(_)
+                // with the settings that there are then.
+                Effect::Resolve(..)
                 | Effect::ConnMax(_)
                 | Effect::PendingMax(_)
                 | Effect::Limits
@@ -178,11 +184,19 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
         if spec.port.is_none() && default_port == 0 && !matches!(spec.host, Host::Unix(_)) {
             return Err(wrong(&"no port, and the listening address has none either"));
         }
-        self.balancer.servers.set(id, Server::new(&spec, default_port)).map_err(|error| wrong(&error))
+        self.listeners
+            .main_mut()
+            .balancer
+            .servers
+            .set(id, Server::new(&spec, default_port))
+            .map_err(|error| wrong(&error))
     }
 
-    fn listen_text(&self) -> String {
-        self.listen.as_ref().map_or_else(String::new, |at| at.text.clone())
+    /// A listener is to listen there and nowhere else.
+    fn listen(&mut self, at: ListenerKey, there: Vec<ListenAt>) {
+        self.listeners[at].at = there.iter().map(|there| there.text.clone()).collect();
+        self.listen.retain(|(of, _)| *of != at);
+        self.listen.extend(there.into_iter().map(|there| (at, there)));
     }
 
     fn control_text(&self) -> String {
@@ -213,7 +227,17 @@ mod tests {
     }
 
     fn servers(plan: &Plan) -> Vec<String> {
-        plan.balancer.servers.iter().map(|(id, server)| format!("{id} {}:{}", server.host, server.port)).collect()
+        plan.listeners
+            .main()
+            .balancer
+            .servers
+            .iter()
+            .map(|(id, server)| format!("{id} {}:{}", server.host, server.port))
+            .collect()
+    }
+
+    fn listen(plan: &Plan) -> Vec<(&str, u16)> {
+        plan.listen.iter().map(|(_, there)| (there.text.as_str(), there.spec.port)).collect()
     }
 
     #[test]
@@ -227,7 +251,7 @@ mod tests {
         ];
         for (words, text, port, expected) in table {
             let plan = plan(words).unwrap();
-            assert_eq!((plan.listen.text.as_str(), plan.listen.spec.port), (text, port));
+            assert_eq!(listen(&plan), [(text, port)]);
             assert_eq!(servers(&plan), expected);
         }
     }
@@ -235,7 +259,7 @@ mod tests {
     #[test]
     fn special_servers_take_the_listening_port_as_well() {
         let plan = plan(&["-e", "spare", "-B", "honeypot:99", "-C", "127.0.0.1:8888", "80"]).unwrap();
-        let port = |id| plan.balancer.servers.server(id).unwrap().port;
+        let port = |id| plan.listeners.main().balancer.servers.server(id).unwrap().port;
         assert_eq!((port(ServerId::Emergency), port(ServerId::Abuse)), (80, 99));
         assert_eq!(plan.control.unwrap().spec.port, 8888);
     }
@@ -243,12 +267,12 @@ mod tests {
     #[test]
     fn a_file_makes_operands_unnecessary_and_operands_win() {
         let by_file = plan(&["-F", "good.cfg"]).unwrap();
-        assert_eq!(by_file.listen.text, "127.0.0.1:81");
+        assert_eq!(listen(&by_file), [("127.0.0.1:81", 81)]);
         assert_eq!(servers(&by_file), ["0 10.0.0.1:8001", "1 10.0.0.2:8002"]);
-        assert_eq!(by_file.balancer.settings.log.as_deref(), Some("file.log"));
+        assert_eq!(by_file.listeners.common.log.as_deref(), Some("file.log"));
 
         let both = plan(&["-F", "good.cfg", "82", "10.0.0.9"]).unwrap();
-        assert_eq!(both.listen.text, "82");
+        assert_eq!(listen(&both), [("82", 82)]);
         assert_eq!(servers(&both), ["0 10.0.0.9:82", "1 10.0.0.2:8002"]);
     }
 
@@ -263,15 +287,15 @@ mod tests {
             (&["-F", "good.cfg", "-b", "3", "-O", "blacklist 4"], seconds(7)),
         ];
         for (words, expected) in table {
-            assert_eq!(plan(words).unwrap().balancer.settings.blacklist, expected, "{words:?}");
+            assert_eq!(plan(words).unwrap().listeners.main().balancer.settings.blacklist, expected, "{words:?}");
         }
     }
 
     #[test]
     fn settings_reach_what_they_size() {
         let plan = plan(&["-c", "7", "-O", "source 127.0.0.5", "-O", "epoll", "-o", "", "80"]).unwrap();
-        assert_eq!(plan.balancer.clients.max(), 7);
-        assert!(plan.balancer.settings.source.is_some());
+        assert_eq!(plan.listeners.main().balancer.clients.max(), 7);
+        assert!(plan.listeners.main().balancer.settings.source.is_some());
     }
 
     #[test]
@@ -280,7 +304,7 @@ mod tests {
         assert_eq!(to("pen.log"), LogTo::File("pen.log".into()));
         assert_eq!(to("/a:b"), LogTo::File("/a:b".into()));
         assert_eq!(to("loghost:10000"), LogTo::Network { host: Host::Name(String::from("loghost")), port: 10000 });
-        assert_eq!(plan(&["-l", "a", "-O", "no log", "80"]).unwrap().balancer.settings.log, None);
+        assert_eq!(plan(&["-l", "a", "-O", "no log", "80"]).unwrap().listeners.common.log, None);
     }
 
     #[test]

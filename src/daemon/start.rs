@@ -11,7 +11,7 @@ use super::demo::Demo;
 use super::options::Options;
 use super::plan::{self, Plan};
 use super::{complain, names};
-use crate::balance::{Balancer, legacy};
+use crate::balance::{Listeners, MAIN, legacy};
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::error::{Error, reason};
@@ -20,7 +20,8 @@ use crate::control::command::{ListenAt, LogSpec, LogTo};
 use crate::net::{ListenOptions, LogTarget, Net, Token};
 use crate::proxy::control::SESSIONS_MAX;
 use crate::proxy::ending::LEAVING_MAX;
-use crate::proxy::{CONTROL_LISTENER, Foreign, LISTENER, Nobody, Proxy, Start};
+use crate::proxy::listener::{Arriving, listening_token};
+use crate::proxy::{CONTROL_LISTENER, Foreign, LISTENING_MAX, Nobody, Proxy, Start};
 use crate::sys::console::Console;
 use crate::sys::inheritance::{Inheritance, Use};
 use crate::sys::net::OsNet;
@@ -109,17 +110,17 @@ impl World {
     ) -> Result<u8, Error> {
         self.warnings.extend(names::resolve(&mut self.net, &mut plan)?);
         self.fit_connections(&mut plan)?;
-        let probes = self.net.keep_alive(plan.balancer.settings.keepalive, None);
+        let probes = self.net.keep_alive(plan.listeners.common.keepalive, &[]);
         probes.map_err(|error| failed("set the keep-alive probes", &error))?;
-        let backlog = plan.balancer.settings.backlog;
-        let (mut listener, listen) = self.listen(&plan.listen, false, backlog, LISTENER)?;
+        let backlog = plan.listeners.common.backlog;
+        let mut listening = self.listen_for_clients(&mut plan, backlog)?;
         let control_at = plan.control.take();
         let mut control = self.listen_for_commands(control_at.as_ref(), backlog)?;
         let target = plan.log.as_ref().map(log_target);
         let syslog = (!options.foreground && !options.demo).then(Console::syslog);
         self.confine(options.chroot.as_deref())?;
         // What is removed again if the next step fails comes first.
-        let pid_file = plan.balancer.settings.pid_file.as_deref().map(create_pid_file).transpose()?;
+        let pid_file = plan.listeners.common.pid_file.as_deref().map(create_pid_file).transpose()?;
         let log = target.map(|target| self.open_log(target)).transpose()?;
         self.say_all(&plan)?;
         readiness.tell().map_err(|error| failed("let go of the terminal", &error))?;
@@ -127,13 +128,14 @@ impl World {
             self.net.set_console(console);
             self.warnings.iter().for_each(|warning| self.net.say(Severity::Warning, warning));
         }
-        self.take_over(&mut plan.balancer, [Some(&mut listener), control.as_mut()]);
-        self.introduce(&plan, &listen);
+        let sockets = listening.iter_mut().map(|arriving| &mut arriving.socket).chain(control.as_mut());
+        self.take_over(&mut plan.listeners, sockets);
+        self.introduce(&plan.listeners);
         self.net.set_upgrader(Upgrader::new(self.launch, pid_file));
         let control_at = control_at.map(|at| at.text).unwrap_or_default();
         let pid = std::process::id();
-        let start = Start { listener, listen, control, control_at, log, pid, services: self.services };
-        let mut proxy = Proxy::new(self.net, plan.balancer, start);
+        let start = Start { listening, control, control_at, log, pid, services: self.services };
+        let mut proxy = Proxy::new(self.net, plan.listeners, start);
         let ending = proxy.run_with(foreign);
         if let Err(error) = &ending {
             proxy.net().say(Severity::Error, &failed("wait for events", error).to_string());
@@ -147,16 +149,34 @@ impl World {
 
     /// Raises the limit of descriptors, or lowers the number of pairs to what fits.
     fn fit_connections(&mut self, plan: &mut Plan) -> Result<(), Error> {
-        let wanted = plan.balancer.settings.conn_max;
-        let needed = 2 * wanted as u64 + RESERVE;
+        let wanted = plan.listeners.common.conn_max;
+        let reserve = RESERVE + plan.listen.len() as u64 - 1;
+        let needed = 2 * wanted as u64 + reserve;
         let limit =
             process::raise_descriptor_limit(needed).map_err(|error| failed("read the limit of files", &error))?;
         if limit < needed {
-            let fit = usize::try_from(limit.saturating_sub(RESERVE) / 2).unwrap_or(usize::MAX).max(1);
-            plan.balancer.settings.conn_max = fit;
+            let fit = usize::try_from(limit.saturating_sub(reserve) / 2).unwrap_or(usize::MAX).max(1);
+            plan.listeners.common.conn_max = fit;
             self.warnings.push(format!("only {fit} of {wanted} connections fit into the limit of {limit} open files"));
         }
         Ok(())
+    }
+
+    /// Opens all sockets for clients, and notes the ports that were chosen by the system.
+    fn listen_for_clients(&mut self, plan: &mut Plan, backlog: u32) -> Result<Vec<Arriving<OsNet>>, Error> {
+        let mut listening = Vec::new();
+        for (place, (at, there)) in plan.listen.iter().enumerate() {
+            if place >= LISTENING_MAX {
+                return Err(Error::config(format!("more than {LISTENING_MAX} listening addresses")));
+            }
+            let (socket, written) = self.listen(there, false, backlog, listening_token(place))?;
+            listening.push(Arriving::new(*at, socket, written));
+        }
+        for (at, _) in &plan.listen {
+            let own = listening.iter().filter(|arriving| arriving.listener == *at);
+            plan.listeners[*at].at = own.map(|arriving| arriving.written.clone()).collect();
+        }
+        Ok(listening)
     }
 
     fn listen(
@@ -184,7 +204,7 @@ impl World {
     /// The listener of the old process, if it is at this place.
     fn inherited(&mut self, at: &Endpoint, backlog: u32, token: Token) -> io::Result<Option<Listener>> {
         let Some(inheritance) = &mut self.inheritance else { return Ok(None) };
-        let what = if token == LISTENER { Use::Clients } else { Use::Control };
+        let what = if token == CONTROL_LISTENER { Use::Control } else { Use::Clients };
         let listener = inheritance.listener(what, at, backlog)?;
         if let Some(listener) = &listener {
             self.net.adopt(listener, token)?;
@@ -193,17 +213,17 @@ impl World {
     }
 
     /// Tells the old process that all is set up, and takes over what it remembers.
-    fn take_over(&mut self, balancer: &mut Balancer, listeners: [Option<&mut Listener>; 2]) {
+    fn take_over<'a>(&mut self, listeners: &mut Listeners, sockets: impl Iterator<Item = &'a mut Listener>) {
         let Some(inheritance) = self.inheritance.take() else { return };
         let moment = self.net.now().moment;
         let remembered = match inheritance.tell() {
-            Ok(bytes) => legacy::restore(balancer, &bytes, moment).map_err(|broken| broken.to_string()),
+            Ok(bytes) => legacy::restore(listeners, &bytes, moment).map_err(|broken| broken.to_string()),
             Err(error) => Err(reason(&error)),
         };
         if let Err(why) = remembered {
             self.net.say(Severity::Warning, &format!("upgrade: clients are not remembered: {why}"));
         }
-        listeners.into_iter().flatten().for_each(|listener| listener.own_file(true));
+        sockets.for_each(|socket| socket.own_file(true));
     }
 
     /// As root nobody gets a control port by accident: what it can be told to read and write is
@@ -251,21 +271,26 @@ impl World {
     }
 
     /// The first events, if events are told: where pen listens, and its servers.
-    fn introduce(&mut self, plan: &Plan, listen: &str) {
-        if plan.balancer.settings.debug == 0 {
+    fn introduce(&mut self, listeners: &Listeners) {
+        if listeners.common.debug == 0 {
             return;
         }
         let version = env!("CARGO_PKG_VERSION");
-        self.net.say(Severity::Debug, &format!("pen {version} listens on {listen}"));
-        for (id, server) in plan.balancer.servers.iter() {
-            let (host, port) = (&server.host, server.port);
-            self.net.say(
-                Severity::Debug,
-                &match host {
-                    Host::Unix(path) => format!("server {id} is {}", path.display()),
-                    Host::Addr(_) | Host::Name(_) => format!("server {id} is {host} port {port}"),
-                },
-            );
+        for (at, listener) in listeners.iter() {
+            let addresses = listener.at.join(" ");
+            let (start, whose) = match at {
+                MAIN => (format!("pen {version}"), String::new()),
+                _ => (format!("listener {}", listener.name), format!(" of {}", listener.name)),
+            };
+            self.net.say(Severity::Debug, &format!("{start} listens on {addresses}"));
+            for (id, server) in listener.balancer.servers.iter() {
+                let (host, port) = (&server.host, server.port);
+                let text = match host {
+                    Host::Unix(path) => format!("server {id}{whose} is {}", path.display()),
+                    Host::Addr(_) | Host::Name(_) => format!("server {id}{whose} is {host} port {port}"),
+                };
+                self.net.say(Severity::Debug, &text);
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use super::flow::Flow;
 use super::pair::{End, PairKey, Phase, Place, Side};
 use super::timers::TimerKind;
 use super::{Proxy, token};
-use crate::balance::ServerId;
+use crate::balance::{ListenerKey, ServerId};
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::time::Moment;
@@ -34,10 +34,11 @@ impl<N: Net> Proxy<N> {
     pub(super) fn connect(&mut self, key: PairKey) {
         loop {
             let pair = &mut self.pairs[key.0];
-            let Some(id) = self.balancer.next_server(&mut pair.search, self.now) else {
+            let balancer = &mut self.listeners[pair.listener].balancer;
+            let Some(id) = balancer.next_server(&mut pair.search, self.now) else {
                 return self.close(key, CloseReason::NoServer);
             };
-            let until = self.now.moment + self.balancer.settings.connect_timeout;
+            let until = self.now.moment + balancer.settings.connect_timeout;
             let place = Place { id, address: 0 };
             self.enter(key, Phase::Searching { place: Some(place), until });
             if let Attempt::Begun = self.begin(key, place, until) {
@@ -50,12 +51,14 @@ impl<N: Net> Proxy<N> {
     /// Begins to connect to a server, trying its addresses from the one in `place` on.
     fn begin(&mut self, key: PairKey, place: Place, until: Moment) -> Attempt {
         let id = place.id;
+        let at = self.pairs[key.0].listener;
         let mut last_error = None;
         for address in place.address.. {
-            let server = self.balancer.servers.server(id);
+            let balancer = &self.listeners[at].balancer;
+            let server = balancer.servers.server(id);
             let Some(endpoint) = server.and_then(|server| server.endpoints.get(usize::from(address))) else { break };
             let place = Place { id, address };
-            match self.net.connect(endpoint, self.balancer.settings.source) {
+            match self.net.connect(endpoint, balancer.settings.source) {
                 Ok(stream) => {
                     self.pairs[key.0].to = Some(endpoint.clone());
                     self.await_connect(key, place, stream, until);
@@ -74,7 +77,7 @@ impl<N: Net> Proxy<N> {
         }
         // A server that has no address any more was not tried, and is not to blame.
         if let Some(error) = last_error {
-            self.server_failed(id, &reason(&error));
+            self.server_failed(at, id, &reason(&error));
         }
         Attempt::Failed
     }
@@ -84,7 +87,8 @@ impl<N: Net> Proxy<N> {
         match self.net.watch(&mut server.stream, token(key, Side::Server)) {
             Ok(()) => {
                 self.enter(key, Phase::Connecting { server, place });
-                self.arm(key, TimerKind::Connect, self.balancer.settings.connect_timeout);
+                let patience = self.settings_of(key).connect_timeout;
+                self.arm(key, TimerKind::Connect, patience);
             }
             Err(error) => self.wait_for_resources(key, place, until, &error),
         }
@@ -130,10 +134,12 @@ impl<N: Net> Proxy<N> {
         };
         pair.phase = Phase::Relaying { server, place, up: Flow::Open, down: Flow::Open };
         pair.moved = [self.now.moment; 2];
-        self.pending -= 1;
-        self.balancer.connected(place.id, pair.client_id, self.now);
-        if self.tells_events() {
-            let text = format!("connection {}: connected to {}", key.0, self.name_of(place.id));
+        let listener = &mut self.listeners[pair.listener];
+        listener.pending -= 1;
+        listener.balancer.connected(place.id, pair.client_id, self.now);
+        if self.listeners.common.debug > 0 {
+            let text =
+                format!("connection {}: connected to {}", key.0, self.listeners[pair.listener].name_of(place.id));
             self.say(Severity::Debug, &text);
         }
         self.watch_limits(key);
@@ -142,13 +148,17 @@ impl<N: Net> Proxy<N> {
 
     /// The connect failed: the next address of the same server, or the next server.
     fn fail_over(&mut self, key: PairKey, error: &io::Error) {
-        let Phase::Connecting { place, .. } = self.pairs[key.0].phase else { return };
+        let pair = &self.pairs[key.0];
+        let Phase::Connecting { place, .. } = pair.phase else { return };
+        let at = pair.listener;
         if self.tells_events() {
-            let text = format!("connection {}: {} failed: {}", key.0, self.name_of(place.id), reason(error));
+            let text =
+                format!("connection {}: {} failed: {}", key.0, self.listeners[at].name_of(place.id), reason(error));
             self.say(Severity::Debug, &text);
         }
-        let until = self.now.moment + self.balancer.settings.connect_timeout;
-        let server = self.balancer.servers.server(place.id);
+        let balancer = &self.listeners[at].balancer;
+        let until = self.now.moment + balancer.settings.connect_timeout;
+        let server = balancer.servers.server(place.id);
         let tried = server.and_then(|server| server.endpoints.get(usize::from(place.address)));
         // If the server has moved meanwhile, its new addresses are not to blame for the old one.
         let address = if tried == self.pairs[key.0].to.as_ref() { place.address + 1 } else { 0 };
@@ -159,7 +169,7 @@ impl<N: Net> Proxy<N> {
                 return;
             }
         } else if address > 0 {
-            self.server_failed(place.id, &reason(error));
+            self.server_failed(at, place.id, &reason(error));
         }
         self.enter(key, Phase::Searching { place: None, until });
         self.connect(key);
@@ -194,29 +204,17 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    fn server_failed(&mut self, id: ServerId, why: &str) {
-        if !self.balancer.failed(id, self.now) {
+    fn server_failed(&mut self, at: ListenerKey, id: ServerId, why: &str) {
+        let listener = &mut self.listeners[at];
+        if !listener.balancer.failed(id, self.now) {
             return;
         }
-        let mut text = format!("{} failed: {why}", self.name_of(id));
-        let pause = self.balancer.settings.blacklist.as_secs();
+        let mut text = format!("{} failed: {why}", listener.name_of(id));
+        let pause = listener.balancer.settings.blacklist.as_secs();
         if pause > 0 {
             // Writing to a String cannot fail.
             let _ = write!(text, "; blacklisted for {pause} s");
         }
         self.say(Severity::Warning, &text);
-    }
-
-    /// A server as diagnostics name it: `server 0 (192.0.2.1:80)`.
-    pub(super) fn name_of(&self, id: ServerId) -> String {
-        let server = self.balancer.servers.server(id);
-        let what = match id {
-            ServerId::Regular(_) => format!("server {id}"),
-            ServerId::Emergency | ServerId::Abuse => format!("{id} server"),
-        };
-        match server {
-            Some(server) => format!("{what} ({}:{})", server.host, server.port),
-            None => what,
-        }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::effects::{Next, Work};
-use super::{CONTROL_LISTENER, FIRST_PAIR, FIRST_SESSION, Proxy};
+use super::{CONTROL_LISTENER, FIRST_LISTENING, FIRST_SESSION, Proxy};
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::error::reason;
@@ -23,7 +23,7 @@ use crate::net::{Net, NoAddress, Stream, Token};
 /// How many sessions there may be at once.
 pub const SESSIONS_MAX: usize = 16;
 
-const _: () = assert!(FIRST_SESSION + SESSIONS_MAX <= FIRST_PAIR);
+const _: () = assert!(FIRST_SESSION + SESSIONS_MAX <= FIRST_LISTENING);
 
 /// How long a session may take.
 const SESSION_TIME: Duration = Duration::from_secs(10);
@@ -239,7 +239,7 @@ impl<N: Net> Proxy<N> {
     }
 
     fn open_session(&mut self, mut stream: N::Stream, from: Endpoint) {
-        if !self.balancer.control_allows(from.client()) {
+        if !self.listeners.control_allows(from.client()) {
             self.say(Severity::Notice, &format!("control: {from} is not permitted"));
             // An end without a word would look like a command that has no reply.
             let _ = stream.reset_on_drop();

@@ -6,7 +6,7 @@ use crate::base::time::Moment;
 use crate::net::Net;
 
 impl<N: Net> Proxy<N> {
-    /// Closes the listener, so that clients go elsewhere and others can listen there. Told so a
+    /// Closes the listening sockets, so that clients go elsewhere and others can listen there. Told so a
     /// second time, pen ends at once.
     pub(super) fn drain(&mut self) {
         if self.draining_since.is_some() {
@@ -15,30 +15,30 @@ impl<N: Net> Proxy<N> {
         }
         self.give_up_upgrade();
         self.let_in_who_waits();
-        drop(self.listening.close());
+        self.close_listening();
         self.draining_since = Some(self.now.moment);
-        let limit = self.balancer.settings.drain.as_secs();
+        let limit = self.listeners.common.drain.as_secs();
         let time = if limit > 0 { format!("{limit} s") } else { String::from("as long as they need") };
         let text = format!("nobody is let in any more; {} connections have {time} to finish", self.pairs.len());
         self.say(Severity::Notice, &text);
     }
 
-    /// Those in the kernel's queue are connected as far as they know, and closing the listener
+    /// Those in the kernel's queues are connected as far as they know, and closing the sockets
     /// would reset them. So they are served, as far as there is room.
     fn let_in_who_waits(&mut self) {
         // There is no later time to try again.
         self.listening.resume();
-        let settings = &self.balancer.settings;
+        let common = &self.listeners.common;
         // Once more than that, as it may be said once that nobody waits though somebody does.
-        for _ in 0..=settings.backlog as usize / settings.multi_accept + 1 {
-            self.listening.edge();
+        for _ in 0..=common.backlog as usize / common.multi_accept + 1 {
+            self.listening.look_everywhere();
             self.accept();
         }
     }
 
     /// When those who have not finished are closed.
     pub(super) fn drain_ends(&self) -> Option<Moment> {
-        let limit = self.balancer.settings.drain;
+        let limit = self.listeners.common.drain;
         self.draining_since.filter(|_| !limit.is_zero()).map(|since| since + limit)
     }
 

@@ -9,16 +9,16 @@ use std::path::Path;
 
 use super::ending::CloseReason;
 use super::pair::{Pair, PairKey, Phase};
-use super::{Ending, LISTENER, Proxy};
-use crate::base::addr::Endpoint;
+use super::{Ending, Proxy};
+use crate::balance::{ListenerKey, MAIN};
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::operand::Host;
-use crate::control::command::{ListenAt, LogSpec, LogTo, parse};
+use crate::control::command::{LogSpec, LogTo, parse};
 use crate::control::config::read_file;
 use crate::control::execute::{Around, Effect, Outcome, apply, execute, reply_text};
 use crate::control::status::{self, ConnectionStatus, State};
-use crate::net::{ListenOptions, LogTarget, Net, NoAddress, Stream};
+use crate::net::{LogTarget, Net, NoAddress, Stream};
 
 /// A command under way: what is still to be done, and the reply so far.
 #[derive(Debug)]
@@ -67,25 +67,25 @@ impl<N: Net> Proxy<N> {
             Ok(None) => return Work { effects: VecDeque::new(), reply: Ok(String::new()) },
             Err(error) => return Work::refused(error.to_string()),
         };
-        let around = Around { pid: self.control.pid, listen: self.listening.written(), control: &self.control.written };
-        let outcome = execute(&mut self.balancer, command, self.now, &around);
+        let around = Around { pid: self.control.pid, control: &self.control.written };
+        let outcome = execute(&mut self.listeners, MAIN, command, self.now, &around);
         self.follow_settings();
         Work::of(outcome)
     }
 
     /// Reads a file of commands and executes it, all or none.
-    fn obey_file(&mut self, path: &Path) -> Work {
-        let around = Around { pid: self.control.pid, listen: self.listening.written(), control: &self.control.written };
+    fn obey_file(&mut self, at: ListenerKey, path: &Path) -> Work {
+        let around = Around { pid: self.control.pid, control: &self.control.written };
         let lines = read_file(path, &self.control.services, |path| self.net.read_commands(path));
-        let outcome = lines.and_then(|lines| apply(&mut self.balancer, lines, self.now, &around));
+        let outcome = lines.and_then(|lines| apply(&mut self.listeners, at, lines, self.now, &around));
         self.follow_settings();
         outcome.map_or_else(|error| Work::refused(error.to_string()), Work::of)
     }
 
     /// Tells those who have their own copy of a setting.
     fn follow_settings(&mut self) {
-        self.tracer.set_level(self.balancer.settings.debug);
-        self.tracer.set_form(self.balancer.settings.dump_form);
+        self.tracer.set_level(self.listeners.common.debug);
+        self.tracer.set_form(self.listeners.common.dump_form);
     }
 
     /// Does what is to be done, up to an effect that needs the address of a host. `found` is the
@@ -106,8 +106,8 @@ impl<N: Net> Proxy<N> {
                     }
                 }
             }
-            if let Effect::Include(path) = &effect {
-                let more = self.obey_file(path);
+            if let Effect::Include(at, path) = &effect {
+                let more = self.obey_file(*at, path);
                 more.effects.into_iter().rev().for_each(|effect| work.effects.push_front(effect));
                 work.note(more.reply);
                 continue;
@@ -121,15 +121,15 @@ impl<N: Net> Proxy<N> {
     fn take_effect(&mut self, effect: Effect) -> Result<String, String> {
         let done = Ok(String::new());
         match effect {
-            Effect::Listen(at) => self.move_listener(&at),
+            Effect::Listen(at, there) => self.listen_at(at, &there),
             Effect::SetLog(log) => self.move_log(log).map(|()| String::new()),
             Effect::Close(number) => self.close_by_operator(number),
             Effect::ShowConnection(number) => {
                 let status = self.pairs.get(number).map(|pair| self.status_of(number, pair));
-                status::connection(number, status.as_ref(), self.balancer.settings.conn_max)
+                status::connection(number, status.as_ref(), self.listeners.common.conn_max)
             }
-            Effect::Resolve(id) => {
-                self.look_up_server(id);
+            Effect::Resolve(at, id) => {
+                self.look_up_server(at, id);
                 done
             }
             Effect::Limits => {
@@ -138,8 +138,9 @@ impl<N: Net> Proxy<N> {
             }
             Effect::Dummy => Err(String::from("dummy: only at the start")),
             Effect::Keepalive => {
-                let how = self.balancer.settings.keepalive;
-                let set = self.net.keep_alive(how, self.listening.socket());
+                let how = self.listeners.common.keepalive;
+                let sockets = self.listening.sockets().map(|arriving| &arriving.socket);
+                let set = self.net.keep_alive(how, &sockets.collect::<Vec<_>>());
                 set.map_err(|error| format!("keepalive: {}", reason(&error))).map(|()| String::new())
             }
             Effect::Exit => {
@@ -148,35 +149,8 @@ impl<N: Net> Proxy<N> {
             }
             // Whether there is room is asked anew for every client.
             Effect::ConnMax(_) | Effect::PendingMax(_) => done,
-            Effect::Include(_) => unreachable!("files are read where their effects can be queued"),
+            Effect::Include(..) => unreachable!("files are read where their effects can be queued"),
         }
-    }
-
-    fn move_listener(&mut self, at: &ListenAt) -> Result<String, String> {
-        if self.draining_since.is_some() {
-            return Err(String::from("pen drains, and lets nobody in any more"));
-        }
-        if at.text != self.listening.written() {
-            if let Some(why) = self.upgrade.holds_listener() {
-                return Err(format!("cannot listen on {}: {why}", at.text));
-            }
-            let endpoint = match &at.spec.host {
-                Host::Unix(path) => Endpoint::Unix(path.clone()),
-                Host::Addr(ip) => Endpoint::inet(SocketAddr::new(*ip, at.spec.port)),
-                Host::Name(_) => unreachable!("{LOOKED_UP}"),
-            };
-            let options = ListenOptions { backlog: self.balancer.settings.backlog, private: false };
-            let socket = self
-                .net
-                .listen(&endpoint, options, LISTENER)
-                .map_err(|error| format!("cannot listen on {}: {}", at.text, reason(&error)))?;
-            let written = match (endpoint.port(), self.net.local(&socket)) {
-                (Some(0), Ok(local)) => local.to_string(),
-                _ => at.text.clone(),
-            };
-            self.listening.replace(socket, written);
-        }
-        Ok(format!("{}\n", self.listening.written()))
     }
 
     fn move_log(&mut self, log: Option<LogSpec>) -> Result<(), String> {
@@ -186,7 +160,7 @@ impl<N: Net> Proxy<N> {
             LogTo::Network { host: Host::Name(_) | Host::Unix(_), .. } => unreachable!("{LOOKED_UP}"),
         });
         self.set_log(target)?;
-        self.balancer.settings.log = log.map(|log| log.text);
+        self.listeners.common.log = log.map(|log| log.text);
         Ok(())
     }
 
@@ -195,7 +169,7 @@ impl<N: Net> Proxy<N> {
         if in_use {
             self.close(PairKey(number), CloseReason::Operator);
         }
-        status::closing(number, in_use, self.balancer.settings.conn_max)
+        status::closing(number, in_use, self.listeners.common.conn_max)
     }
 
     /// A pair as reports show it.
@@ -211,9 +185,11 @@ impl<N: Net> Proxy<N> {
             Phase::Farewell => (-1, State::Connected { server_ended: true, client_ended: false }),
         };
         let (pending_up, pending_down) = pair.held();
-        let remembered = pair.client_id.filter(|id| self.balancer.clients.client(*id).is_some());
+        let listener = &self.listeners[pair.listener];
+        let remembered = pair.client_id.filter(|id| listener.balancer.clients.client(*id).is_some());
         ConnectionStatus {
             number,
+            listener: (pair.listener != MAIN).then(|| listener.name.clone()),
             state,
             down_fd: pair.client.stream.descriptor(),
             up_fd,
@@ -228,19 +204,22 @@ impl<N: Net> Proxy<N> {
     pub(super) fn say_statistics(&mut self) {
         let time = self.net.local_time(self.now.unix);
         let pairs = self.pairs.iter().map(|(number, pair)| self.status_of(number, pair));
-        for text in status::statistics(&self.balancer, pairs, self.now, &time) {
+        for text in status::statistics(&self.listeners, pairs, self.now, &time) {
             self.net.say(Severity::Notice, &text);
         }
     }
 }
 
 /// Why an effect can count on an address.
-const LOOKED_UP: &str = "a name is replaced by its address before the effect is taken";
+pub(super) const LOOKED_UP: &str = "a name is replaced by its address before the effect is taken";
 
 /// The host of an effect that must have an address, if it is still a name.
 fn unknown_host(effect: &mut Effect) -> Option<&mut Host> {
     let host = match effect {
-        Effect::Listen(at) => &mut at.spec.host,
+        Effect::Listen(_, there) => {
+            let mut hosts = there.iter_mut().map(|at| &mut at.spec.host);
+            return hosts.find(|host| matches!(host, Host::Name(_)));
+        }
         Effect::SetLog(Some(LogSpec { to: LogTo::Network { host, .. }, .. })) => host,
         _ => return None,
     };

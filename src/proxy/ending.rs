@@ -77,7 +77,7 @@ impl<N: Net> Proxy<N> {
     /// end stays for a while in its farewell.
     pub(super) fn close(&mut self, key: PairKey, why: CloseReason) {
         let pair = &mut self.pairs[key.0];
-        if self.balancer.settings.debug > 0 {
+        if self.listeners.common.debug > 0 {
             let (up, down) = pair.sent();
             let text = format!("connection {}: closed, {why}; {up} bytes up, {down} down", key.0);
             self.net.say(Severity::Debug, &text);
@@ -107,9 +107,13 @@ impl<N: Net> Proxy<N> {
     pub(super) fn remove(&mut self, key: PairKey) {
         self.enter(key, Phase::Farewell);
         self.leaving -= 1;
-        if let Some(client) = self.pairs.remove(key.0).client_id {
-            self.balancer.left(client);
+        let pair = self.pairs.remove(key.0);
+        let listener = &mut self.listeners[pair.listener];
+        listener.pairs -= 1;
+        if let Some(client) = pair.client_id {
+            listener.balancer.left(client);
         }
+        self.listeners.let_go(pair.listener);
         self.has_given_back = true;
         self.listening.resume();
     }
@@ -119,11 +123,12 @@ impl<N: Net> Proxy<N> {
     pub(super) fn enter(&mut self, key: PairKey, phase: Phase<N::Stream>) {
         let pair = &mut self.pairs[key.0];
         let place = pair.place();
-        self.pending -= usize::from(pair.is_pending());
+        let listener = &mut self.listeners[pair.listener];
+        listener.pending -= usize::from(pair.is_pending());
         self.leaving -= usize::from(pair.is_leaving());
         self.lacking -= usize::from(pair.is_lacking());
         let mut before = std::mem::replace(&mut pair.phase, phase);
-        self.pending += usize::from(pair.is_pending());
+        listener.pending += usize::from(pair.is_pending());
         self.leaving += usize::from(pair.is_leaving());
         self.lacking += usize::from(pair.is_lacking());
         pair.timer = None;
@@ -134,8 +139,8 @@ impl<N: Net> Proxy<N> {
         if let Some(place) = place
             && pair.place().is_none_or(|now| now.id != place.id)
         {
-            let name = self.name_of(place.id);
-            match self.balancer.release(place.id) {
+            let name = listener.name_of(place.id);
+            match listener.balancer.release(place.id) {
                 Emptied::No => {}
                 Emptied::Drained => {
                     self.say(Severity::Notice, &format!("{name} has drained: nobody is connected to it"))

@@ -34,7 +34,7 @@ impl<N: Net> Proxy<N> {
     /// Sees to it that the pair is looked at before the first of its limits is reached.
     pub(super) fn watch_limits(&mut self, key: PairKey) {
         let pair = &self.pairs[key.0];
-        if let Some(limit) = next_limit(pair, &self.balancer.settings, self.now.moment)
+        if let Some(limit) = next_limit(pair, self.settings_of(key), self.now.moment)
             && pair.timer.is_none_or(|armed| armed.due > limit.look)
         {
             self.await_timer(key, Timer { kind: limit.kind, due: limit.look });
@@ -43,12 +43,13 @@ impl<N: Net> Proxy<N> {
 
     /// The pair may have reached a limit.
     pub(super) fn limit_reached(&mut self, key: PairKey) {
-        let (now, settings) = (self.now.moment, &self.balancer.settings);
+        let now = self.now.moment;
         let pair = &mut self.pairs[key.0];
         if let Phase::Relaying { server, .. } = &mut pair.phase {
             // This timer may stand in place of the one that was left of the connect.
             server.stream.settle();
         }
+        let settings = &self.listeners[pair.listener].balancer.settings;
         let mut next = next_limit(pair, settings, now);
         if next.as_ref().is_some_and(|limit| limit.due <= now || limit.kind == TimerKind::Stuck) {
             look_at_kernel(pair, now);

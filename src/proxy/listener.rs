@@ -1,42 +1,75 @@
-//! Clients come: from the listener's queue into the slab, and to a search for a server.
+//! Clients come: from the queues of the listening sockets into the slab, and to a search for a
+//! server.
+//!
+//! Sockets have turns: each time there is room for one more client, the next socket where somebody
+//! waits is asked. So a crowd at one cannot keep those away who come to another.
 
 use std::io;
 use std::time::Duration;
 
+use slab::Slab;
+
 use super::pair::{End, Pair, PairKey, Phase, Side};
-use super::{Proxy, token};
+use super::{FIRST_LISTENING, LISTENING_MAX, Proxy, token};
+use crate::balance::{ListenerKey, MAIN};
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::time::Moment;
-use crate::net::Net;
+use crate::net::{Net, Token};
 
-/// How long to leave the listener alone when something is lacking to accept.
+/// How long to leave the sockets alone when something is lacking to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// The listener, and whether clients may wait there.
+/// The listening sockets, and whether clients may wait there.
 #[derive(Debug)]
 pub struct Listening<N: Net> {
-    /// `None` once nobody is let in any more.
-    socket: Option<N::Listener>,
-    /// The address as it was written; empty then.
-    written: String,
-    /// An edge came, and no `WouldBlock` since.
-    is_ready: bool,
+    sockets: Slab<Arriving<N>>,
+    /// The socket that was asked last.
+    last: usize,
+    /// What is lacking to accept is lacking for all.
     paused_until: Option<Moment>,
     /// The operator was told why clients wait.
     has_told: bool,
 }
 
+/// A listening socket.
+#[derive(Debug)]
+pub struct Arriving<N: Net> {
+    /// The socket.
+    pub socket: N::Listener,
+    /// Whose clients arrive there.
+    pub listener: ListenerKey,
+    /// The address as it was written, with the port that was found if any was to be.
+    pub written: String,
+    /// An edge came, and no `WouldBlock` since.
+    is_ready: bool,
+}
+
+impl<N: Net> Arriving<N> {
+    /// A socket that was just opened: nobody can tell yet whether somebody waits.
+    pub fn new(listener: ListenerKey, socket: N::Listener, written: String) -> Arriving<N> {
+        Arriving { socket, listener, written, is_ready: true }
+    }
+}
+
 impl<N: Net> Listening<N> {
-    /// A listener that was just opened: nobody can tell yet whether somebody waits.
-    pub fn new(socket: N::Listener, written: String) -> Listening<N> {
-        Listening { socket: Some(socket), written, is_ready: true, paused_until: None, has_told: false }
+    /// These sockets, each watched as [`listening_token`] of its place here.
+    pub fn new(sockets: Vec<Arriving<N>>) -> Listening<N> {
+        let sockets = sockets.into_iter().enumerate().collect();
+        Listening { sockets, last: 0, paused_until: None, has_told: false }
     }
 
     /// Somebody came.
-    pub fn edge(&mut self) {
-        self.is_ready = true;
+    pub fn edge(&mut self, token: Token) {
+        if let Some(arriving) = self.sockets.get_mut(token.0 - FIRST_LISTENING) {
+            arriving.is_ready = true;
+        }
+    }
+
+    /// Somebody may wait at each of them.
+    pub fn look_everywhere(&mut self) {
+        self.sockets.iter_mut().for_each(|(_, arriving)| arriving.is_ready = true);
     }
 
     /// When accepting goes on after something was lacking.
@@ -49,39 +82,50 @@ impl<N: Net> Listening<N> {
         self.paused_until = None;
     }
 
-    /// The address as it was written.
-    pub fn written(&self) -> &str {
-        &self.written
+    /// The sockets, while they are open.
+    pub fn sockets(&self) -> impl Iterator<Item = &Arriving<N>> {
+        self.sockets.iter().map(|(_, arriving)| arriving)
     }
 
-    /// The socket, while it is open.
-    pub fn socket(&self) -> Option<&N::Listener> {
-        self.socket.as_ref()
+    /// The token of the next socket, if there may be one more.
+    pub fn vacant(&self) -> Option<Token> {
+        let place = self.sockets.vacant_key();
+        (place < LISTENING_MAX).then(|| listening_token(place))
     }
 
-    /// Lets nobody in any more; the socket is the caller's to close.
-    pub fn close(&mut self) -> Option<N::Listener> {
-        self.is_ready = false;
-        self.paused_until = None;
-        self.written.clear();
-        self.socket.take()
+    /// Takes a socket that is watched as [`Listening::vacant`] said.
+    pub fn open(&mut self, arriving: Arriving<N>) {
+        self.sockets.insert(arriving);
     }
 
-    /// Takes another socket in place of this one, which is closed.
-    pub fn replace(&mut self, socket: N::Listener, written: String) {
-        *self = Listening::new(socket, written);
+    /// Lets nobody in any more at sockets which `closes` is true for; they are the caller's to close.
+    pub fn close(&mut self, closes: impl Fn(&Arriving<N>) -> bool) -> Vec<Arriving<N>> {
+        let leaving = self.sockets.iter().filter(|(_, arriving)| closes(arriving)).map(|(place, _)| place);
+        let places: Vec<usize> = leaving.collect();
+        if places.len() == self.sockets.len() {
+            self.paused_until = None;
+        }
+        places.into_iter().map(|place| self.sockets.remove(place)).collect()
     }
+}
+
+/// The token of a listening socket.
+pub fn listening_token(place: usize) -> Token {
+    Token(FIRST_LISTENING + place)
 }
 
 impl<N: Net> Proxy<N> {
     /// True if a client may be waiting and there is room for one.
     pub(super) fn may_accept(&self) -> bool {
-        let settings = &self.balancer.settings;
-        self.listening.socket.is_some()
-            && self.listening.is_ready
-            && self.listening.paused_until.is_none()
-            && self.pairs.len() - self.leaving < settings.conn_max
-            && self.pending < settings.pending_max
+        self.has_room() && self.listening.sockets.iter().any(|(_, arriving)| self.may_ask(arriving))
+    }
+
+    fn has_room(&self) -> bool {
+        self.listening.paused_until.is_none() && self.pairs.len() - self.leaving < self.listeners.common.conn_max
+    }
+
+    fn may_ask(&self, arriving: &Arriving<N>) -> bool {
+        arriving.is_ready && self.listeners[arriving.listener].may_begin()
     }
 
     /// Accepts as many clients as there is room for, and as one turn takes.
@@ -89,31 +133,50 @@ impl<N: Net> Proxy<N> {
         if self.listening.paused_until.is_some_and(|until| until <= self.now.moment) {
             self.listening.resume();
         }
-        for _ in 0..self.balancer.settings.multi_accept {
-            if !self.may_accept() {
+        for _ in 0..self.listeners.common.multi_accept {
+            let places = self.listening.sockets.capacity();
+            let first = self.listening.last + 1;
+            let mut has_asked = false;
+            for place in (first..first + places).map(|place| place % places) {
+                if !self.has_room() {
+                    return;
+                }
+                if self.listening.sockets.get(place).is_some_and(|arriving| self.may_ask(arriving)) {
+                    self.listening.last = place;
+                    self.accept_at(place);
+                    has_asked = true;
+                }
+            }
+            if !has_asked {
                 return;
-            }
-            if !self.has_slot() {
-                return self.pause_accepting(&io::ErrorKind::OutOfMemory.into());
-            }
-            let Some(socket) = &mut self.listening.socket else { return };
-            match self.net.accept(socket) {
-                Ok((stream, from)) => self.open(stream, from),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => {
-                        // Nobody waits any more: the next time is news again.
-                        self.listening.is_ready = false;
-                        self.listening.has_told = false;
-                    }
-                    _ if self.net.is_lack(&error) => self.pause_accepting(&error),
-                    // This client is gone already (accept(2)); the next may be there.
-                    _ => {}
-                },
             }
         }
     }
 
-    /// Something is lacking to accept: clients wait in the kernel's queue.
+    fn accept_at(&mut self, place: usize) {
+        if !self.has_slot() {
+            return self.pause_accepting(&io::ErrorKind::OutOfMemory.into());
+        }
+        let arriving = &mut self.listening.sockets[place];
+        match self.net.accept(&mut arriving.socket) {
+            Ok((stream, from)) => {
+                let listener = arriving.listener;
+                self.open(listener, stream, from);
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => {
+                    arriving.is_ready = false;
+                    // Nobody waits any more: the next time is news again.
+                    self.listening.has_told &= self.listening.sockets.iter().any(|(_, arriving)| arriving.is_ready);
+                }
+                _ if self.net.is_lack(&error) => self.pause_accepting(&error),
+                // This client is gone already (accept(2)); the next may be there.
+                _ => {}
+            },
+        }
+    }
+
+    /// Something is lacking to accept: clients wait in the kernel's queues.
     fn pause_accepting(&mut self, error: &io::Error) {
         self.listening.paused_until = Some(self.now.moment + ACCEPT_PAUSE);
         if !std::mem::replace(&mut self.listening.has_told, true) {
@@ -123,15 +186,19 @@ impl<N: Net> Proxy<N> {
     }
 
     /// A client is here: finds it a server.
-    fn open(&mut self, stream: N::Stream, from: Endpoint) {
-        let admission = self.balancer.admit(from.client(), from.port().unwrap_or(0), self.now);
+    fn open(&mut self, at: ListenerKey, stream: N::Stream, from: Endpoint) {
+        let listener = &mut self.listeners[at];
+        let admission = listener.balancer.admit(from.client(), from.port().unwrap_or(0), self.now);
+        listener.pairs += 1;
+        listener.pending += 1;
         if let Some(over) = admission.over {
-            self.tell_over(&from, over);
+            self.tell_over(at, &from, over);
         }
         let slot = self.pairs.vacant_entry();
         let key = PairKey(slot.key());
         slot.insert(Pair {
             client: End::client(stream),
+            listener: at,
             to: None,
             client_id: admission.client,
             search: admission.search,
@@ -140,10 +207,10 @@ impl<N: Net> Proxy<N> {
             moved: [self.now.moment; 2],
             is_queued: false,
         });
-        self.pending += 1;
         if self.tells_events() {
             let refused = if admission.refused { ", which the client list refuses" } else { "" };
-            let text = format!("connection {}: accepted {from}{refused}", key.0);
+            let place = if at == MAIN { String::new() } else { format!(" at {}", self.listeners[at].name) };
+            let text = format!("connection {}: accepted {from}{place}{refused}", key.0);
             self.say(Severity::Debug, &text);
         }
         let watched = self.net.watch(&mut self.pairs[key.0].client.stream, token(key, Side::Client));

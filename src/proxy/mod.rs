@@ -10,6 +10,7 @@ pub mod effects;
 pub mod ending;
 pub mod flow;
 pub mod limits;
+pub mod listen;
 pub mod listener;
 pub mod memory;
 pub mod names;
@@ -28,14 +29,14 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use crate::balance::Balancer;
+use crate::balance::{Listeners, Settings};
 use crate::base::diag::Severity;
 use crate::base::operand::Services;
 use crate::base::time::{Moment, Now};
 use crate::net::{Event, LogTarget, Net, Ready, Token};
 use crate::trace::Tracer;
 use control::Control;
-use listener::Listening;
+use listener::{Arriving, Listening};
 use names::Names;
 use pair::{Pair, PairKey, Phase, Side};
 use pool::Pool;
@@ -45,14 +46,16 @@ use reqlog::ReqLog;
 use timers::{Timer, TimerKind, Timers};
 use upgrade::Upgrade;
 
-/// The token of the listener.
-pub const LISTENER: Token = Token(0);
 /// The token of the control listener.
-pub const CONTROL_LISTENER: Token = Token(1);
+pub const CONTROL_LISTENER: Token = Token(0);
 /// The first token of the control sessions.
-pub const FIRST_SESSION: usize = 2;
+pub const FIRST_SESSION: usize = 1;
+/// The first token of the listening sockets.
+pub const FIRST_LISTENING: usize = 64;
+/// How many listening sockets there may be.
+pub const LISTENING_MAX: usize = FIRST_PAIR - FIRST_LISTENING;
 /// The first token of the pairs: two for each, the client's and the server's.
-pub const FIRST_PAIR: usize = 64;
+pub const FIRST_PAIR: usize = 1024;
 /// Tokens from here on belong to [`Foreign`] users of the same loop.
 pub const FOREIGN: usize = 1 << 30;
 
@@ -70,10 +73,8 @@ pub enum Ending {
 /// What a proxy starts with.
 #[derive(Debug)]
 pub struct Start<N: Net> {
-    /// The socket where clients arrive, watched as [`LISTENER`].
-    pub listener: N::Listener,
-    /// The listening address as it was written.
-    pub listen: String,
+    /// The sockets where clients arrive, each watched as [`listener::listening_token`] of its place.
+    pub listening: Vec<Arriving<N>>,
     /// The socket for commands, watched as [`CONTROL_LISTENER`].
     pub control: Option<N::Listener>,
     /// The control address as it was written.
@@ -116,7 +117,7 @@ impl<N: Net> Foreign<N> for Nobody {
 #[derive(Debug)]
 pub struct Proxy<N: Net> {
     net: N,
-    balancer: Balancer,
+    listeners: Listeners,
     listening: Listening<N>,
     control: Control<N>,
     names: Names,
@@ -128,8 +129,6 @@ pub struct Proxy<N: Net> {
     scratch: Box<[u8]>,
     reqlog: ReqLog<N::Log>,
     tracer: Tracer,
-    /// Pairs without a connected server.
-    pending: usize,
     /// Pairs in their farewell.
     leaving: usize,
     /// Pairs that wait for something that is lacking here.
@@ -149,20 +148,19 @@ pub struct Proxy<N: Net> {
 
 impl<N: Net> Proxy<N> {
     /// A proxy that is ready to run.
-    pub fn new(net: N, balancer: Balancer, start: Start<N>) -> Proxy<N> {
-        let settings = &balancer.settings;
+    pub fn new(net: N, listeners: Listeners, start: Start<N>) -> Proxy<N> {
+        let common = &listeners.common;
         Proxy {
-            listening: Listening::new(start.listener, start.listen),
+            listening: Listening::new(start.listening),
             control: Control::new(start.control, start.control_at, start.services, start.pid),
-            names: Names::new(&balancer),
+            names: Names::new(&listeners),
             pairs: Slab::new(),
             timers: Timers::default(),
             runnable: VecDeque::new(),
             pool: Pool::default(),
             scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
             reqlog: ReqLog::new(start.log),
-            tracer: Tracer::new(settings.debug, settings.dump_form),
-            pending: 0,
+            tracer: Tracer::new(common.debug, common.dump_form),
             leaving: 0,
             lacking: 0,
             has_given_back: false,
@@ -174,7 +172,7 @@ impl<N: Net> Proxy<N> {
             refusing: Refusing::default(),
             ending: None,
             net,
-            balancer,
+            listeners,
         }
     }
 
@@ -183,9 +181,9 @@ impl<N: Net> Proxy<N> {
         &mut self.net
     }
 
-    /// The servers, clients and settings.
-    pub fn balancer(&self) -> &Balancer {
-        &self.balancer
+    /// The servers, clients and settings of each listener.
+    pub fn listeners(&self) -> &Listeners {
+        &self.listeners
     }
 
     /// Why the loop ends after this turn, if it does.
@@ -224,9 +222,14 @@ impl<N: Net> Proxy<N> {
         self.net.say(severity, text);
     }
 
+    /// The settings that hold for a pair.
+    fn settings_of(&self, key: PairKey) -> &Settings {
+        &self.listeners[self.pairs[key.0].listener].balancer.settings
+    }
+
     /// True if events are told in words.
     fn tells_events(&self) -> bool {
-        self.balancer.settings.debug > 0
+        self.listeners.common.debug > 0
     }
 
     /// What must hold between turns.
@@ -237,7 +240,6 @@ impl<N: Net> Proxy<N> {
         };
         let pairs = || self.pairs.iter().map(|(_, pair)| pair);
         assert_eq!(self.pool.lent(), pairs().map(rings).sum::<usize>(), "a ring for each flow that holds bytes");
-        assert_eq!(self.pending, pairs().filter(|pair| pair.is_pending()).count(), "pending pairs");
         assert_eq!(self.leaving, pairs().filter(|pair| pair.is_leaving()).count(), "pairs in their farewell");
         assert_eq!(self.lacking, pairs().filter(|pair| pair.is_lacking()).count(), "pairs that lack something");
         for pair in pairs() {
@@ -246,7 +248,15 @@ impl<N: Net> Proxy<N> {
                 assert!(waits, "searching between turns only for lack of something here");
             }
         }
-        self.balancer.check();
+        for (at, listener) in self.listeners.all() {
+            let pairs = || pairs().filter(|pair| pair.listener == at);
+            assert_eq!(listener.pairs, pairs().count(), "pairs of listener {}", listener.name);
+            let pending = pairs().filter(|pair| pair.is_pending()).count();
+            assert_eq!(listener.pending, pending, "pending pairs of listener {}", listener.name);
+            let places = pairs().filter(|pair| pair.place().is_some()).count();
+            assert_eq!(listener.balancer.claimed(), places as u64, "places of listener {}", listener.name);
+            listener.balancer.check();
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Proxy;
-use crate::balance::{Balancer, ServerId};
+use crate::balance::{ListenerKey, Listeners, Server, ServerId};
 use crate::base::diag::Severity;
 use crate::base::operand::Host;
 use crate::base::time::Moment;
@@ -25,6 +25,7 @@ pub struct Names {
 
 #[derive(Debug)]
 struct Question {
+    listener: ListenerKey,
     id: ServerId,
     name: String,
     state: Asked,
@@ -41,12 +42,14 @@ enum Asked {
 }
 
 impl Names {
-    /// The questions that a balancer begins with: its servers without an address are asked for in
-    /// the first turn.
-    pub fn new(balancer: &Balancer) -> Names {
-        let unknown = balancer.servers.all().filter(|(_, server)| server.endpoints.is_empty());
-        let open = unknown.filter_map(|(id, server)| match &server.host {
+    /// The questions to begin with: servers without an address are asked for in the first turn.
+    pub fn new(listeners: &Listeners) -> Names {
+        let all = listeners.all();
+        let servers = all.flat_map(|(at, listener)| listener.balancer.servers.all().map(move |server| (at, server)));
+        let unknown = servers.filter(|(_, (_, server))| server.endpoints.is_empty());
+        let open = unknown.filter_map(|(listener, (id, server))| match &server.host {
             Host::Name(name) => Some(Question {
+                listener,
                 id,
                 name: name.clone(),
                 state: Asked::Later(Moment::default()),
@@ -76,12 +79,17 @@ impl Names {
 
 impl<N: Net> Proxy<N> {
     /// Looks up the name that a server has now, in place of one that it had before.
-    pub(super) fn look_up_server(&mut self, id: ServerId) {
-        self.names.open.retain(|question| question.id != id);
-        let Some(server) = self.balancer.servers.server(id) else { return };
+    pub(super) fn look_up_server(&mut self, listener: ListenerKey, id: ServerId) {
+        self.names.open.retain(|question| (question.listener, question.id) != (listener, id));
+        let Some(server) = self.server(listener, id) else { return };
         let Host::Name(name) = &server.host else { return };
-        let question = Question { id, name: name.clone(), state: Asked::Later(self.now.moment), has_told: false };
+        let question =
+            Question { listener, id, name: name.clone(), state: Asked::Later(self.now.moment), has_told: false };
         self.names.open.push(question);
+    }
+
+    fn server(&self, listener: ListenerKey, id: ServerId) -> Option<&Server> {
+        if self.listeners.contains(listener) { self.listeners[listener].balancer.servers.server(id) } else { None }
     }
 
     /// Asks for what is due.
@@ -106,11 +114,12 @@ impl<N: Net> Proxy<N> {
         }
         let open = &mut self.names.open;
         let Some(place) = open.iter().position(|question| question.state == Asked::Now(request)) else { return };
-        let id = open[place].id;
-        let is_current = match self.balancer.servers.server(id).map(|server| &server.host) {
-            Some(Host::Name(name)) => *name == open[place].name,
+        let Question { listener, id, .. } = open[place];
+        let is_current = match self.server(listener, id).map(|server| &server.host) {
+            Some(Host::Name(name)) => *name == self.names.open[place].name,
             Some(Host::Addr(_) | Host::Unix(_)) | None => false,
         };
+        let open = &mut self.names.open;
         if !is_current {
             open.remove(place);
             return;
@@ -118,9 +127,9 @@ impl<N: Net> Proxy<N> {
         match answer {
             Ok(addresses) if !addresses.is_empty() => {
                 let question = open.remove(place);
-                self.balancer.servers.resolved(id, addresses);
+                self.listeners[listener].balancer.servers.resolved(id, addresses);
                 if question.has_told {
-                    let text = format!("{} has an address now", self.name_of(id));
+                    let text = format!("{} has an address now", self.listeners[listener].name_of(id));
                     self.say(Severity::Notice, &text);
                 }
             }
@@ -128,9 +137,10 @@ impl<N: Net> Proxy<N> {
                 let question = &mut open[place];
                 question.state = Asked::Later(self.now.moment + ASK_AGAIN);
                 // One whose name was given anew still has the addresses of before.
-                let is_down = self.balancer.servers.server(id).is_some_and(|server| server.endpoints.is_empty());
+                let listener = &self.listeners[listener];
+                let is_down = listener.balancer.servers.server(id).is_some_and(|server| server.endpoints.is_empty());
                 if is_down && !std::mem::replace(&mut question.has_told, true) {
-                    let text = format!("{} has no address; asking again every 30 s", self.name_of(id));
+                    let text = format!("{} has no address; asking again every 30 s", listener.name_of(id));
                     self.say(Severity::Warning, &text);
                 }
             }
@@ -144,11 +154,12 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::balance::{Server, Settings};
+    use crate::balance::{Common, MAIN, Settings};
     use crate::base::addr::Endpoint;
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::time::Now;
     use crate::net::{Event, ListenOptions, LogTarget, Ready, Stream, Token};
+    use crate::proxy::listener::Arriving;
     use crate::proxy::{Nobody, Start};
 
     /// A world with nothing in it but names.
@@ -274,21 +285,20 @@ mod tests {
 
     /// A proxy with these servers, whose listener has been looked at.
     fn proxy(servers: &[&str]) -> Proxy<World> {
-        let mut balancer = Balancer::new(Settings::default());
+        let mut listeners = Listeners::new(Common::default(), Settings::default());
         for (index, text) in (0..).zip(servers) {
             let server = Server::new(&ServerSpec::parse(text, &Services::default()).unwrap(), 80);
-            balancer.servers.set(ServerId::Regular(index), server).unwrap();
+            listeners.main_mut().balancer.servers.set(ServerId::Regular(index), server).unwrap();
         }
         let start = Start {
-            listener: (),
-            listen: String::new(),
+            listening: vec![Arriving::new(MAIN, (), String::new())],
             control: None,
             control_at: String::new(),
             log: None,
             pid: 1,
             services: Services::default(),
         };
-        let mut proxy = Proxy::new(World::default(), balancer, start);
+        let mut proxy = Proxy::new(World::default(), listeners, start);
         turn(&mut proxy);
         proxy
     }
@@ -314,7 +324,17 @@ mod tests {
     }
 
     fn endpoints(proxy: &Proxy<World>, index: usize) -> Vec<String> {
-        proxy.balancer.servers.regular(index).unwrap().endpoints.iter().map(Endpoint::to_string).collect()
+        proxy
+            .listeners
+            .main()
+            .balancer
+            .servers
+            .regular(index)
+            .unwrap()
+            .endpoints
+            .iter()
+            .map(Endpoint::to_string)
+            .collect()
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::flow::Flow;
 use super::pool::Pool;
 use super::timers::Timer;
-use crate::balance::{ClientId, Search, ServerId};
+use crate::balance::{ClientId, ListenerKey, Search, ServerId};
 use crate::base::addr::Endpoint;
 use crate::base::time::Moment;
 use crate::net::{Ready, Stream};
@@ -145,6 +145,8 @@ pub enum Phase<S> {
 pub struct Pair<S> {
     /// The client's socket.
     pub client: End<S>,
+    /// Where it came in.
+    pub listener: ListenerKey,
     /// Where the server's socket connects or is connected to. The table of servers may say
     /// something else by now.
     pub to: Option<Endpoint>,

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::Proxy;
-use crate::balance::Over;
+use crate::balance::{ListenerKey, Over};
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::time::Moment;
@@ -24,13 +24,13 @@ pub struct Refusing {
 
 impl<N: Net> Proxy<N> {
     /// Says that a client has reached a limit, unless that was said a moment ago.
-    pub(super) fn tell_over(&mut self, from: &Endpoint, over: Over) {
+    pub(super) fn tell_over(&mut self, at: ListenerKey, from: &Endpoint, over: Over) {
         if self.refusing.silent_until.is_some_and(|until| self.now.moment < until) {
             self.refusing.unsaid += 1;
             return;
         }
         self.refusing.silent_until = Some(self.now.moment + SILENCE);
-        let settings = &self.balancer.settings;
+        let settings = &self.listeners[at].balancer.settings;
         let what = match over {
             Over::Connections => format!("it has {} connections already", settings.client_max),
             Over::Rate => match settings.client_rate {

@@ -46,7 +46,7 @@ impl<N: Net> Proxy<N> {
         let Phase::Relaying { place, up, down, .. } = &pair.phase else { return };
         let taken = (after.0 - before[0].0, after.1 - before[1].0);
         if taken != (0, 0) {
-            self.balancer.account(place.id, pair.client_id, taken.0, taken.1);
+            self.listeners[pair.listener].balancer.account(place.id, pair.client_id, taken.0, taken.1);
         }
         if up.has_ended() && down.has_ended() {
             return self.both_ended(key);

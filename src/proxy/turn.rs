@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::ending::CloseReason;
 use super::pair::{PairKey, Phase, Side};
 use super::timers::TimerKind;
-use super::{Ending, FIRST_PAIR, FOREIGN, Foreign, LISTENER, Nobody, Proxy};
+use super::{Ending, FIRST_LISTENING, FIRST_PAIR, FOREIGN, Foreign, Nobody, Proxy};
 use crate::net::{Event, Net, Ready, Signal, Token};
 
 impl<N: Net> Proxy<N> {
@@ -94,7 +94,7 @@ impl<N: Net> Proxy<N> {
                 let side = if number.is_multiple_of(2) { Side::Client } else { Side::Server };
                 self.drive(PairKey(number / 2), side, ready);
             }
-            LISTENER => self.listening.edge(),
+            Token(number) if number >= FIRST_LISTENING => self.listening.edge(token),
             Token(_) => self.control_event(token),
         }
     }

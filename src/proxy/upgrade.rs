@@ -50,10 +50,11 @@ impl Upgrade {
 impl<N: Net> Proxy<N> {
     /// Starts a successor.
     pub(super) fn upgrade(&mut self) {
-        let started = match (self.upgrade.holds_listener(), self.listening.socket()) {
-            (Some(why), _) => Err(String::from(why)),
-            (None, None) => Err(String::from("nobody is let in any more")),
-            (None, Some(listener)) => self.net.start_successor(listener, self.control.socket()),
+        let sockets: Vec<&N::Listener> = self.listening.sockets().map(|arriving| &arriving.socket).collect();
+        let started = match self.upgrade.holds_listener() {
+            Some(why) => Err(String::from(why)),
+            None if sockets.is_empty() => Err(String::from("nobody is let in any more")),
+            None => self.net.start_successor(&sockets, self.control.socket()),
         };
         match started {
             Ok(()) => {
@@ -95,13 +96,14 @@ impl<N: Net> Proxy<N> {
         // The successor may listen somewhere else by now, and whoever waits here was let in as far
         // as it knows.
         self.accept();
-        let Some(listener) = self.listening.close() else {
+        let clients = legacy::save(&self.listeners, self.now.moment);
+        let sockets = self.close_listening();
+        if sockets.is_empty() {
             self.net.end_successor();
             return self.fail_upgrade("nobody is let in any more");
-        };
+        }
         let control = self.control.close();
-        let clients = legacy::save(&self.balancer, self.now.moment);
-        self.net.hand_over(&clients, listener, control);
+        self.net.hand_over(&clients, sockets.into_iter().map(|arriving| arriving.socket).collect(), control);
         self.upgrade = Upgrade::HandedOver;
         let text = format!("upgrade: the new process has taken over; {} connections end here", self.pairs.len());
         self.say(Severity::Notice, &text);
@@ -131,11 +133,12 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::balance::{Balancer, Settings};
+    use crate::balance::{Common, Listeners, MAIN, Settings};
     use crate::base::addr::{ClientAddr, Endpoint};
     use crate::base::operand::Services;
     use crate::base::time::Now;
     use crate::net::{Event, ListenOptions, LogTarget, Ready, Signal, Stream, Token};
+    use crate::proxy::listener::Arriving;
     use crate::proxy::{Nobody, Start};
 
     /// A world in which there is nothing but successors.
@@ -260,8 +263,13 @@ mod tests {
 
         fn dump(&mut self, _: &[u8]) {}
 
-        fn start_successor(&mut self, listener: &&'static str, control: Option<&&'static str>) -> Result<(), String> {
-            self.story.push(format!("start {listener} {}", control.copied().unwrap_or("-")));
+        fn start_successor(
+            &mut self,
+            listeners: &[&&'static str],
+            control: Option<&&'static str>,
+        ) -> Result<(), String> {
+            let listeners: Vec<&str> = listeners.iter().map(|listener| **listener).collect();
+            self.story.push(format!("start {} {}", listeners.join(" "), control.copied().unwrap_or("-")));
             self.refusal.map_or(Ok(()), |why| Err(String::from(why)))
         }
 
@@ -270,36 +278,43 @@ mod tests {
             String::from("wait")
         }
 
-        fn hand_over(&mut self, clients: &[u8], listener: &'static str, control: Option<&'static str>) {
-            let mut copy = Balancer::new(Settings::default());
-            let count = legacy::restore(&mut copy, clients, Moment::default()).unwrap();
-            self.story.push(format!("hand over {listener} {} {count}", control.unwrap_or("-")));
+        fn hand_over(&mut self, clients: &[u8], listeners: Vec<&'static str>, control: Option<&'static str>) {
+            let mut copy = Listeners::new(Common::default(), Settings::default());
+            legacy::restore(&mut copy, clients, Moment::default()).unwrap();
+            let count = copy.main().balancer.clients.len();
+            self.story.push(format!("hand over {} {} {count}", listeners.join(" "), control.unwrap_or("-")));
         }
     }
 
     /// A proxy that knows one client, and has told its story so far.
     fn proxy() -> Proxy<World> {
-        let mut balancer = Balancer::new(Settings::default());
-        balancer.admit(ClientAddr::Unix, 0, Now::default());
+        let mut listeners = Listeners::new(Common::default(), Settings::default());
+        listeners.main_mut().balancer.admit(ClientAddr::Unix, 0, Now::default());
+        listeners.main_mut().at.push(String::from("80"));
         let start = Start {
-            listener: "clients",
-            listen: String::from("80"),
+            listening: vec![Arriving::new(MAIN, "clients", String::from("80"))],
             control: Some("control"),
             control_at: String::new(),
             log: None,
             pid: 1,
             services: Services::default(),
         };
-        let mut proxy = Proxy::new(World::default(), balancer, start);
+        let mut proxy = Proxy::new(World::default(), listeners, start);
         story(&mut proxy, None);
         proxy
     }
 
-    /// What happens in a turn with this event.
+    /// What happens in a turn with this event; what happens several times in a row is told once.
     fn story(proxy: &mut Proxy<World>, event: Option<Event>) -> Vec<String> {
         proxy.net().events.extend(event);
         proxy.turn(&mut Nobody).unwrap();
-        std::mem::take(&mut proxy.net().story)
+        let mut story = std::mem::take(&mut proxy.net().story);
+        story.dedup();
+        story
+    }
+
+    fn sockets(proxy: &Proxy<World>) -> Vec<&'static str> {
+        proxy.listening.sockets().map(|arriving| arriving.socket).collect()
     }
 
     const USR2: Option<Event> = Some(Event::Signal(Signal::Upgrade));
@@ -311,13 +326,13 @@ mod tests {
         let mut proxy = proxy();
         assert_eq!(story(&mut proxy, USR2), STARTED);
         assert_eq!(proxy.ending, None);
-        proxy.listening.edge();
+        proxy.listening.look_everywhere();
         proxy.net().events.extend(READY);
         let told = "upgrade: the new process has taken over; 0 connections end here";
         assert_eq!(story(&mut proxy, None), ["accept clients", "hand over clients control 1", told]);
         assert_eq!(proxy.ending, Some(Ending::Upgrade));
         // Nothing that happens afterwards brings anybody in.
-        proxy.listening.edge();
+        proxy.listening.look_everywhere();
         assert!(!proxy.may_accept() && !proxy.control.may_accept());
         assert_eq!(story(&mut proxy, USR2), ["no upgrade: another process has taken over"]);
         assert_eq!(story(&mut proxy, READY), [""; 0]);
@@ -394,9 +409,9 @@ mod tests {
         assert_eq!(story(&mut proxy, USR2), STARTED);
         let said = listen(&mut proxy);
         assert!(said.contains("error: cannot listen on 127.0.0.1:81: an upgrade is under way"), "{said}");
-        assert_eq!(proxy.listening.socket(), Some(&"clients"));
+        assert_eq!(sockets(&proxy), ["clients"]);
         story(&mut proxy, Some(Event::Successor(Successor::Failed(String::new()))));
         listen(&mut proxy);
-        assert_eq!(proxy.listening.socket(), Some(&"moved"));
+        assert_eq!(sockets(&proxy), ["moved"]);
     }
 }

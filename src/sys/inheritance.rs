@@ -11,8 +11,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::checked;
-use super::socket::Listener;
-use super::upgrade::{IS_READY, TOOK_CONTROL, TOOK_LISTENER, VARIABLE};
+use super::socket::{Listener, listen};
+use super::upgrade::{LEFT, NONE, TOOK, VARIABLE};
 use crate::base::addr::Endpoint;
 
 /// How long the old pen may take to write down its clients.
@@ -26,9 +26,19 @@ pub struct Inheritance {
     /// Not closed before the end of a process that gives up: until then it has something to say.
     channel: ManuallyDrop<UnixStream>,
     clients: File,
-    listener: Option<OwnedFd>,
-    control: Option<OwnedFd>,
-    took: u8,
+    control: Inherited,
+    listeners: Vec<Inherited>,
+}
+
+/// A listener that was inherited.
+#[derive(Debug)]
+enum Inherited {
+    /// Nobody has asked for it.
+    Here(Listener),
+    /// It is one of ours now.
+    Taken,
+    /// There is none, or not any more.
+    Gone,
 }
 
 /// What a listener is for.
@@ -40,6 +50,12 @@ pub enum Use {
     Control,
 }
 
+impl Inherited {
+    fn found(fd: OwnedFd) -> io::Result<Inherited> {
+        Ok(Inherited::Here(Listener::inherited(fd)?))
+    }
+}
+
 impl Inheritance {
     /// What the process that started this one left to it; `None` if that was no pen. To be called
     /// once, before anything else is opened and while there is one thread.
@@ -48,15 +64,21 @@ impl Inheritance {
         // SAFETY: there is no other thread that could look at the environment meanwhile.
         unsafe { std::env::remove_var(VARIABLE) };
         let text = text.to_string_lossy();
-        let mut numbers = text.split(' ').map(str::parse);
+        let mut words = text.split(' ');
         // A process further down may have kept the variable without keeping the descriptors.
-        if numbers.next() != Some(Ok(std::os::unix::process::parent_id())) {
+        if words.next().map(str::parse) != Some(Ok(std::os::unix::process::parent_id())) {
             return Ok(None);
         }
         let invalid = || io::Error::new(io::ErrorKind::InvalidData, format!("{VARIABLE} is '{text}'"));
-        let numbers: Vec<u32> = numbers.collect::<Result<_, _>>().map_err(|_| invalid())?;
+        let mut words: Vec<&str> = words.collect();
+        let has_control = words.get(2).is_some_and(|word| *word != NONE);
+        if !has_control && words.len() > 2 {
+            words.remove(2);
+        }
+        let numbers: Vec<u32> =
+            words.iter().map(|word| word.parse()).collect::<Result<_, _>>().map_err(|_| invalid())?;
         let is_distinct = numbers.iter().enumerate().all(|(at, number)| !numbers[..at].contains(number));
-        if !is_distinct || !(3..=4).contains(&numbers.len()) {
+        if !is_distinct {
             return Err(invalid());
         }
         let mut fds = Vec::new();
@@ -67,32 +89,41 @@ impl Inheritance {
         let mut fds = fds.into_iter();
         let (Some(channel), Some(clients)) = (fds.next(), fds.next()) else { return Err(invalid()) };
         let (channel, clients) = (ManuallyDrop::new(UnixStream::from(channel)), File::from(clients));
-        Ok(Some(Inheritance { channel, clients, listener: fds.next(), control: fds.next(), took: 0 }))
+        let control = if has_control { fds.next() } else { None };
+        let control = control.map_or(Ok(Inherited::Gone), Inherited::found)?;
+        let listeners = fds.map(Inherited::found).collect::<io::Result<_>>()?;
+        Ok(Some(Inheritance { channel, clients, control, listeners }))
     }
 
-    /// The listener for this use, if it listens there; port 0 is any.
+    /// The first listener for this use that listens there and was not taken yet; port 0 is any.
     pub fn listener(&mut self, what: Use, at: &Endpoint, backlog: u32) -> io::Result<Option<Listener>> {
-        let (fd, took) = match what {
-            Use::Clients => (&mut self.listener, TOOK_LISTENER),
-            Use::Control => (&mut self.control, TOOK_CONTROL),
+        let inherited = match what {
+            Use::Clients => &mut self.listeners[..],
+            Use::Control => std::slice::from_mut(&mut self.control),
         };
-        let Some(fd) = fd.take() else { return Ok(None) };
-        let listener = Listener::inherited(fd, backlog)?;
-        if !is_at(&listener.local()?, at) {
-            return Ok(None);
+        for slot in inherited {
+            if let Inherited::Here(listener) = slot
+                && is_at(&listener.local()?, at)
+                && let Inherited::Here(listener) = std::mem::replace(slot, Inherited::Taken)
+            {
+                listen(&listener, backlog)?;
+                return Ok(Some(listener));
+            }
         }
-        self.took |= took;
-        Ok(Some(listener))
+        Ok(None)
     }
 
     /// All is set up: tells the old pen, waits until it has closed its listeners, and returns what
     /// it remembers of clients. If it is gone meanwhile, nothing is remembered.
     pub fn tell(mut self) -> io::Result<Vec<u8>> {
+        let all = std::iter::once(&self.control).chain(&self.listeners);
+        let said: Vec<u8> = all.map(|one| if matches!(one, Inherited::Taken) { TOOK } else { LEFT }).collect();
         // What was not taken must be closed before the old pen closes it.
-        (self.listener, self.control) = (None, None);
+        self.control = Inherited::Gone;
+        self.listeners.clear();
         let mut channel = ManuallyDrop::into_inner(self.channel);
         channel.set_read_timeout(Some(PATIENCE))?;
-        channel.write_all(&[IS_READY | self.took])?;
+        channel.write_all(&said)?;
         channel.read_exact(&mut [0])?;
         let mut bytes = Vec::new();
         self.clients.rewind()?;
@@ -133,9 +164,17 @@ mod tests {
         let (old, channel) = UnixStream::pair().unwrap();
         let path = std::env::temp_dir().join(format!("pen-inherited-{}", std::process::id()));
         let clients = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
-        let listener = Some(listener.as_fd().try_clone_to_owned().unwrap());
         let channel = ManuallyDrop::new(channel);
-        (Inheritance { channel, clients, listener, control: None, took: 0 }, old)
+        (Inheritance { channel, clients, control: Inherited::Gone, listeners: vec![copy(listener)] }, old)
+    }
+
+    fn copy(listener: &Opened) -> Inherited {
+        Inherited::found(listener.as_fd().try_clone_to_owned().unwrap()).unwrap()
+    }
+
+    /// Which of the listeners for clients were taken.
+    fn taken_of(inheritance: &Inheritance) -> Vec<bool> {
+        inheritance.listeners.iter().map(|listener| matches!(listener, Inherited::Taken)).collect()
     }
 
     #[test]
@@ -151,19 +190,37 @@ mod tests {
             let taken = inheritance.listener(Use::Clients, wanted, 5).unwrap();
             assert_eq!(taken.map(|listener| listener.local().unwrap()), is_taken.then(|| local.clone()));
             assert!(inheritance.listener(Use::Clients, wanted, 5).unwrap().is_none(), "it is taken once");
-            assert_eq!(inheritance.took, if is_taken { TOOK_LISTENER } else { 0 });
+            assert_eq!(taken_of(&inheritance), [is_taken]);
         }
+    }
+
+    #[test]
+    fn of_several_listeners_each_is_taken_once_and_told_of() {
+        let any: Endpoint = Endpoint::inet("127.0.0.1:0".parse().unwrap());
+        let opened: Vec<Opened> = (0..3).map(|_| Opened::open(&any, options(), None).unwrap()).collect();
+        let local: Vec<Endpoint> = opened.iter().map(|listener| listener.local().unwrap()).collect();
+        let (mut inheritance, mut old) = inheritance(&opened[0]);
+        inheritance.listeners.extend(opened[1..].iter().map(copy));
+        let mut take =
+            |at: &Endpoint| inheritance.listener(Use::Clients, at, 5).unwrap().map(|one| one.local().unwrap());
+        assert_eq!(take(&local[1]), Some(local[1].clone()));
+        assert_eq!(take(&any), Some(local[0].clone()));
+        assert_eq!(take(&local[0]), None);
+        assert_eq!(taken_of(&inheritance), [true, true, false]);
+        old.write_all(b"!").unwrap();
+        inheritance.tell().unwrap();
+        let mut said = [0; 4];
+        old.read_exact(&mut said).unwrap();
+        assert_eq!(said, [LEFT, TOOK, TOOK, LEFT]);
     }
 
     #[test]
     fn what_does_not_listen_is_refused() {
         let any: Endpoint = Endpoint::inet("127.0.0.1:0".parse().unwrap());
         let opened = Opened::open(&any, options(), None).unwrap();
-        let (mut inheritance, old) = inheritance(&opened);
-        inheritance.listener = Some(old.into());
-        assert!(inheritance.listener(Use::Clients, &any, 5).is_err());
-        inheritance.listener = Some(inheritance.clients.as_fd().try_clone_to_owned().unwrap());
-        assert!(inheritance.listener(Use::Clients, &any, 5).is_err());
+        let (inheritance, old) = inheritance(&opened);
+        assert!(Inherited::found(old.into()).is_err());
+        assert!(Inherited::found(inheritance.clients.as_fd().try_clone_to_owned().unwrap()).is_err());
     }
 
     #[test]
@@ -175,7 +232,7 @@ mod tests {
         let (mut inheritance, _old) = inheritance(&opened);
         drop(inheritance.listener(Use::Clients, &at, 5).unwrap().expect("it listens there"));
         assert!(path.exists(), "the old one still has it");
-        inheritance.listener = Some(opened.as_fd().try_clone_to_owned().unwrap());
+        inheritance.listeners.push(copy(&opened));
         let mut taken = inheritance.listener(Use::Clients, &at, 5).unwrap().unwrap();
         taken.own_file(true);
         opened.own_file(false);
@@ -196,9 +253,9 @@ mod tests {
         clients.write_all(b"somebody").unwrap();
         old.write_all(b"!").unwrap();
         assert_eq!(new.tell().unwrap(), b"somebody");
-        let mut byte = [0];
-        old.read_exact(&mut byte).unwrap();
-        assert_eq!(byte, [IS_READY | TOOK_LISTENER]);
+        let mut said = [0; 2];
+        old.read_exact(&mut said).unwrap();
+        assert_eq!(said, [LEFT, TOOK]);
 
         let (new, old) = inheritance(&opened);
         drop(old);

@@ -194,9 +194,9 @@ impl Net for OsNet {
         Socket::connect(to, from, self.keepalive)
     }
 
-    fn keep_alive(&mut self, how: Option<Keepalive>, listener: Option<&Listener>) -> io::Result<()> {
+    fn keep_alive(&mut self, how: Option<Keepalive>, listeners: &[&Listener]) -> io::Result<()> {
         self.keepalive = how;
-        listener.map_or(Ok(()), |listener| listener.keep_alive(how))
+        listeners.iter().try_for_each(|listener| listener.keep_alive(how))
     }
 
     fn is_lack(&self, error: &io::Error) -> bool {
@@ -279,8 +279,9 @@ impl Net for OsNet {
         self.console.dump(bytes);
     }
 
-    fn start_successor(&mut self, listener: &Listener, control: Option<&Listener>) -> Result<(), String> {
-        self.upgrader.start(listener.as_fd(), control.map(AsFd::as_fd))?;
+    fn start_successor(&mut self, listeners: &[&Listener], control: Option<&Listener>) -> Result<(), String> {
+        let listeners: Vec<BorrowedFd<'_>> = listeners.iter().map(|listener| listener.as_fd()).collect();
+        self.upgrader.start(&listeners, control.map(AsFd::as_fd))?;
         let watch = |fd: BorrowedFd<'_>| {
             let (fd, token) = (fd.as_raw_fd(), mio::Token(SUCCESSOR));
             self.poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE)
@@ -296,9 +297,11 @@ impl Net for OsNet {
         self.upgrader.abandon()
     }
 
-    fn hand_over(&mut self, clients: &[u8], listener: Listener, control: Option<Listener>) {
+    fn hand_over(&mut self, clients: &[u8], listeners: Vec<Listener>, control: Option<Listener>) {
         let taken = self.upgrader.taken();
-        self.close_listener(listener, taken.listener);
+        for (place, listener) in listeners.into_iter().enumerate() {
+            self.close_listener(listener, taken.listeners.get(place).is_some_and(|taken| *taken));
+        }
         if let Some(control) = control {
             self.close_listener(control, taken.control);
         }

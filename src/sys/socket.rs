@@ -273,12 +273,11 @@ impl Listener {
     /// stays that process's until [`Listener::own_file`].
     ///
     /// Fails if it is something else.
-    pub fn inherited(fd: OwnedFd, backlog: u32) -> io::Result<Listener> {
+    pub fn inherited(fd: OwnedFd) -> io::Result<Listener> {
         let not_ours = || io::Error::new(io::ErrorKind::InvalidData, "it is not a listening socket");
         if !is_listening(&fd)? {
             return Err(not_ours());
         }
-        listen(&fd, backlog)?;
         let unix = std::os::unix::net::UnixListener::from(fd);
         match unix.local_addr() {
             Ok(addr) => {
@@ -394,7 +393,8 @@ fn is_listening(fd: impl AsFd) -> io::Result<bool> {
     Ok(option(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? != 0)
 }
 
-fn listen(fd: impl AsFd, backlog: u32) -> io::Result<()> {
+/// Listens, with a queue of this length; once more for a queue of another length.
+pub(super) fn listen(fd: impl AsFd, backlog: u32) -> io::Result<()> {
     let backlog = libc::c_int::try_from(backlog).unwrap_or(libc::c_int::MAX);
     // SAFETY: the descriptor is open for as long as it is borrowed; no memory is passed.
     checked(unsafe { libc::listen(fd.as_fd().as_raw_fd(), backlog) }).map(drop)

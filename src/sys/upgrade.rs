@@ -1,8 +1,8 @@
 //! The old side of an upgrade: starts pen anew, and hands over what it listens on.
 //!
 //! The successor inherits the listening sockets, one end of a socket pair and a file without a
-//! name; [`inheritance`](super::inheritance) is its side. When it is set up it says what it took,
-//! in one byte. Then the old pen closes its own listeners, writes what it remembers of clients
+//! name; [`inheritance`](super::inheritance) is its side. When it is set up it says what it took, in
+//! one byte for each socket. Then the old pen closes its own listeners, writes what it remembers of clients
 //! into the file, and answers with one byte: so nothing is remembered that is not handed over.
 //! Until that answer the old pen can end the successor and go on as if nothing had been.
 
@@ -22,16 +22,18 @@ use super::{checked, set_nonblocking};
 use crate::net::Successor;
 
 /// The variable that tells a successor what it inherited: the process number of the old pen, then
-/// the numbers of the descriptors: the socket pair's end, the file, the listener for clients and,
-/// if there is one, that for commands.
+/// the numbers of the descriptors: the socket pair's end, the file, the listener for commands or
+/// [`NONE`], those for clients.
 pub(super) const VARIABLE: &str = "PEN_SUCCESSOR";
 
-/// What the successor's byte says: it took the listener for clients, that for commands.
-pub(super) const TOOK_LISTENER: u8 = 1;
-/// As above.
-pub(super) const TOOK_CONTROL: u8 = 2;
-/// Set in each such byte, which so is never what another program might write by chance.
-pub(super) const IS_READY: u8 = 0xa0;
+/// What stands in place of the listener for commands if there is none.
+pub(super) const NONE: &str = "-";
+
+/// What the successor says of a socket that it took: the one for commands first, and then the others
+/// in their order. No other program writes this by chance.
+pub(super) const TOOK: u8 = 0xa1;
+/// What it says of one that it did not take.
+pub(super) const LEFT: u8 = 0xa0;
 
 /// Bytes kept of what a successor says before it is ready; more is read and thrown away.
 const SAID_MAX: usize = 4096;
@@ -87,15 +89,17 @@ struct Running {
     clients: File,
     stderr: Option<PipeReader>,
     said: Vec<u8>,
-    /// What it took, once it is ready.
-    took: Option<u8>,
+    /// What it said it took, so far.
+    took: Vec<u8>,
+    /// How much it will have said once it is ready.
+    sockets: usize,
 }
 
 /// What a successor took.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Taken {
-    /// The listener for clients.
-    pub listener: bool,
+    /// The listeners for clients.
+    pub listeners: Vec<bool>,
     /// The listener for commands.
     pub control: bool,
 }
@@ -118,9 +122,9 @@ impl Upgrader {
     }
 
     /// Starts the successor. An error is the end of a sentence.
-    pub fn start(&mut self, listener: BorrowedFd<'_>, control: Option<BorrowedFd<'_>>) -> Result<(), String> {
+    pub fn start(&mut self, listeners: &[BorrowedFd<'_>], control: Option<BorrowedFd<'_>>) -> Result<(), String> {
         let launch = self.launch.as_ref().map_err(String::clone)?;
-        let running = launch.start(listener, control);
+        let running = launch.start(listeners, control);
         let failed =
             |error| format!("cannot start {}: {}", launch.program.display(), crate::base::error::reason(&error));
         self.running = Some(running.map_err(failed)?);
@@ -139,18 +143,11 @@ impl Upgrader {
     pub fn read(&mut self) -> Option<Successor> {
         let running = self.running.as_mut()?;
         running.read_stderr();
-        let mut byte = [0];
-        let why = match running.channel.read(&mut byte) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                return None;
-            }
-            _ if running.took.is_some() => return None,
-            Ok(1) if byte[0] & !(TOOK_LISTENER | TOOK_CONTROL) == IS_READY => {
-                running.took = Some(byte[0]);
-                return Some(Successor::Ready);
-            }
-            Ok(0) => running.end(),
-            Ok(_) | Err(_) => String::from("it answered something else than that it is ready"),
+        let why = match running.read_answer() {
+            Answer::Incomplete => return None,
+            Answer::Ready => return Some(Successor::Ready),
+            Answer::Ended => running.end(),
+            Answer::Other => String::from("it answered something else than that it is ready"),
         };
         let said = self.abandon();
         Some(Successor::Failed(if said.is_empty() { why } else { format!("{why}; it said: {said}") }))
@@ -183,21 +180,25 @@ impl Upgrader {
 
     /// What the successor that is ready took.
     pub fn taken(&self) -> Taken {
-        let took = self.running.as_ref().and_then(|running| running.took).unwrap_or(0);
-        Taken { listener: took & TOOK_LISTENER != 0, control: took & TOOK_CONTROL != 0 }
+        let Some((control, listeners)) = self.running.as_ref().and_then(|running| running.took.split_first()) else {
+            return Taken::default();
+        };
+        Taken { listeners: listeners.iter().map(|said| *said == TOOK).collect(), control: *control == TOOK }
     }
 }
 
 impl Launch {
-    fn start(&self, listener: BorrowedFd<'_>, control: Option<BorrowedFd<'_>>) -> io::Result<Running> {
+    fn start(&self, listeners: &[BorrowedFd<'_>], control: Option<BorrowedFd<'_>>) -> io::Result<Running> {
         let (channel, theirs) = UnixStream::pair()?;
         channel.set_nonblocking(true)?;
         let clients = File::from(nameless_file()?);
-        let mut passed = vec![theirs.as_raw_fd(), clients.as_raw_fd(), listener.as_raw_fd()];
-        passed.extend(control.map(|fd| fd.as_raw_fd()));
-        let numbers: Vec<String> = passed.iter().map(RawFd::to_string).collect();
+        let own = [Some(theirs.as_raw_fd()), Some(clients.as_raw_fd()), control.map(|fd| fd.as_raw_fd())];
+        let fds: Vec<Option<RawFd>> = own.into_iter().chain(listeners.iter().map(|fd| Some(fd.as_raw_fd()))).collect();
+        let words = fds.iter().map(|fd| fd.map_or(String::from(NONE), |fd| fd.to_string()));
+        let words: Vec<String> = std::iter::once(std::process::id().to_string()).chain(words).collect();
+        let passed: Vec<RawFd> = fds.into_iter().flatten().collect();
         let mut command = Command::new(&self.program);
-        command.args(&self.args).env(VARIABLE, format!("{} {}", std::process::id(), numbers.join(" ")));
+        command.args(&self.args).env(VARIABLE, words.join(" "));
         let stderr = if self.is_background {
             let (reader, writer) = io::pipe()?;
             set_nonblocking(&reader)?;
@@ -209,11 +210,47 @@ impl Launch {
         // SAFETY: between fork and exec it calls nothing but fcntl(2), which may be called there.
         unsafe { command.pre_exec(move || passed.iter().try_for_each(|fd| keep_on_exec(*fd))) };
         let process = Child::from(command.spawn()?);
-        Ok(Running { process, channel, clients, stderr, said: Vec::new(), took: None })
+        let sockets = 1 + listeners.len();
+        Ok(Running { process, channel, clients, stderr, said: Vec::new(), took: Vec::new(), sockets })
     }
 }
 
+/// What a successor has said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Answer {
+    /// Nothing yet, or not all of it, or all of it earlier.
+    Incomplete,
+    /// That it is ready, just now.
+    Ready,
+    /// Nothing, and it never will.
+    Ended,
+    /// Something else.
+    Other,
+}
+
 impl Running {
+    fn read_answer(&mut self) -> Answer {
+        let mut bytes = [0; 64];
+        loop {
+            let room = bytes.len().min((self.sockets - self.took.len()).max(1));
+            let was_ready = self.took.len() == self.sockets;
+            match self.channel.read(&mut bytes[..room]) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                    return Answer::Incomplete;
+                }
+                _ if was_ready => return Answer::Incomplete,
+                Ok(0) => return Answer::Ended,
+                Ok(count) if bytes[..count].iter().all(|said| matches!(*said, TOOK | LEFT)) => {
+                    self.took.extend_from_slice(&bytes[..count]);
+                    if self.took.len() == self.sockets {
+                        return Answer::Ready;
+                    }
+                }
+                Ok(_) | Err(_) => return Answer::Other,
+            }
+        }
+    }
+
     fn read_stderr(&mut self) {
         let Some(pipe) = &mut self.stderr else { return };
         let mut bytes = [0; 1024];
@@ -283,14 +320,14 @@ mod tests {
     fn outcome(script: &str) -> Option<Successor> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut upgrader = upgrader(&format!("set -- $PEN_SUCCESSOR\n{script}"));
-        upgrader.start(listener.as_fd(), None).unwrap();
+        upgrader.start(&[listener.as_fd(), listener.as_fd()], None).unwrap();
         loop {
             let fds: Vec<OwnedFd> = upgrader.fds().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
             let channel = fds.last().expect("there is a channel until it is over");
             assert!(poll_one(channel, libc::POLLIN, 30_000), "nothing in 30 s");
             let outcome = upgrader.read();
             if outcome.is_some() {
-                let taken = Taken { listener: true, control: false };
+                let taken = Taken { listeners: vec![true, false], control: false };
                 assert!(outcome != Some(Successor::Ready) || upgrader.taken() == taken);
                 return outcome;
             }
@@ -310,7 +347,8 @@ mod tests {
             ("kill -9 $$", failed("it ended without a status")),
             ("eval \"exec $2>&-\"; exec sleep 60 2>&-", failed("it ended without a status")),
             ("echo hello >&$2; exec sleep 60", failed("it answered something else than that it is ready")),
-            ("printf '\\241' >&$2; exec sleep 60", Some(Successor::Ready)),
+            ("printf '\\240' >&$2; printf '\\241\\240' >&$2; exec sleep 60", Some(Successor::Ready)),
+            ("printf '\\240\\241' >&$2", failed("it ended with status 0")),
         ];
         for (script, expected) in table {
             assert_eq!(outcome(script), expected, "{script}");
@@ -322,11 +360,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let launch = Launch { program: "/no/such/pen".into(), args: Vec::new(), is_background: false };
         let mut upgrader = Upgrader::new(Ok(launch), None);
-        let error = upgrader.start(listener.as_fd(), None).unwrap_err();
+        let error = upgrader.start(&[listener.as_fd()], None).unwrap_err();
         assert_eq!(error, "cannot start /no/such/pen: no such file or directory");
         assert_eq!(upgrader.fds().count(), 0);
         let mut upgrader = Upgrader::refusing("not here");
-        assert_eq!(upgrader.start(listener.as_fd(), None).unwrap_err(), "not here");
+        assert_eq!(upgrader.start(&[listener.as_fd()], None).unwrap_err(), "not here");
     }
 
     #[test]

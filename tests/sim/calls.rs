@@ -9,8 +9,9 @@ use std::time::Duration;
 use pen::base::addr::Endpoint;
 use pen::base::time::Moment;
 use pen::net::{Event, Ready, Token};
+use pen::proxy::FIRST_PAIR;
+use pen::proxy::listener::listening_token;
 use pen::proxy::ring::RING_SIZE;
-use pen::proxy::{FIRST_PAIR, LISTENER};
 
 use super::plan::{Lack, Reach, ServerPlan};
 use super::wire::PROXY;
@@ -365,7 +366,8 @@ impl World {
             self.note(|_| format!("edge on line {id}: {ready:?}"));
         }
         if std::mem::take(&mut self.listener_pending) {
-            events.push(Event::Ready { token: LISTENER, ready: Ready { readable: true, ..Ready::default() } });
+            events
+                .push(Event::Ready { token: listening_token(0), ready: Ready { readable: true, ..Ready::default() } });
         }
         events.extend(self.strays.drain(..).map(|(token, ready)| Event::Ready { token, ready }));
         let answers = self.answers.drain(..);

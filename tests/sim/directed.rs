@@ -191,7 +191,7 @@ fn lack_of_ports_that_lasts_sends_the_client_away_with_a_fin() {
 #[test]
 fn the_limit_of_pairs_holds_and_every_client_gets_its_turn_without_a_spin() {
     let mut plan = Plan::plain(1, &vec![Dialogue::upload(100, 100, 100 * MS); 20]);
-    plan.settings.conn_max = 3;
+    plan.common.conn_max = 3;
     let world = finished(plan);
     assert_eq!(world.peaks.0, 1 + 2 * 3);
     assert!(world.calls.wait < 20 * 20, "{:?}", world.calls);

@@ -19,7 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A world in which pen was told to drain after a second, at pen's end, and when that was, in seconds of virtual time.
 fn drained(mut plan: Plan, limit: Duration) -> (World, f64) {
-    plan.settings.drain = limit;
+    plan.common.drain = limit;
     plan.events.push((SECOND, Action::Send(Signal::Quit)));
     // Something must happen later, or a pen that sleeps for ever would be told so.
     plan.events.push((3_000 * SECOND, Action::Stray));
@@ -58,8 +58,8 @@ fn who_waits_in_the_queue_when_a_drain_begins_is_served_as_far_as_there_is_room(
     plan.lacks.push(LackWindow { from: 500 * MS, until: 900 * MS, lack: Lack::Descriptors });
     plan.clients[0].at = Duration::ZERO;
     plan.clients[0].dialogue = Dialogue::upload(10, 10, 3 * SECOND);
-    plan.settings.multi_accept = 1;
-    plan.settings.conn_max = 6;
+    plan.common.multi_accept = 1;
+    plan.common.conn_max = 6;
     let (world, ended) = drained(plan, Duration::ZERO);
     let served = (0..9).filter(|client| world.client(*client).sight == Some(Sight::Fin)).count();
     let reset = (0..9).filter(|client| world.client(*client).sight == Some(Sight::Reset)).count();

@@ -56,7 +56,7 @@ fn a_pair_whose_peer_takes_nothing_is_reset_after_its_time() {
     plan.settings.stuck_timeout = 30 * SECOND;
     let (pairs, trace) = pairs_after(plan.clone(), 28);
     assert_eq!(pairs, 1, "{trace}");
-    plan.settings.debug = 1;
+    plan.common.debug = 1;
     let (pairs, trace) = pairs_after(plan.clone(), 39);
     assert_eq!(pairs, 0, "{trace}");
     assert!(trace.contains("closed, stuck, the client takes nothing; 100 bytes up"), "{trace}");
@@ -118,7 +118,7 @@ fn b26_a_silent_pair_is_closed_in_time_whatever_the_table_and_whatever_its_state
         for conn_max in [1, 500, 100_000] {
             for limit in [2, 3, 700, 1_000] {
                 let mut plan = Plan::plain(1, std::slice::from_ref(&dialogue));
-                plan.settings.conn_max = conn_max;
+                plan.common.conn_max = conn_max;
                 plan.settings.idle_timeout = limit * SECOND;
                 plan.settings.half_closed_timeout = 2_000 * SECOND;
                 let before = pairs_after(plan.clone(), u64::from(limit) - 1);

@@ -111,19 +111,19 @@ plant out-of-budget-not-queued $p/relay.rs \
     'if left != Left::OutOfBudget && pair.has_last_words() {'
 plant emfile-taken-for-would-block $p/listener.rs \
     'self.listening.paused_until = Some(self.now.moment + ACCEPT_PAUSE);' \
-    'self.listening.is_ready = false;'
+    'arriving.is_ready = false;'
 plant no-pause-after-emfile $p/listener.rs \
     'self.listening.paused_until = Some(self.now.moment + ACCEPT_PAUSE);' ''
 plant accept-not-retried-after-a-close-at-the-limit $p/listener.rs \
-    $'            if !self.may_accept() {\n                return;' \
-    $'            if !self.may_accept() {\n                self.listening.is_ready = false;\n                return;'
+    $'                if !self.has_room() {\n                    return;' \
+    $'                if !self.has_room() {\n                    self.listening.sockets.iter_mut().for_each(|(_, one)| one.is_ready = false);\n                    return;'
 plant accept-not-resumed-by-a-close $p/ending.rs \
     'self.listening.resume();' ''
 plant aborted-client-taken-for-an-empty-queue $p/listener.rs \
     'io::ErrorKind::WouldBlock => {' 'io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted => {'
 plant limit-of-pairs-not-held $p/listener.rs \
-    'self.pairs.len() - self.leaving < settings.conn_max' \
-    'self.pairs.len() - self.leaving <= settings.conn_max'
+    'self.pairs.len() - self.leaving < self.listeners.common.conn_max' \
+    'self.pairs.len() - self.leaving <= self.listeners.common.conn_max'
 plant ring-not-given-back $p/ending.rs \
     $'            up.abandon(&mut self.pool);\n' ''
 plant ring-overwritten $p/flow.rs \
@@ -197,7 +197,7 @@ plant retried-for-ever $p/connect.rs \
 plant lack-not-retried $p/connect.rs \
     'self.arm(key, TimerKind::Retry, RETRY_PAUSE);' ''
 plant connect-not-timed $p/connect.rs \
-    'self.arm(key, TimerKind::Connect, self.balancer.settings.connect_timeout);' ''
+    'self.arm(key, TimerKind::Connect, patience);' ''
 plant time-of-a-connect-that-stands-taken-for-a-failure $p/connect.rs \
     'return self.limit_reached(key);' 'return self.close(key, CloseReason::Broken);'
 plant lasting-connection-not-settled $p/limits.rs \
@@ -205,18 +205,18 @@ plant lasting-connection-not-settled $p/limits.rs \
 plant further-addresses-not-tried $p/connect.rs \
     'usize::from(next.address) < server.endpoints.len()' 'usize::from(next.address) > server.endpoints.len()'
 plant failed-server-not-blacklisted $p/connect.rs \
-    'if !self.balancer.failed(id, self.now) {' 'if id != ServerId::Regular(u32::MAX) {'
+    'if !listener.balancer.failed(id, self.now) {' 'if id != ServerId::Regular(u32::MAX) {'
 plant same-server-offered-again src/balance/mod.rs \
     'search.note_tried(index);' ''
 plant place-released-at-connect $p/connect.rs \
-    'self.balancer.connected(place.id, pair.client_id, self.now);' \
-    'self.balancer.connected(place.id, pair.client_id, self.now); self.balancer.release(place.id);'
+    'listener.balancer.connected(place.id, pair.client_id, self.now);' \
+    'listener.balancer.connected(place.id, pair.client_id, self.now); listener.balancer.release(place.id);'
 plant limit-of-a-server-not-held src/balance/servers.rs \
     'self.max == 0 || self.connections < limit' 'self.max == 0 || self.connections <= limit'
 plant pending-not-counted-down $p/connect.rs \
-    'self.pending -= 1;' ''
-plant limit-of-connects-not-held $p/listener.rs \
-    'self.pending < settings.pending_max' 'self.pending <= settings.pending_max'
+    'listener.pending -= 1;' ''
+plant limit-of-connects-not-held src/balance/listeners.rs \
+    'self.pending < self.balancer.settings.pending_max' 'self.pending <= self.balancer.settings.pending_max'
 plant queued-for-ever $p/turn.rs \
     'if std::mem::take(&mut pair.is_queued) {' 'if pair.is_queued {'
 plant no-farewell $p/ending.rs \
@@ -245,7 +245,7 @@ plant other-direction-taken-for-life $p/limits.rs \
 plant queue-dropped-by-a-drain $p/drain.rs \
     'self.let_in_who_waits();' ''
 plant listener-open-in-a-drain $p/drain.rs \
-    'drop(self.listening.close());' ''
+    'self.close_listening();' ''
 plant time-of-a-drain-ignored $p/drain.rs \
     'self.draining_since.filter(|_| !limit.is_zero())' 'self.draining_since.filter(|_| limit.is_zero())'
 plant successor-kept-in-a-drain $p/drain.rs \

@@ -5,7 +5,8 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use pen::net::{Ready, Token};
-use pen::proxy::{FIRST_PAIR, LISTENER};
+use pen::proxy::FIRST_PAIR;
+use pen::proxy::listener::listening_token;
 
 use super::peer::Peer;
 use super::plan::Reach;
@@ -234,7 +235,7 @@ impl World {
         ready.failed = self.choices.one_in(4);
         let pairs = 2 * (self.plan.clients.len() as u64 + 1);
         let number = usize::try_from(self.choices.below(pairs + 1)).unwrap();
-        let token = if number == 0 { LISTENER } else { Token(FIRST_PAIR + number - 1) };
+        let token = if number == 0 { listening_token(0) } else { Token(FIRST_PAIR + number - 1) };
         self.note(|_| format!("stray edge for {token:?}: {ready:?}"));
         self.strays.push((token, ready));
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pen::balance::Settings;
+use pen::balance::{Common, Settings};
 use pen::base::addr::Endpoint;
 use pen::net::Signal;
 
@@ -242,6 +242,7 @@ impl ClientPlan {
 /// One simulation.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    pub common: Common,
     pub settings: Settings,
     pub servers: Vec<ServerPlan>,
     pub clients: Vec<ClientPlan>,
@@ -283,6 +284,7 @@ impl Plan {
             dialogue: dialogue.clone(),
         };
         Plan {
+            common: Common::default(),
             settings: Settings::default(),
             servers: vec![ServerPlan::new(&[Reach::Sound]); servers],
             clients: dialogues.iter().enumerate().map(client).collect(),
@@ -334,11 +336,11 @@ impl Plan {
     }
 
     fn draw_settings(&mut self, choices: &mut Choices) {
-        let settings = &mut self.settings;
-        settings.conn_max = *choices.pick(&[500, 3, 1]);
+        let (common, settings) = (&mut self.common, &mut self.settings);
+        common.conn_max = *choices.pick(&[500, 3, 1]);
         settings.pending_max = *choices.pick(&[100, 2, 1]);
-        settings.multi_accept = *choices.pick(&[100, 1]);
-        settings.debug = *choices.pick(&[0, 0, 1, 2]);
+        common.multi_accept = *choices.pick(&[100, 1]);
+        common.debug = *choices.pick(&[0, 0, 1, 2]);
         settings.modes.hash = choices.one_in(4);
         settings.modes.roundrobin = choices.one_in(4);
         settings.modes.weight = choices.one_in(6);
@@ -350,7 +352,7 @@ impl Plan {
                 *limit = Duration::from_secs(100);
             }
         }
-        settings.drain = *choices.pick(&[Duration::ZERO, Duration::from_secs(100)]);
+        common.drain = *choices.pick(&[Duration::ZERO, Duration::from_secs(100)]);
         if choices.one_in(4) {
             self.events.push((choices.micros(0, 3_000_000), Action::Send(Signal::Hangup)));
             self.events.push((choices.micros(0, 3_000_000), Action::Send(Signal::Statistics)));

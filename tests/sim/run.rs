@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use pen::balance::{Balancer, Server, ServerId};
+use pen::balance::{Listeners, MAIN, Server, ServerId};
 use pen::base::operand::{Host, ServerSpec, Services};
 use pen::net::{ListenOptions, LogTarget, Net, Signal};
-use pen::proxy::{Ending, LISTENER, Nobody, Proxy, Start};
+use pen::proxy::listener::{Arriving, listening_token};
+use pen::proxy::{Ending, Nobody, Proxy, Start};
 
 use super::choices::Choices;
 use super::peer::{Peer, Sight};
@@ -37,8 +38,9 @@ pub fn proxy(world: &Shared) -> Proxy<SimNet> {
     let mut net = SimNet::new(world.clone());
     let options = ListenOptions { backlog: 500, private: false };
     let at = "192.0.2.1:80".parse().unwrap();
-    let listener = net.listen(&pen::base::addr::Endpoint::Inet(at), options, LISTENER).unwrap();
-    let mut balancer = Balancer::new(plan.settings);
+    let socket = net.listen(&pen::base::addr::Endpoint::Inet(at), options, listening_token(0)).unwrap();
+    let mut listeners = Listeners::new(plan.common, plan.settings);
+    let balancer = &mut listeners.main_mut().balancer;
     for (index, server) in plan.servers.iter().enumerate() {
         let spec = ServerSpec {
             host: Host::Name(format!("server{index}")),
@@ -60,15 +62,14 @@ pub fn proxy(world: &Shared) -> Proxy<SimNet> {
         log.map(|log| (target, log))
     });
     let start = Start {
-        listener,
-        listen: String::from("80"),
+        listening: vec![Arriving::new(MAIN, socket, String::from("80"))],
         control: None,
         control_at: String::new(),
         log: log.flatten(),
         pid: 1,
         services: Services::default(),
     };
-    Proxy::new(net, balancer, start)
+    Proxy::new(net, listeners, start)
 }
 
 /// Runs a world to its end, and judges it. Panics if anything is wrong.
@@ -77,7 +78,7 @@ pub fn run(world: &Shared) {
     turn_until(&mut proxy, world, |_, proxy| proxy.pairs() == 0);
     let ends_early = world.borrow().plan.ends_at.is_some();
     if !ends_early {
-        let mut servers = proxy.balancer().servers.iter();
+        let mut servers = proxy.listeners().main().balancer.servers.iter();
         assert!(servers.all(|(_, server)| server.connections == 0), "every place at a server was given back");
         judge_health(&proxy, &world.borrow());
         let is_left = world.borrow().is_handed_over && proxy.pairs() == 0;
@@ -227,7 +228,7 @@ fn finish(world: &Shared) {
 fn judge_health(proxy: &Proxy<SimNet>, world: &World) {
     for (index, plan) in world.plan.servers.iter().enumerate() {
         let id = ServerId::Regular(u32::try_from(index).unwrap());
-        let server = proxy.balancer().servers.server(id).unwrap();
+        let server = proxy.listeners().main().balancer.servers.server(id).unwrap();
         let is_sound = plan.reach.iter().all(|reach| *reach == Reach::Sound);
         if is_sound {
             assert_eq!(server.failed_at, 0, "server {index} never failed");

@@ -12,7 +12,7 @@ use pen::base::addr::Endpoint;
 use pen::base::diag::Severity;
 use pen::base::time::{Moment, Now};
 use pen::net::{Event, ListenOptions, LogTarget, Net, Ready, Stream, Token, Unread};
-use pen::proxy::LISTENER;
+use pen::proxy::listener::listening_token;
 
 use super::plan::Lack;
 use super::wire::PROXY;
@@ -93,7 +93,7 @@ impl Net for SimNet {
     type Log = SimLog;
 
     fn listen(&mut self, _: &Endpoint, _: ListenOptions, token: Token) -> io::Result<SimListener> {
-        assert_eq!(token, LISTENER, "there is one listener");
+        assert_eq!(token, listening_token(0), "there is one listener");
         self.world.borrow_mut().count_open();
         Ok(SimListener(self.world.clone()))
     }
