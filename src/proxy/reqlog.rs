@@ -134,6 +134,33 @@ impl<L: Write> ReqLog<L> {
     }
 }
 
+impl<L: Write> ReqLog<L> {
+    /// Takes another log, or the same one anew. Lines that the old one did not take go into the new one if that is of
+    /// the same kind. Returns how many are lost, if that will not be told when lines are written again.
+    fn switch(&mut self, log: Option<(LogTarget, L)>) -> u64 {
+        // The old one has the beginning of a line: the rest is of no use to the new one.
+        if self.is_within_line && !self.is_torn {
+            let end = memchr(b'\n', &self.waiting).map_or(self.waiting.len(), |end| end + 1);
+            self.waiting.drain(..end);
+            // Without its newline alone it is not lost.
+            self.lines_lost += u64::from(end > 1);
+        }
+        let is_file = |log: &Option<(LogTarget, L)>| matches!(log, Some((LogTarget::File(_), _)));
+        if !(is_file(&self.log) && is_file(&log)) {
+            self.lines_lost += memchr_iter(b'\n', &self.waiting).count() as u64;
+            self.waiting.clear();
+        }
+        // The same file may be meant again, so the line is ended in the old one, or else in the new one.
+        let is_within_line = std::mem::take(&mut self.is_within_line);
+        let ended = self.log.as_mut().is_some_and(|(_, old)| is_within_line && matches!(old.write(b"\n"), Ok(1)));
+        let is_same = matches!((&self.log, &log), (Some((old, _)), Some((new, _))) if old == new);
+        self.is_torn = is_within_line && !ended && is_same;
+        self.is_unheard = false;
+        self.log = log;
+        if self.is_failing { 0 } else { std::mem::take(&mut self.lines_lost) }
+    }
+}
+
 impl<N: Net> Proxy<N> {
     /// Writes the records of this turn.
     pub(super) fn flush_log(&mut self) {
@@ -170,11 +197,10 @@ impl<N: Net> Proxy<N> {
                 Err(error) => return Err(format!("cannot open the log {target}: {}", reason(&error))),
             },
         };
-        self.reqlog.log = opened;
-        self.reqlog.is_unheard = false;
-        self.reqlog.waiting.clear();
-        self.reqlog.is_within_line = false;
-        self.reqlog.is_torn = false;
+        let lost = self.reqlog.switch(opened);
+        if lost > 0 {
+            self.say(Severity::Warning, &format!("the old log did not take all; lines lost: {lost}"));
+        }
         Ok(())
     }
 }
@@ -261,6 +287,51 @@ mod tests {
             let newline: &[u8] = if room == line.len() { b"" } else { b"\n" };
             assert_eq!(end, [newline, b"192.0.2.9 7 192.0.2.1 three\n"].concat());
         }
+    }
+
+    #[test]
+    fn a_log_that_is_reopened_gets_what_the_old_one_did_not_take_and_no_torn_line() {
+        const ONE: &[u8] = b"192.0.2.9 7 192.0.2.1 one\n";
+        const TWO: &[u8] = b"192.0.2.9 7 192.0.2.1 two\n";
+        const TORN: &[u8] = b"\n192.0.2.9 7 192.0.2.1 two\n";
+        let (slow, full) = (ErrorKind::WouldBlock, ErrorKind::StorageFull);
+        let file = |name: &str| LogTarget::File(name.into());
+        // Room in the old one, how it refuses, what it has at the end; then the new one, what that has, what is lost.
+        let table = [
+            (1000, slow, [ONE, TWO].concat(), file("x"), &b""[..], 0),
+            (0, slow, Vec::new(), file("x"), &[ONE, TWO].concat()[..], 0),
+            (0, slow, Vec::new(), file("y"), &[ONE, TWO].concat()[..], 0),
+            (10, slow, ONE[..10].to_vec(), file("x"), TORN, 1),
+            (10, slow, ONE[..10].to_vec(), file("y"), TWO, 1),
+            (ONE.len() - 1, slow, ONE[..ONE.len() - 1].to_vec(), file("x"), TORN, 0),
+            (ONE.len() + 5, slow, [ONE, &TWO[..5]].concat(), file("y"), b"", 1),
+            (0, slow, Vec::new(), LogTarget::Udp("192.0.2.5:514".parse().unwrap()), b"", 2),
+            // What is lost before is told when lines are written again.
+            (10, full, ONE[..10].to_vec(), file("x"), b"\n", 0),
+        ];
+        for (room, how, old, target, new, lost) in table {
+            let mut log = reqlog(file("x"), room, how);
+            record(&mut log, "one\n");
+            record(&mut log, "two\n");
+            log.flush();
+            assert_eq!(disk(&mut log).written, old);
+            let is_torn = new.starts_with(b"\n");
+            let fresh = Disk { written: Vec::new(), room: 1000, full: how, refill: 0 };
+            assert_eq!(log.switch(Some((target, fresh))), lost, "{room}");
+            if is_torn && new.len() == 1 {
+                record(&mut log, "two\n");
+            }
+            log.flush();
+            let expected = if is_torn { TORN } else { new };
+            assert_eq!(String::from_utf8_lossy(&disk(&mut log).written), String::from_utf8_lossy(expected), "{room}");
+        }
+        // Where the old one takes the newline after all, that is where it goes.
+        let mut log = reqlog(file("x"), 10, full);
+        record(&mut log, "one\n");
+        log.flush();
+        disk(&mut log).room = 1000;
+        assert_eq!(log.switch(None), 0);
+        assert!(!log.is_torn && log.log.is_none());
     }
 
     #[test]

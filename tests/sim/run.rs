@@ -109,8 +109,7 @@ pub fn judge(world: &Shared, again: impl Fn() -> Shared) {
 /// All that is to be seen of two worlds is the same, except for times.
 fn assert_same(world: &World, twin: &World) {
     assert_eq!(without_times(&world.said), without_times(&twin.said), "what pen says does not go by the clock");
-    let log = |world: &World| String::from_utf8_lossy(&world.log).lines().map(String::from).collect::<Vec<_>>();
-    assert_eq!(without_times(&log(world)), without_times(&log(twin)), "the log does not go by the clock");
+    assert_eq!(log_without_times(world), log_without_times(twin), "the log does not go by the clock");
     assert_eq!((world.now, world.calls), (twin.now, twin.calls), "nothing that pen does goes by the clock");
     assert_eq!(world.fates, twin.fates);
     let seen = |world: &World| -> Vec<_> {
@@ -118,6 +117,17 @@ fn assert_same(world: &World, twin: &World) {
         peers.map(|peer| (peer.sent, peer.received, peer.sight, peer.ended_at)).collect()
     };
     assert_eq!(seen(world), seen(twin), "no far end sees a difference");
+}
+
+/// The lines of the log without their times, of which a full disk may have cut off a part.
+fn log_without_times(world: &World) -> Vec<String> {
+    let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+    let masked = |line: &str| {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        words.get_mut(1).filter(|word| is_number(word)).into_iter().for_each(|word| *word = "time");
+        words.join(" ")
+    };
+    String::from_utf8_lossy(&world.log).lines().map(masked).collect()
 }
 
 /// The texts with each number of ten digits taken out: that is what times look like.
