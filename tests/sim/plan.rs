@@ -418,7 +418,7 @@ impl Plan {
         if choices.one_in(4) {
             // So large that nothing that goes by the clock could be right, and all times have as many digits.
             for _ in 0..=choices.below(3) {
-                let step = i64::try_from(choices.below(1_500_000_000)).unwrap();
+                let step = i64::try_from(choices.below(1_300_000_000)).unwrap();
                 let step = if choices.one_in(2) { -step } else { step };
                 self.steps.push((choices.millis(0, 3_000), step));
             }
