@@ -74,7 +74,9 @@ impl Naive<'_> {
             Some(_) => String::new(),
             None => String::from("cannot read a: "),
         };
-        if self.above.iter().any(|above| above == name) || self.above.len() == DEPTH_MAX || self.files == FILES_MAX {
+        // `b/` is `b`, as far as paths go.
+        let is_above = self.above.iter().any(|above| Path::new(above) == Path::new(name));
+        if is_above || self.above.len() == DEPTH_MAX || self.files == FILES_MAX {
             return Err(whole);
         }
         self.files += 1;
