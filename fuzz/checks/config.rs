@@ -4,15 +4,14 @@
 use std::io;
 use std::path::Path;
 
-use pen::balance::Balancer;
-use pen::balance::settings::Settings;
+use pen::balance::{Common, Listeners, MAIN, Settings};
 use pen::base::operand::Services;
 use pen::base::time::Now;
 use pen::control::command::{Command, parse};
 use pen::control::config::{DEPTH_MAX, FILES_MAX, read_file};
 use pen::control::execute::{Around, apply};
 
-const AROUND: Around<'_> = Around { pid: 1, listen: "0.0.0.0:80", control: "" };
+const AROUND: Around<'_> = Around { pid: 1, control: "" };
 
 /// The files' names, in the order in which the input holds them.
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -37,7 +36,9 @@ pub fn check(input: &[u8]) {
         (Ok(lines), Ok(expected)) => {
             let parts = lines.iter().map(|line| (line.file.display().to_string(), line.number, line.command.clone()));
             assert_eq!(parts.collect::<Vec<_>>(), expected);
-            judge(|balancer| apply(balancer, lines, Now::default(), &AROUND).map(|_| ()).map_err(|e| e.to_string()));
+            judge(|listeners| {
+                apply(listeners, MAIN, lines, Now::default(), &AROUND).map(|_| ()).map_err(|e| e.to_string())
+            });
         }
         (Err(error), Err(place)) => {
             let said = error.to_string();
@@ -48,11 +49,14 @@ pub fn check(input: &[u8]) {
     }
 }
 
-fn judge(apply: impl FnOnce(&mut Balancer) -> Result<(), String>) {
-    let mut balancer = Balancer::new(Settings::default());
-    if let Err(said) = apply(&mut balancer) {
+fn judge(apply: impl FnOnce(&mut Listeners) -> Result<(), String>) {
+    let mut listeners = Listeners::new(Common::default(), Settings::default());
+    let outcome = apply(&mut listeners);
+    let balancer = &listeners.main().balancer;
+    if let Err(said) = outcome {
         assert!(NAMES.iter().any(|name| said.starts_with(&format!("{name}:"))), "{said:?}");
         assert_eq!(balancer.settings, Settings::default());
+        assert_eq!(listeners.common, Common::default());
         assert_eq!(balancer.servers.len(), 0);
     }
     balancer.check();

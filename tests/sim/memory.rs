@@ -69,7 +69,7 @@ fn clients_for_whom_there_is_no_slot_wait_and_are_served_within_a_second_of_reli
 fn what_is_only_looked_at_is_in_the_log_and_the_dumps_once() {
     let mut plan = slow_and_eager();
     plan.memory = 60_000;
-    plan.settings.debug = 2;
+    plan.common.debug = 2;
     let world = finished(plan);
     // Each byte that was taken away was dumped: no more dumps than reads that took something.
     assert!(world.calls.dump > 0 && world.calls.dump <= world.calls.read, "{:?}", world.calls);

@@ -167,7 +167,7 @@ impl Net for SimNet {
         assert!(bytes.starts_with(b"copy_"), "a dump says which way the bytes went");
     }
 
-    fn start_successor(&mut self, _: &SimListener, _: Option<&SimListener>) -> Result<(), String> {
+    fn start_successor(&mut self, _: &[&SimListener], _: Option<&SimListener>) -> Result<(), String> {
         self.world.borrow_mut().start_successor()
     }
 
@@ -176,9 +176,9 @@ impl Net for SimNet {
         String::new()
     }
 
-    fn hand_over(&mut self, clients: &[u8], listener: SimListener, _: Option<SimListener>) {
+    fn hand_over(&mut self, clients: &[u8], listeners: Vec<SimListener>, _: Option<SimListener>) {
         self.world.borrow_mut().hand_over(clients);
-        drop(listener);
+        drop(listeners);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pen::balance::{Balancer, Settings, legacy};
+use pen::balance::{Common, Listeners, Settings, legacy};
 use pen::base::time::Moment;
 use pen::net::Successor;
 
@@ -66,7 +66,7 @@ impl World {
     /// The successor takes over; the listener is still to be closed here.
     pub fn hand_over(&mut self, clients: &[u8]) {
         assert!(self.successor.take().is_some(), "it is handed over to somebody");
-        let mut copy = Balancer::new(Settings::default());
+        let mut copy = Listeners::new(Common::default(), Settings::default());
         legacy::restore(&mut copy, clients, Moment::from_nanos(self.now)).expect("it can be read");
         self.is_handed_over = true;
         self.note(|_| String::from("a successor takes over"));

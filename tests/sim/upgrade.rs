@@ -87,7 +87,7 @@ fn a_drain_before_it_is_ready_is_a_drain_and_one_after_it_is_an_end_in_time() {
     let (world, ending, _) = after_signals(plan.clone(), &signals);
     assert_eq!((ending, fates(&world)), (Ending::Signal, (13, 0, 17)));
     // After: only the time is limited.
-    plan.settings.drain = SECOND;
+    plan.common.drain = SECOND;
     let signals = [(SECOND, Signal::Upgrade), (1_650 * MS, Signal::Quit)];
     let (world, ending, time) = after_signals(plan, &signals);
     let (here, elsewhere, reset) = fates(&world);
