@@ -154,6 +154,7 @@ mod tests {
     use super::*;
     use crate::sys::socket::Listener as Opened;
     use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn options() -> crate::net::ListenOptions {
         crate::net::ListenOptions { backlog: 5, private: false }
@@ -162,8 +163,12 @@ mod tests {
     /// An inheritance with a copy of this listener for clients, and the old pen's end.
     fn inheritance(listener: &Opened) -> (Inheritance, UnixStream) {
         let (old, channel) = UnixStream::pair().unwrap();
-        let path = std::env::temp_dir().join(format!("pen-inherited-{}", std::process::id()));
-        let clients = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("pen-inherited-{}-{number}", std::process::id()));
+        let clients = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        // As the file of a real inheritance it has no name any more.
+        std::fs::remove_file(path).unwrap();
         let channel = ManuallyDrop::new(channel);
         (Inheritance { channel, clients, control: Inherited::Gone, listeners: vec![copy(listener)] }, old)
     }

@@ -1,10 +1,13 @@
 //! The process itself: children, the background, its user, its jail, its limits.
 
 use std::ffi::{CStr, CString};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use super::checked;
@@ -303,9 +306,33 @@ pub fn jail(dir: &Path) -> io::Result<()> {
     std::env::set_current_dir("/")
 }
 
-/// Gives a file, and not what a symbolic link points to, to a user.
+/// Gives a Unix socket's file of this user to another.
+///
+/// Fails if there is something else at the path by now: who may write its folder must not choose
+/// what is given away.
 pub fn give_to(path: &Path, to: &Identity) -> io::Result<()> {
-    std::os::unix::fs::lchown(path, Some(to.uid), Some(to.gid))
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        let file = File::options().read(true).custom_flags(flags).open(path)?;
+        refuse_other_than_socket(&file.metadata()?)?;
+        // SAFETY: the descriptor is open, the text is empty and ends with a NUL: the file itself.
+        let given = unsafe { libc::fchownat(file.as_raw_fd(), c"".as_ptr(), to.uid, to.gid, libc::AT_EMPTY_PATH) };
+        checked(given).map(drop)
+    }
+    // Elsewhere a socket's file cannot be opened, and only its path is left.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        refuse_other_than_socket(&std::fs::symlink_metadata(path)?)?;
+        std::os::unix::fs::lchown(path, Some(to.uid), Some(to.gid))
+    }
+}
+
+fn refuse_other_than_socket(about: &Metadata) -> io::Result<()> {
+    if about.file_type().is_socket() && about.uid() == ids().0 && about.nlink() == 1 {
+        return Ok(());
+    }
+    Err(io::Error::other("it is not the socket that was opened there"))
 }
 
 fn descriptor_limit() -> io::Result<libc::rlimit> {
@@ -340,6 +367,25 @@ pub fn raise_descriptor_limit(wanted: u64) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_socket_of_ones_own_with_one_name_is_given_away() {
+        let dir = crate::sys::test_dir("given");
+        let (socket, file, link, second) = (dir.join("socket"), dir.join("file"), dir.join("link"), dir.join("second"));
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        std::fs::write(&file, "x").unwrap();
+        std::os::unix::fs::symlink(&socket, &link).unwrap();
+        let (uid, gid) = ids();
+        // Nobody but root may give anything away, but everybody to themselves.
+        let to = Identity { name: String::new(), uid, gid, groups: Vec::new() };
+        give_to(&socket, &to).unwrap();
+        for path in [&file, &link, &dir] {
+            assert!(give_to(path, &to).unwrap_err().to_string().starts_with("it is not the socket"), "{path:?}");
+        }
+        std::fs::hard_link(&socket, &second).unwrap();
+        assert!(give_to(&socket, &to).is_err());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
 
     /// Runs `body` in a child process, as it changes what a process cannot change back.
     fn status_of(body: impl FnOnce() -> u8) -> Option<u8> {
