@@ -50,7 +50,7 @@ pub fn check(input: &[u8]) {
         Ok(lines) => {
             let mut pen = new();
             match apply(&mut pen, MAIN, lines, now, &AROUND) {
-                Ok(outcome) => check_text(&outcome.reply.expect("a file that is applied is not refused")),
+                Ok(batch) => check_text(&batch.text),
                 Err(error) => {
                     check_line(&error.to_string());
                     assert_eq!(pen.common, Common::default());

@@ -5,6 +5,7 @@
 //! The hash is keyed at random, so that nobody can choose addresses that collide; the key changes
 //! nothing that can be seen, because slots are given out in the order of arrival.
 
+use std::collections::TryReserveError;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -132,16 +133,21 @@ impl Clients {
     pub fn new(max: usize) -> Clients {
         let random = RandomState::new();
         let key = Key(random.hash_one(0), random.hash_one(1));
-        Clients::with_key(max, key)
+        Clients::with_key(max, key).expect("there is memory at the start")
     }
 
-    fn with_key(max: usize, key: Key) -> Clients {
+    fn with_key(max: usize, key: Key) -> Result<Clients, TryReserveError> {
         let max = max.clamp(1, CLIENTS_MAX);
         let mut entries = Vec::new();
         // If this fails, the table still grows as clients come.
         let _ = entries.try_reserve_exact(max);
+        let mut room: Vec<u32> = Vec::new();
+        room.try_reserve_exact(max.next_power_of_two())?;
+        // The same room again, in which the kernel has put zeros, and only where it is used. Nobody
+        // else asks meanwhile.
+        drop(std::hint::black_box(room));
         let buckets = vec![0; max.next_power_of_two()];
-        Clients {
+        Ok(Clients {
             entries,
             usage: None,
             ipv6: 128,
@@ -151,7 +157,7 @@ impl Clients {
             oldest: NOBODY,
             generation: NonZeroU32::MIN,
             key,
-        }
+        })
     }
 
     /// Tells IPv6 clients apart by so many bits of their address, from now on; 128 are all.
@@ -310,10 +316,13 @@ impl Clients {
 
     /// Makes room for `max` clients, within 1 to [`CLIENTS_MAX`]. If there are more, those that
     /// came least recently leave, the others close ranks, and the names of those that move are void.
-    pub fn resize(&mut self, max: usize) {
-        let mut table = Clients::with_key(max, self.key);
+    ///
+    /// Fails, and changes nothing, if there is no memory for so many.
+    pub fn resize(&mut self, max: usize) -> Result<(), TryReserveError> {
+        let mut table = Clients::with_key(max, self.key)?;
         table.ipv6 = self.ipv6;
         table.count_usage(self.usage.is_some());
+        table.entries.try_reserve(self.entries.len().min(table.max))?;
         let newest_generation = self.entries.iter().map(|entry| entry.generation).max();
         table.generation = self.generation.max(newest_generation.unwrap_or(self.generation));
         let mut stays = vec![false; self.entries.len()];
@@ -334,6 +343,7 @@ impl Clients {
         }
         table.relink(self.by_use().map(|slot| new_slots[slot as usize]).filter(|slot| *slot != NOBODY));
         *self = table;
+        Ok(())
     }
 
     /// Rebuilds buckets and order from the slots, the most recently used first.
@@ -381,6 +391,12 @@ impl Clients {
         None
     }
 
+    /// Sees to it that there is room for one more; without memory for it the table is full.
+    fn has_room(&mut self) -> bool {
+        let has_usage = self.usage.as_mut().is_none_or(|usage| usage.try_reserve(1).is_ok());
+        self.entries.is_empty() || (has_usage && self.entries.try_reserve(1).is_ok())
+    }
+
     /// A slot for a new client: one not used so far, or that of the least recently used client.
     fn take_slot(&mut self, bucket: usize, address: ClientAddr) -> u32 {
         let mut entry = Client {
@@ -395,7 +411,7 @@ impl Clients {
             server: NO_SERVER,
             address,
         };
-        let slot = if self.entries.len() < self.max {
+        let slot = if self.entries.len() < self.max && self.has_room() {
             self.entries.push(entry);
             if let Some(usage) = &mut self.usage {
                 usage.push(Usage::default());
@@ -587,7 +603,7 @@ mod tests {
                 0 => {
                     let max = 1 + random.below(40) as usize;
                     let shrinks = max < clients.len();
-                    clients.resize(max);
+                    clients.resize(max).unwrap();
                     twin.resize(max);
                     names.iter_mut().for_each(|name| name.2 |= shrinks);
                 }
@@ -656,7 +672,7 @@ mod tests {
         assert_eq!(clients.begin(third, &settings, now), None, "a new client in an old slot begins with nothing");
         clients.end(uncounted);
         assert_eq!(clients.begin(third, &settings, now), Some(Over::Connections));
-        clients.resize(1);
+        clients.resize(1).unwrap();
         assert_eq!(clients.begin(third, &settings, now), Some(Over::Connections), "it stays where it was");
     }
 
@@ -734,7 +750,7 @@ mod tests {
     fn b4_an_absurd_size_is_brought_within_bounds() {
         let mut clients = Clients::new(0);
         assert_eq!(clients.max(), 1);
-        clients.resize(usize::MAX);
+        clients.resize(usize::MAX).unwrap();
         assert_eq!(clients.max(), CLIENTS_MAX);
         clients.admit(address(1), at(1), FOR_EVER);
         assert_eq!(clients.len(), 1);
@@ -742,7 +758,7 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_neighbours_stay_close_to_their_buckets() {
-        let mut clients = Clients::with_key(100_000, Key(1, 2));
+        let mut clients = Clients::with_key(100_000, Key(1, 2)).unwrap();
         (0..100_000).for_each(|n| _ = clients.admit(address(n), at(n), FOR_EVER));
         let mut longest = 0;
         for bucket in &clients.buckets {

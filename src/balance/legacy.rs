@@ -307,7 +307,7 @@ mod tests {
     fn of_more_clients_than_fit_the_newest_stay() {
         let bytes = save_table(&three(), at(150).moment);
         let mut new = balancer(&["192.0.2.1"]);
-        new.clients.resize(2);
+        new.clients.resize(2).unwrap();
         restore_table(&mut new, &bytes, at(5_000).moment).unwrap();
         assert_eq!(rows(&new, at(5_000)).len(), 2);
         assert!(rows(&new, at(5_000))[1].starts_with("198.51.100.7 "));

@@ -708,7 +708,7 @@ mod tests {
     #[test]
     fn b12_bytes_are_counted_for_whom_they_belong_to() {
         let mut balancer = several(1);
-        balancer.clients.resize(1);
+        balancer.clients.resize(1).unwrap();
         let first = balancer.admit(client(1), 1, at(1)).client;
         balancer.account(R(0), first, 5, 7);
         let (_, row) = balancer.clients.iter().next().unwrap();
@@ -909,7 +909,7 @@ mod tests {
     fn random_balancer(random: &mut Random) -> Balancer {
         let mut balancer = several(0);
         balancer.settings.clients_max = 1 + random.below(20) as usize;
-        balancer.clients.resize(balancer.settings.clients_max);
+        balancer.clients.resize(balancer.settings.clients_max).unwrap();
         balancer.settings.modes = Modes {
             hash: random.one_in(3),
             roundrobin: random.one_in(3),

@@ -33,7 +33,13 @@ pub struct Line {
 pub struct ConfigError(String);
 
 impl ConfigError {
-    pub(super) fn at(file: &Path, number: usize, message: &str) -> ConfigError {
+    /// What is wrong with all of it.
+    pub fn of(message: &str) -> ConfigError {
+        ConfigError(String::from(message))
+    }
+
+    /// What is wrong with a line.
+    pub fn at(file: &Path, number: usize, message: &str) -> ConfigError {
         ConfigError(format!("{}:{number}: {message}", file.display()))
     }
 }

@@ -3,13 +3,14 @@
 //! Pure. A command that is refused changes nothing. What only the loop can do is an [`Effect`];
 //! if that fails, the loop answers with a refusal in place of the reply.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::command::{Command, ListenAt, LogSpec, Mode, Number, ServerChanges};
 use super::config::{ConfigError, Line};
 use super::status;
-use crate::balance::{Balancer, Common, ListenerKey, Listeners, Server, ServerId, Settings};
+use crate::balance::{Acls, Balancer, Common, ListenerKey, Listeners, Server, ServerId, Servers, Settings};
 use crate::base::operand::{Host, ServerSpec};
 use crate::base::time::Now;
 
@@ -71,6 +72,8 @@ pub enum Effect {
     Include(ListenerKey, PathBuf),
     /// Look the name of a server of this listener up.
     Resolve(ListenerKey, ServerId),
+    /// This listener remembers so many clients from now on; [`settle`] sees to it.
+    ClientsMax(ListenerKey),
     /// There may be this many pairs from now on.
     ConnMax(usize),
     /// This many connects may be under way from now on.
@@ -88,48 +91,85 @@ pub enum Effect {
 /// Executes one command, for this listener.
 pub fn execute(listeners: &mut Listeners, at: ListenerKey, command: Command, now: Now, around: &Around<'_>) -> Outcome {
     let outcome = carry_out(listeners, at, command, now, around);
-    settle(listeners, at);
-    outcome
+    match settle(listeners, at) {
+        Ok(()) => outcome,
+        Err(reason) => Outcome::refused(reason),
+    }
+}
+
+/// An effect, and the file and line that ask for it.
+pub type Asked = (Rc<Path>, usize, Effect);
+
+/// What a file of commands comes to.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The replies, one after the other.
+    pub text: String,
+    /// What is to be done, and where it was asked for.
+    pub effects: Vec<Asked>,
+}
+
+/// What commands for a listener can change, to have it back.
+#[derive(Debug)]
+pub struct Snapshot {
+    at: ListenerKey,
+    common: Common,
+    settings: Settings,
+    servers: Servers,
+    acls: Acls,
+}
+
+impl Snapshot {
+    /// All as it is.
+    pub fn of(listeners: &Listeners, at: ListenerKey) -> Snapshot {
+        let Balancer { settings, servers, acls, .. } = &listeners[at].balancer;
+        let (settings, servers, acls) = (settings.clone(), servers.clone(), acls.clone());
+        Snapshot { at, common: listeners.common.clone(), settings, servers, acls }
+    }
+
+    /// Makes all what it was. Nobody may have come or gone since.
+    pub fn restore(self, listeners: &mut Listeners) {
+        listeners.common = self.common;
+        let balancer = &mut listeners[self.at].balancer;
+        (balancer.settings, balancer.servers, balancer.acls) = (self.settings, self.servers, self.acls);
+    }
 }
 
 /// Executes a file of commands, beginning at this listener, all or none: if one is refused, all is
-/// as it was. The replies follow one another.
+/// as it was. The client table is as it was in any case, until [`settle`].
 pub fn apply(
     listeners: &mut Listeners,
     at: ListenerKey,
     lines: Vec<Line>,
     now: Now,
     around: &Around<'_>,
-) -> Result<Outcome, ConfigError> {
-    let common = listeners.common.clone();
-    let balancer = &listeners[at].balancer;
-    let before = (balancer.settings.clone(), balancer.servers.clone(), balancer.acls.clone());
-    let mut text = String::new();
-    let mut effects = Vec::new();
-    for line in lines {
-        let outcome = carry_out(listeners, at, line.command, now, around);
+) -> Result<Batch, ConfigError> {
+    let before = Snapshot::of(listeners, at);
+    let mut batch = Batch::default();
+    for Line { file, number, command } in lines {
+        let outcome = carry_out(listeners, at, command, now, around);
         match outcome.reply {
-            Ok(reply) => text.push_str(&reply),
+            Ok(reply) => batch.text.push_str(&reply),
             Err(reason) => {
-                listeners.common = common;
-                let balancer = &mut listeners[at].balancer;
-                (balancer.settings, balancer.servers, balancer.acls) = before;
-                return Err(ConfigError::at(&line.file, line.number, &reason));
+                before.restore(listeners);
+                return Err(ConfigError::at(&file, number, &reason));
             }
         }
-        effects.extend(outcome.effects);
+        batch.effects.extend(outcome.effects.into_iter().map(|effect| (Rc::clone(&file), number, effect)));
     }
-    settle(listeners, at);
-    Ok(Outcome { reply: Ok(text), effects })
+    Ok(batch)
 }
 
-/// The client table follows its setting last of all, because clients that leave it do not come
-/// back.
-fn settle(listeners: &mut Listeners, at: ListenerKey) {
+/// Lets the client table follow its setting: last of all, because clients that leave it do not
+/// come back. Without memory for that the setting follows the table, and why is returned.
+pub fn settle(listeners: &mut Listeners, at: ListenerKey) -> Result<(), String> {
     let balancer = &mut listeners[at].balancer;
-    if balancer.clients.max() != balancer.settings.clients_max {
-        balancer.clients.resize(balancer.settings.clients_max);
+    let (max, wanted) = (balancer.clients.max(), balancer.settings.clients_max);
+    if max != wanted && balancer.clients.resize(wanted).is_err() {
+        balancer.settings.clients_max = max;
+        return Err(format!("clients_max {wanted}: out of memory"));
     }
+    Ok(())
 }
 
 fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: Now, around: &Around<'_>) -> Outcome {
@@ -160,7 +200,13 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::Log(Some(log)) => Outcome { reply: Ok(line_of(&log.text)), effects: vec![Effect::SetLog(Some(log))] },
         Command::NoLog => Outcome::asks(Effect::SetLog(None)),
         Command::Modes => Outcome::tells(status::modes(&balancer.settings.modes)),
-        Command::Number(number, value) => set_number(common, &mut balancer.settings, number, value),
+        Command::Number(number, value) => {
+            let mut outcome = set_number(common, &mut balancer.settings, number, value);
+            if number == Number::ClientsMax && value.is_some() {
+                outcome.effects.push(Effect::ClientsMax(at));
+            }
+            outcome
+        }
         Command::Pid => Outcome::tells(format!("{}\n", around.pid)),
         Command::Recent(within) => Outcome::tells(status::recent(balancer, within, now)),
         Command::Server { index, changes } => change_server(balancer, at, index, *changes, now),
@@ -513,7 +559,7 @@ mod tests {
         assert!(!main(&mut pen).servers.server(ServerId::Regular(65_534)).unwrap().is_unresolved());
     }
 
-    fn apply_text(pen: &mut Listeners, text: &str) -> Result<Outcome, String> {
+    fn apply_text(pen: &mut Listeners, text: &str) -> Result<Batch, String> {
         let lines = read_file(Path::new("pen.cfg"), &Services::default(), |_| Ok(String::from(text)));
         apply(pen, MAIN, lines.unwrap(), NOW, &AROUND).map_err(|error| error.to_string())
     }
@@ -521,12 +567,11 @@ mod tests {
     #[test]
     fn a_file_of_commands_is_applied_in_order() {
         let mut pen = pen();
-        let outcome = apply_text(&mut pen, "blacklist 9\nmode\nno log\nserver 0 address host1\nblacklist");
-        let expected = Outcome {
-            reply: Ok(String::from("9\nno hash no roundrobin no stubborn no weight no prio\n9\n")),
-            effects: vec![Effect::SetLog(None), Effect::Resolve(MAIN, ServerId::Regular(0))],
-        };
-        assert_eq!(outcome, Ok(expected));
+        let batch = apply_text(&mut pen, "blacklist 9\nmode\nno log\nserver 0 address host1\nblacklist");
+        let Batch { text, effects } = batch.unwrap();
+        assert_eq!(text, "9\nno hash no roundrobin no stubborn no weight no prio\n9\n");
+        let asked = |number, effect| (Rc::from(Path::new("pen.cfg")), number, effect);
+        assert_eq!(effects, [asked(3, Effect::SetLog(None)), asked(4, Effect::Resolve(MAIN, ServerId::Regular(0)))]);
     }
 
     #[test]

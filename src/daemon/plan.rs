@@ -14,7 +14,7 @@ use crate::base::error::Error;
 use crate::base::operand::{Host, ListenSpec, ServerSpec, Services};
 use crate::base::time::Now;
 use crate::control::command::{self, Command, ListenAt, LogSpec};
-use crate::control::config;
+use crate::control::config::{self, ConfigError};
 use crate::control::execute::{Around, Effect, Outcome, apply, execute};
 
 /// What is to be opened, and what is decided with.
@@ -86,7 +86,8 @@ where
     let Draft { mut listeners, listen, control, log, is_dummy, .. } = draft;
     listeners.common.log = log.as_ref().map(|log| log.text.clone());
     let main = &mut listeners.main_mut().balancer;
-    main.clients.resize(main.settings.clients_max);
+    let no_room = |_| Error::config(format!("clients_max {}: out of memory", main.settings.clients_max));
+    main.clients.resize(main.settings.clients_max).map_err(no_room)?;
     Ok(Plan { listeners, listen, control, log, is_dummy, replies })
 }
 
@@ -141,34 +142,40 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
         let lines = config::read_file(path, self.services, &mut self.read).map_err(|error| wrong(&error))?;
         let control = self.control_text();
         let around = Around { pid: std::process::id(), control: &control };
-        let outcome = apply(&mut self.listeners, MAIN, lines, self.now, &around).map_err(|error| wrong(&error))?;
-        self.obey(outcome).map_err(|reason| Error::config(format!("{}: {reason}", path.display())))?;
+        let batch = apply(&mut self.listeners, MAIN, lines, self.now, &around).map_err(|error| wrong(&error))?;
+        for (file, number, effect) in batch.effects {
+            self.take_down(effect).map_err(|reason| wrong(&ConfigError::at(&file, number, &reason)))?;
+        }
         Ok(())
     }
 
     /// Takes down what the event loop will have to do, as far as it can before it runs.
     fn obey(&mut self, outcome: Outcome) -> Result<String, String> {
         let reply = outcome.reply?;
-        for effect in outcome.effects {
-            match effect {
-                Effect::Listen(at, there) => self.listen(at, there),
-                Effect::SetLog(log) => self.log = log,
-                Effect::Close(_) | Effect::ShowConnection(_) => {
-                    return Err(String::from("there are no connections yet"));
-                }
-                Effect::Dummy => self.is_dummy = true,
-                Effect::Exit => return Err(String::from("exit: pen does not run yet")),
-                Effect::Include(_, path) => return Err(format!("include {}: not here", path.display())),
-                // All servers without an address are looked up at the start, and the loop begins
-                // with the settings that there are then.
-                Effect::Resolve(..)
-                | Effect::ConnMax(_)
-                | Effect::PendingMax(_)
-                | Effect::Limits
-                | Effect::Keepalive => {}
-            }
-        }
+        outcome.effects.into_iter().try_for_each(|effect| self.take_down(effect))?;
         Ok(reply)
+    }
+
+    fn take_down(&mut self, effect: Effect) -> Result<(), String> {
+        match effect {
+            Effect::Listen(at, there) => self.listen(at, there),
+            Effect::SetLog(log) => self.log = log,
+            Effect::Close(_) | Effect::ShowConnection(_) => {
+                return Err(String::from("there are no connections yet"));
+            }
+            Effect::Dummy => self.is_dummy = true,
+            Effect::Exit => return Err(String::from("exit: pen does not run yet")),
+            Effect::Include(_, path) => return Err(format!("include {}: not here", path.display())),
+            // All servers without an address are looked up at the start, and the loop begins
+            // with the settings that there are then.
+            Effect::Resolve(..)
+            | Effect::ClientsMax(_)
+            | Effect::ConnMax(_)
+            | Effect::PendingMax(_)
+            | Effect::Limits
+            | Effect::Keepalive => {}
+        }
+        Ok(())
     }
 
     fn listen_at(&self, what: &str, text: &str) -> Result<ListenAt, Error> {
@@ -333,7 +340,7 @@ mod tests {
             (&["-X", "-O", "exit", "80"], 78, "option -O: exit: pen does not run yet"),
             (&["-F", "nosuch.cfg"], 78, "cannot read nosuch.cfg: entity not found"),
             (&["-F", "bad.cfg", "80"], 78, "bad.cfg:3: server: 'x': 'x' is not a port or TCP service"),
-            (&["-F", "close.cfg", "80"], 78, "close.cfg: there are no connections yet"),
+            (&["-F", "close.cfg", "80"], 78, "close.cfg:1: there are no connections yet"),
         ];
         for (words, status, message) in table {
             let error = plan(words).unwrap_err();

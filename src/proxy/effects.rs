@@ -5,18 +5,17 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 
+use super::batch::Batch;
 use super::ending::CloseReason;
 use super::pair::{Pair, PairKey, Phase};
 use super::{Ending, Proxy};
-use crate::balance::{ListenerKey, MAIN};
+use crate::balance::MAIN;
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::operand::Host;
 use crate::control::command::{LogSpec, LogTo, parse};
-use crate::control::config::read_file;
-use crate::control::execute::{Around, Effect, Outcome, apply, execute, reply_text};
+use crate::control::execute::{Around, Effect, Outcome, execute, reply_text};
 use crate::control::status::{self, ConnectionStatus, State};
 use crate::net::{LogTarget, Net, NoAddress, Stream};
 
@@ -24,8 +23,14 @@ use crate::net::{LogTarget, Net, NoAddress, Stream};
 #[derive(Debug)]
 pub struct Work {
     effects: VecDeque<Effect>,
+    /// The file that is to be obeyed in the end.
+    batch: Option<Batch>,
     reply: Result<String, String>,
 }
+
+/// A log that is open and not used yet, or none, and what the settings will say of it.
+#[derive(Debug)]
+pub(super) struct NewLog<N: Net>(Option<(LogTarget, N::Log)>, Option<String>);
 
 /// How work goes on.
 #[derive(Debug)]
@@ -38,12 +43,12 @@ pub enum Next {
 
 impl Work {
     fn refused(why: String) -> Work {
-        Work { effects: VecDeque::new(), reply: Err(why) }
+        Work { effects: VecDeque::new(), batch: None, reply: Err(why) }
     }
 
     /// The work that an outcome leaves.
     fn of(outcome: Outcome) -> Work {
-        Work { effects: outcome.effects.into(), reply: outcome.reply }
+        Work { effects: outcome.effects.into(), batch: None, reply: outcome.reply }
     }
 
     /// Notes what became of an effect. The first refusal is the reply.
@@ -64,7 +69,7 @@ impl<N: Net> Proxy<N> {
         };
         let command = match parse(line, &self.control.services) {
             Ok(Some(command)) => command,
-            Ok(None) => return Work { effects: VecDeque::new(), reply: Ok(String::new()) },
+            Ok(None) => return Work { effects: VecDeque::new(), batch: None, reply: Ok(String::new()) },
             Err(error) => return Work::refused(error.to_string()),
         };
         let around = Around { pid: self.control.pid, control: &self.control.written };
@@ -73,17 +78,8 @@ impl<N: Net> Proxy<N> {
         Work::of(outcome)
     }
 
-    /// Reads a file of commands and executes it, all or none.
-    fn obey_file(&mut self, at: ListenerKey, path: &Path) -> Work {
-        let around = Around { pid: self.control.pid, control: &self.control.written };
-        let lines = read_file(path, &self.control.services, |path| self.net.read_commands(path));
-        let outcome = lines.and_then(|lines| apply(&mut self.listeners, at, lines, self.now, &around));
-        self.follow_settings();
-        outcome.map_or_else(|error| Work::refused(error.to_string()), Work::of)
-    }
-
     /// Tells those who have their own copy of a setting.
-    fn follow_settings(&mut self) {
+    pub(super) fn follow_settings(&mut self) {
         self.tracer.set_level(self.listeners.common.debug);
         self.tracer.set_form(self.listeners.common.dump_form);
     }
@@ -107,22 +103,38 @@ impl<N: Net> Proxy<N> {
                 }
             }
             if let Effect::Include(at, path) = &effect {
-                let more = self.obey_file(*at, path);
-                more.effects.into_iter().rev().for_each(|effect| work.effects.push_front(effect));
-                work.note(more.reply);
+                match self.read_batch(*at, path) {
+                    Ok(batch) => work.batch = Some(batch),
+                    Err(error) => work.note(Err(error.to_string())),
+                }
                 continue;
             }
             let done = self.take_effect(effect);
             work.note(done);
         }
+        if let Some(mut batch) = work.batch.take() {
+            let done = match batch.next_name(found) {
+                Ok(Some(name)) => {
+                    work.batch = Some(batch);
+                    return Next::LookUp(name);
+                }
+                Ok(None) => self.obey_batch(batch),
+                Err(error) => Err(error),
+            };
+            work.note(done.map_err(|error| error.to_string()));
+        }
         Next::Ended(reply_text(std::mem::replace(&mut work.reply, Ok(String::new()))))
     }
 
-    fn take_effect(&mut self, effect: Effect) -> Result<String, String> {
+    pub(super) fn take_effect(&mut self, effect: Effect) -> Result<String, String> {
         let done = Ok(String::new());
         match effect {
             Effect::Listen(at, there) => self.listen_at(at, &there),
-            Effect::SetLog(log) => self.move_log(log).map(|()| String::new()),
+            Effect::SetLog(log) => {
+                let log = self.prepare_log(log)?;
+                self.move_log(log);
+                done
+            }
             Effect::Close(number) => self.close_by_operator(number),
             Effect::ShowConnection(number) => {
                 let status = self.pairs.get(number).map(|pair| self.status_of(number, pair));
@@ -148,20 +160,26 @@ impl<N: Net> Proxy<N> {
                 done
             }
             // Whether there is room is asked anew for every client.
-            Effect::ConnMax(_) | Effect::PendingMax(_) => done,
+            Effect::ClientsMax(_) | Effect::ConnMax(_) | Effect::PendingMax(_) => done,
             Effect::Include(..) => unreachable!("files are read where their effects can be queued"),
         }
     }
 
-    fn move_log(&mut self, log: Option<LogSpec>) -> Result<(), String> {
-        let target = log.as_ref().map(|log| match &log.to {
-            LogTo::File(path) => LogTarget::File(path.clone()),
-            LogTo::Network { host: Host::Addr(ip), port } => LogTarget::Udp(SocketAddr::new(*ip, *port)),
+    /// Opens a log, or none.
+    pub(super) fn prepare_log(&mut self, log: Option<LogSpec>) -> Result<NewLog<N>, String> {
+        let Some(log) = log else { return Ok(NewLog(None, None)) };
+        let target = match log.to {
+            LogTo::File(path) => LogTarget::File(path),
+            LogTo::Network { host: Host::Addr(ip), port } => LogTarget::Udp(SocketAddr::new(ip, port)),
             LogTo::Network { host: Host::Name(_) | Host::Unix(_), .. } => unreachable!("{LOOKED_UP}"),
-        });
-        self.set_log(target)?;
-        self.listeners.common.log = log.map(|log| log.text);
-        Ok(())
+        };
+        Ok(NewLog(Some(self.open_log(target)?), Some(log.text)))
+    }
+
+    /// Writes to this log from now on.
+    pub(super) fn move_log(&mut self, NewLog(log, text): NewLog<N>) {
+        self.use_log(log);
+        self.listeners.common.log = text;
     }
 
     fn close_by_operator(&mut self, number: usize) -> Result<String, String> {
@@ -226,7 +244,7 @@ fn unknown_host(effect: &mut Effect) -> Option<&mut Host> {
     matches!(host, Host::Name(_)).then_some(host)
 }
 
-fn not_found(name: &str, why: NoAddress) -> String {
+pub(super) fn not_found(name: &str, why: NoAddress) -> String {
     match why {
         NoAddress::NoSuchName => format!("no such host '{name}'"),
         NoAddress::NoAnswer => format!("the name service does not answer for '{name}'"),

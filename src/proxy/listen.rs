@@ -12,10 +12,28 @@ use crate::base::operand::Host;
 use crate::control::command::ListenAt;
 use crate::net::{ListenOptions, Net};
 
+/// Where a listener will listen: its sockets are open.
+#[derive(Debug)]
+pub(super) struct NewAddresses {
+    /// The listener.
+    pub(super) at: ListenerKey,
+    /// All of its addresses, as they were written.
+    addresses: Vec<String>,
+    /// Those that were opened for it.
+    opened: Vec<String>,
+}
+
 impl<N: Net> Proxy<N> {
-    /// Lets a listener listen there and nowhere else: all or nothing. A socket that is there
-    /// already stays, with those who wait in its queue. The reply is the addresses.
+    /// Lets a listener listen there and nowhere else: all or nothing. The reply is the addresses.
     pub(super) fn listen_at(&mut self, at: ListenerKey, there: &[ListenAt]) -> Result<String, String> {
+        let new = self.prepare_listen(at, there)?;
+        self.move_listener(new);
+        Ok(format!("{}\n", self.listeners[at].at.join(" ")))
+    }
+
+    /// Opens the sockets that a listener does not have yet: all or none. One that is there already
+    /// stays, with those who wait in its queue.
+    pub(super) fn prepare_listen(&mut self, at: ListenerKey, there: &[ListenAt]) -> Result<NewAddresses, String> {
         if self.draining_since.is_some() {
             return Err(String::from("pen drains, and lets nobody in any more"));
         }
@@ -34,20 +52,30 @@ impl<N: Net> Proxy<N> {
             return Err(format!("cannot listen on {}: {why}", texts.join(" ")));
         }
         let mut addresses: Vec<String> = there.iter().map(|there| there.text.clone()).collect();
-        let mut opened = Vec::new();
+        let mut opened: Vec<String> = Vec::new();
         for (place, there) in there.iter().enumerate().filter(|(_, there)| new.contains(there)) {
             match self.open_at(at, there) {
                 Ok(written) => addresses[place].clone_from(&written),
                 Err(why) => {
-                    self.listening.close(|arriving| arriving.listener == at && opened.contains(&arriving.written));
+                    self.forgo_listen(&NewAddresses { at, addresses, opened });
                     return Err(format!("cannot listen on {}: {why}", there.text));
                 }
             }
             opened.push(addresses[place].clone());
         }
+        Ok(NewAddresses { at, addresses, opened })
+    }
+
+    /// Closes what was opened: the listener stays where it is.
+    pub(super) fn forgo_listen(&mut self, new: &NewAddresses) {
+        drop(self.listening.close(|arriving| arriving.listener == new.at && new.opened.contains(&arriving.written)));
+    }
+
+    /// Lets a listener listen at its new addresses, and nowhere else.
+    pub(super) fn move_listener(&mut self, new: NewAddresses) {
+        let NewAddresses { at, addresses, .. } = new;
         drop(self.listening.close(|arriving| arriving.listener == at && !addresses.contains(&arriving.written)));
         self.listeners[at].at = addresses;
-        Ok(format!("{}\n", self.listeners[at].at.join(" ")))
     }
 
     /// Opens one more socket; the address, or why that cannot be: the end of a sentence.

@@ -3,6 +3,7 @@
 //! [`Proxy`] owns every socket of a client or a server and is the only one to close them. Events
 //! and timers are hints; what a pair is doing decides. It knows the world by [`Net`] alone.
 
+pub mod batch;
 pub mod connect;
 pub mod control;
 pub mod drain;

@@ -182,26 +182,26 @@ impl<N: Net> Proxy<N> {
     pub(super) fn reopen_log(&mut self) {
         let Some((target, _)) = &self.reqlog.log else { return };
         let target = target.clone();
-        if let Err(why) = self.set_log(Some(target)) {
+        if let Err(why) = self.open_log(target).map(|opened| self.use_log(Some(opened))) {
             self.say(Severity::Error, &format!("{why}; the old log stays open"));
         }
     }
 
-    /// Switches to another log, or to none. On an error nothing changes.
-    pub(super) fn set_log(&mut self, target: Option<LogTarget>) -> Result<(), String> {
+    /// Opens a log that is not used yet.
+    pub(super) fn open_log(&mut self, target: LogTarget) -> Result<(LogTarget, N::Log), String> {
+        match self.net.open_log(&target) {
+            Ok(log) => Ok((target, log)),
+            Err(error) => Err(format!("cannot open the log {target}: {}", reason(&error))),
+        }
+    }
+
+    /// Switches to another log that was opened, or to none.
+    pub(super) fn use_log(&mut self, opened: Option<(LogTarget, N::Log)>) {
         self.flush_log();
-        let opened = match target {
-            None => None,
-            Some(target) => match self.net.open_log(&target) {
-                Ok(log) => Some((target, log)),
-                Err(error) => return Err(format!("cannot open the log {target}: {}", reason(&error))),
-            },
-        };
         let lost = self.reqlog.switch(opened);
         if lost > 0 {
             self.say(Severity::Warning, &format!("the old log did not take all; lines lost: {lost}"));
         }
-        Ok(())
     }
 }
 

@@ -322,6 +322,46 @@ fn a_file_is_obeyed_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_file_of_which_one_line_fails_when_it_is_tried_changes_nothing() {
+    let server = Server::start(greet("one"));
+    let pen = start(&["-l", "{dir}/log"], &[server.address()]);
+    let listen = control(&pen, "listen");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (busy, free) = (taken.local_addr().unwrap(), "127.0.0.1:0");
+    let log = control(&pen, "log");
+    // Each begins with lines that would succeed by themselves.
+    let sound = format!("roundrobin\nblacklist 7\nclients_max 9\nserver 0 max 3\nlog other.log\nlisten {free}\n");
+    let table = [
+        (format!("listen {busy}"), format!("cannot listen on {busy}: address already in use")),
+        (String::from("log nosuch/log"), String::from("cannot open the log nosuch/log: no such file or directory")),
+        (String::from("listen nosuch.invalid:80"), String::from("no such host 'nosuch.invalid'")),
+        (String::from("close 7"), String::from("Connection 7 is not in use")),
+        (String::from("dummy"), String::from("dummy: only at the start")),
+        (String::from("clients_max 7\nclose 3"), String::from("Connection 3 is not in use")),
+    ];
+    for (line, why) in &table {
+        let number = 7 + line.matches('\n').count();
+        pen.directory().write("some", &format!("{sound}{line}\nhash\n"));
+        let reply = control(&pen, "include some");
+        // Without a name service nobody can say that there is no such host.
+        let other = format!("error: some:{number}: the name service does not answer for 'nosuch.invalid'\n");
+        assert!(reply == format!("error: some:{number}: {why}\n") || reply == other, "{reply}");
+        assert_eq!(control(&pen, "mode"), "no hash no roundrobin no stubborn no weight no prio\n", "{line}");
+        assert_eq!(control(&pen, "blacklist"), "30\n", "{line}");
+        assert_eq!(control(&pen, "clients_max"), "2048\n", "{line}");
+        assert_eq!((control(&pen, "listen"), control(&pen, "log")), (listen.clone(), log.clone()), "{line}");
+        assert!(control(&pen, "servers").contains(" max 0 "), "{line}");
+        assert_served(&pen, "one");
+    }
+    // The sound lines by themselves.
+    pen.directory().write("some", &sound);
+    let reply = control(&pen, "include some");
+    assert!(reply.starts_with("7\n9\nother.log\n127.0.0.1:"), "{reply}");
+    assert_eq!((control(&pen, "clients_max"), control(&pen, "log")), ("9\n".into(), "other.log\n".into()));
+    assert_ne!(control(&pen, "listen"), listen);
+}
+
+#[test]
 fn a_peer_that_the_list_refuses_is_reset_and_unix_sockets_are_not_refused() {
     let options = ["-O", "acl 1 permit 127.0.0.9", "-O", "control_acl 1"];
     let mut pen = start_at("127.0.0.1:0", &options, &[] as &[&str]);
