@@ -13,14 +13,16 @@
 //! | [`inspect`] | what may change the bytes of a pair as a protocol: ftp | base |
 //! | [`trace`] | what a protocol says: dumps | base |
 //! | [`logs`] | the records of the request log | base |
+//! | `dns` | host names of addresses, without a socket: questions, answers, time-outs | base |
 //! | [`control`] | the command language: parse, execute, report | base, balance |
 //! | [`proxy`] | the event loop: pairs and their flows | all above |
 //! | [`sys`] | the operating system behind the seam; all `unsafe` | base, net |
 //! | [`daemon`] | pen put together: options, start, background, demonstration | all above |
-//! | [`tools`] | the programs beside pen; the log tools are behind the feature `tools` | base, logs, control, sys |
+//! | [`tools`] | the programs beside pen; the log tools are behind the feature `tools` | base, logs, dns, control, sys |
 //!
-//! `select`, `balance`, `trace`, `logs` and `control` are pure: time is an argument, nothing is
-//! read, written or said. `proxy` and `sys` do not know each other; `daemon` introduces them, and
+//! `dns` is behind the feature `tools`, too, which is on by default.
+//! `select`, `balance`, `trace`, `logs`, `dns` and `control` are pure: time is an argument, nothing
+//! is read, written or said. `proxy` and `sys` do not know each other; `daemon` introduces them, and
 //! the simulation in `tests/sim` takes the place of `sys`.
 //!
 //! # The life of a connection
@@ -67,6 +69,8 @@ pub mod balance;
 pub mod base;
 pub mod control;
 pub mod daemon;
+#[cfg(feature = "tools")]
+pub mod dns;
 pub mod inspect;
 pub mod logs;
 pub mod net;

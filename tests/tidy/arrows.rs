@@ -4,7 +4,7 @@
 use super::source::{Finding, Source};
 
 /// Each part and the parts that it may use. `bin` are the programs, of a few lines each.
-const PARTS: [(&str, &[&str]); 13] = [
+const PARTS: [(&str, &[&str]); 14] = [
     ("base", &[]),
     ("net", &["base"]),
     ("select", &["base"]),
@@ -12,11 +12,12 @@ const PARTS: [(&str, &[&str]); 13] = [
     ("inspect", &["base"]),
     ("trace", &["base"]),
     ("logs", &["base"]),
+    ("dns", &["base"]),
     ("control", &["base", "balance"]),
     ("proxy", &["base", "net", "balance", "inspect", "trace", "logs", "control"]),
     ("sys", &["base", "net"]),
     ("daemon", &["base", "net", "select", "balance", "inspect", "trace", "logs", "control", "proxy", "sys"]),
-    ("tools", &["base", "logs", "control", "sys"]),
+    ("tools", &["base", "logs", "dns", "control", "sys"]),
     ("bin", &["base", "daemon", "tools"]),
 ];
 
