@@ -117,6 +117,23 @@ fn the_manual_has_every_flag_and_no_other() {
     assert!(found.is_empty(), "\n{}", found.concat());
 }
 
+/// The manual of a log tool has every flag of its table, and those that every tool has.
+#[cfg(feature = "tools")]
+fn check_manual_of_tool(path: &str, flags: &[pen::tools::flags::Flag]) {
+    let common = ["-help", "-version"].map(String::from);
+    let table: Vec<String> = flags.iter().map(|flag| flag.letter.to_string()).chain(common).collect();
+    let described = with_places(path, texts::heads(&texts::text(path), "DESCRIPTION", "Fl"));
+    let found = texts::differences("flag", &table, &described);
+    assert!(found.is_empty(), "\n{}", found.concat());
+}
+
+#[cfg(feature = "tools")]
+#[test]
+fn the_manuals_of_webresolve_and_splitwr_have_every_flag_and_no_other() {
+    check_manual_of_tool("man/webresolve.1", &pen::tools::resolving_options::FLAGS);
+    check_manual_of_tool("man/splitwr.1", &pen::tools::resolving_options::FLAGS);
+}
+
 #[test]
 fn the_manuals_have_every_command_and_no_other() {
     let table: Vec<String> = COMMANDS.iter().filter(|row| row.exists()).map(|row| String::from(row.name)).collect();

@@ -11,6 +11,8 @@ use std::os::fd::{AsFd, AsRawFd};
 pub mod arrivals;
 pub mod clock;
 pub mod console;
+#[cfg(feature = "tools")]
+pub mod dns;
 pub mod folder;
 pub mod inheritance;
 pub mod log;
@@ -18,6 +20,8 @@ pub mod memory;
 pub mod net;
 pub mod pid_file;
 pub mod process;
+#[cfg(feature = "tools")]
+pub mod random;
 pub mod resolve;
 pub mod signal;
 pub mod socket;

@@ -9,3 +9,13 @@ pub mod input;
 #[cfg(feature = "tools")]
 pub mod output;
 pub mod penctl;
+#[cfg(feature = "tools")]
+pub mod pieces;
+#[cfg(feature = "tools")]
+pub mod resolving;
+#[cfg(feature = "tools")]
+pub mod resolving_options;
+#[cfg(feature = "tools")]
+pub mod splitwr;
+#[cfg(feature = "tools")]
+pub mod webresolve;
