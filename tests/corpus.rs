@@ -14,6 +14,9 @@ mod answer;
 mod command;
 #[path = "../fuzz/checks/config.rs"]
 mod config;
+#[cfg(feature = "tools")]
+#[path = "../fuzz/checks/dns.rs"]
+mod dns;
 #[path = "../fuzz/checks/dump.rs"]
 mod dump;
 #[path = "../fuzz/checks/inherited.rs"]
@@ -59,6 +62,12 @@ fn commands_stand_what_was_found() {
 #[test]
 fn files_of_commands_stand_what_was_found() {
     judge("config", config::check);
+}
+
+#[cfg(feature = "tools")]
+#[test]
+fn answers_of_name_servers_stand_what_was_found() {
+    judge("dns", dns::check);
 }
 
 #[test]
