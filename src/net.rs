@@ -96,6 +96,12 @@ impl Unread {
         }
     }
 
+    /// True if bytes may be moved unseen. At urgent data that stops, and the end of what can be
+    /// moved looks like the end of everything (splice(2) on Linux).
+    pub fn is_plain(self) -> bool {
+        matches!(self, Unread::Bytes | Unread::End)
+    }
+
     /// Takes note of what a read brought into `room` bytes.
     pub fn read(&mut self, outcome: &io::Result<usize>, room: usize) {
         let is_short = outcome.as_ref().is_ok_and(|count| (1..room).contains(count));
@@ -195,8 +201,45 @@ impl fmt::Display for LogTarget {
     }
 }
 
+/// A pipe in the kernel, through which bytes go from one stream to another without being copied.
+/// Dropping it loses what is in it.
+pub trait Pipe: fmt::Debug {
+    /// Bytes in it.
+    fn len(&self) -> usize;
+
+    /// True if nothing is in it.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The pipe of a world that has none.
+#[derive(Debug)]
+pub enum NoPipe {}
+
+impl Pipe for NoPipe {
+    fn len(&self) -> usize {
+        match *self {}
+    }
+}
+
 /// One end of a connection. Reads and writes never block.
 pub trait Stream: Read + Write {
+    /// What [`Net::pipe`] opens.
+    type Pipe: Pipe;
+
+    /// Moves what has come into an empty pipe, as far as there is room. 0 says that only a read
+    /// can tell what is next: the end, or what must be read. `WouldBlock` means the same as with a
+    /// read, and `Unsupported` that this is of no use, now or later.
+    fn fill(&mut self, _: &mut Self::Pipe) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Writes what is in a pipe, as far as that goes.
+    fn pour(&mut self, _: &mut Self::Pipe) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// As `read`, but leaves the bytes where they are: the next reads bring them again, and do not
     /// fail before they have brought them (`MSG_PEEK`, recv(2)).
     fn peek(&mut self, bytes: &mut [u8]) -> io::Result<usize>;
@@ -289,6 +332,13 @@ pub trait Net {
         unix.to_string()
     }
 
+    /// Opens a pipe; `open` of them are there already, which may be enough. `Unsupported` if there
+    /// are none in this world.
+    fn pipe(&mut self, open: usize) -> io::Result<<Self::Stream as Stream>::Pipe> {
+        let _ = open;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Asks for the addresses of a host; [`Event::Resolved`] brings the answer, with `request`.
     fn resolve(&mut self, request: usize, name: &str);
 
@@ -350,7 +400,8 @@ mod tests {
 
     #[test]
     fn only_what_is_certain_is_foretold() {
-        let table: [(&[Step], Option<Result<usize, ()>>); 18] = [
+        type Foretold = Option<Result<usize, ()>>;
+        let table: [(&[Step], Foretold); 18] = [
             (&[], None),
             (&[Read(3)], None),
             (&[Blocked], None),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::time::Now;
-use crate::net::{Event, ListenOptions, LogTarget, Net, Ready, Signal, Stream, Token};
+use crate::net::{Event, ListenOptions, LogTarget, Net, NoPipe, Ready, Signal, Stream, Token};
 use crate::sys::resolve::Answer;
 
 /// What the other side of a connection does: it sends `rest`, and takes as many bytes as there is
@@ -57,6 +57,8 @@ impl Write for Peer {
 }
 
 impl Stream for Peer {
+    type Pipe = NoPipe;
+
     fn peek(&mut self, _: &mut [u8]) -> io::Result<usize> {
         panic!("nobody looks here")
     }

@@ -152,8 +152,11 @@ impl World {
         let wanted = plan.listeners.common.conn_max;
         let reserve = RESERVE + plan.listen.len() as u64 - 1;
         let needed = 2 * wanted as u64 + reserve;
+        // Each direction of a pair may hold a pipe at times, if there are descriptors left for it.
+        let welcome = needed + 4 * wanted as u64;
         let limit =
-            process::raise_descriptor_limit(needed).map_err(|error| failed("read the limit of files", &error))?;
+            process::raise_descriptor_limit(welcome).map_err(|error| failed("read the limit of files", &error))?;
+        self.net.set_pipes_max(usize::try_from(limit.saturating_sub(needed) / 2).unwrap_or(usize::MAX));
         if limit < needed {
             let fit = usize::try_from(limit.saturating_sub(reserve) / 2).unwrap_or(usize::MAX).max(1);
             plan.listeners.common.conn_max = fit;

@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use super::ending::CloseReason;
-use super::flow::Flow;
+use super::flow::{Flow, Pace};
 use super::pair::{End, PairKey, Phase, Place, Side};
 use super::timers::TimerKind;
 use super::{Proxy, token};
@@ -132,7 +132,7 @@ impl<N: Net> Proxy<N> {
         let Phase::Connecting { server, place } = std::mem::replace(&mut pair.phase, unset) else {
             unreachable!("only called for a pair that is connecting")
         };
-        pair.phase = Phase::Relaying { server, place, up: Flow::Open, down: Flow::Open };
+        pair.phase = Phase::Relaying { server, place, up: Flow::Open(Pace::Easy), down: Flow::Open(Pace::Easy) };
         pair.moved = [self.now.moment; 2];
         let listener = &mut self.listeners[pair.listener];
         listener.pending -= 1;

@@ -332,7 +332,7 @@ impl<N: Net> Proxy<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Ready;
+    use crate::net::{NoPipe, Ready};
     use std::collections::VecDeque;
     use std::io::{self, Read, Write};
 
@@ -377,6 +377,8 @@ mod tests {
     }
 
     impl Stream for Wire {
+        type Pipe = NoPipe;
+
         fn peek(&mut self, _: &mut [u8]) -> io::Result<usize> {
             unreachable!("sessions keep what they read")
         }

@@ -9,7 +9,7 @@ use super::pair::Pair;
 use super::pool::Pool;
 use super::ring::RING_SIZE;
 use crate::base::diag::Severity;
-use crate::net::Net;
+use crate::net::{Net, Stream};
 
 /// Slots that the table of pairs grows by at least.
 const GROWTH_MIN: usize = 64;
@@ -29,7 +29,7 @@ pub struct Shortage {
 impl Shortage {
     /// Sees to it that the pool has a ring to lend, if there is memory for one. The operator is
     /// told when there is none, and again when there is.
-    pub fn provide<N: Net>(&mut self, pool: &mut Pool, net: &mut N) {
+    pub fn provide<N: Net>(&mut self, pool: &mut Pool<<N::Stream as Stream>::Pipe>, net: &mut N) {
         if pool.is_ready() {
             return;
         }

@@ -34,7 +34,7 @@ use crate::balance::{Listeners, Settings};
 use crate::base::diag::Severity;
 use crate::base::operand::Services;
 use crate::base::time::{Moment, Now};
-use crate::net::{Event, LogTarget, Net, Ready, Token};
+use crate::net::{Event, LogTarget, Net, Ready, Stream, Token};
 use crate::trace::Tracer;
 use control::Control;
 use listener::{Arriving, Listening};
@@ -126,7 +126,7 @@ pub struct Proxy<N: Net> {
     timers: Timers,
     /// Pairs that ran out of budget, and so will get no new edge.
     runnable: VecDeque<PairKey>,
-    pool: Pool,
+    pool: Pool<<N::Stream as Stream>::Pipe>,
     scratch: Box<[u8]>,
     reqlog: ReqLog<N::Log>,
     tracer: Tracer,
@@ -240,6 +240,11 @@ impl<N: Net> Proxy<N> {
             Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => 0,
         };
         let pairs = || self.pairs.iter().map(|(_, pair)| pair);
+        let pipes = |pair: &Pair<N::Stream>| match &pair.phase {
+            Phase::Relaying { up, down, .. } => usize::from(up.has_pipe()) + usize::from(down.has_pipe()),
+            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => 0,
+        };
+        assert_eq!(self.pool.lent_pipes(), pairs().map(pipes).sum::<usize>(), "a pipe for each flow that waits in one");
         assert_eq!(self.pool.lent(), pairs().map(rings).sum::<usize>(), "a ring for each flow that holds bytes");
         assert_eq!(self.leaving, pairs().filter(|pair| pair.is_leaving()).count(), "pairs in their farewell");
         assert_eq!(self.lacking, pairs().filter(|pair| pair.is_lacking()).count(), "pairs that lack something");

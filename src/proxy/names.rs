@@ -158,7 +158,7 @@ mod tests {
     use crate::base::addr::Endpoint;
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::time::Now;
-    use crate::net::{Event, ListenOptions, LogTarget, Ready, Stream, Token};
+    use crate::net::{Event, ListenOptions, LogTarget, NoPipe, Ready, Stream, Token};
     use crate::proxy::listener::Arriving;
     use crate::proxy::{Nobody, Start};
 
@@ -193,6 +193,8 @@ mod tests {
     }
 
     impl Stream for Nothing {
+        type Pipe = NoPipe;
+
         fn peek(&mut self, _: &mut [u8]) -> io::Result<usize> {
             Ok(0)
         }

@@ -1,18 +1,67 @@
-//! Rings for flows that are stuck, and how many are lent.
+//! Rings and pipes for flows that are stuck, and how many are lent.
+
+use std::io::ErrorKind;
 
 use super::ring::Ring;
+use crate::net::{Net, Pipe, Stream};
 
 /// Spare rings that are kept for the next flow that gets stuck; more are given back to the system.
 const SPARE_MAX: usize = 16;
 
-/// Lends rings.
-#[derive(Debug, Default)]
-pub struct Pool {
+/// Spare pipes that are kept. One serves all flows, one after the other, as long as none is stuck.
+const SPARE_PIPES_MAX: usize = 2;
+
+/// Lends rings and pipes.
+#[derive(Debug)]
+pub struct Pool<P> {
     spare: Vec<Ring>,
     lent: usize,
+    spare_pipes: Vec<P>,
+    lent_pipes: usize,
+    /// There are none in this world.
+    has_no_pipes: bool,
 }
 
-impl Pool {
+impl<P> Default for Pool<P> {
+    fn default() -> Pool<P> {
+        Pool { spare: Vec::new(), lent: 0, spare_pipes: Vec::new(), lent_pipes: 0, has_no_pipes: false }
+    }
+}
+
+impl<P: Pipe> Pool<P> {
+    /// Lends an empty pipe, if there is one to be had.
+    pub fn take_pipe<N: Net>(&mut self, net: &mut N) -> Option<P>
+    where
+        N::Stream: Stream<Pipe = P>,
+    {
+        let pipe = match self.spare_pipes.pop() {
+            Some(pipe) => pipe,
+            None if self.has_no_pipes => return None,
+            None => match net.pipe(self.lent_pipes) {
+                Ok(pipe) => pipe,
+                Err(error) => {
+                    self.has_no_pipes = error.kind() == ErrorKind::Unsupported;
+                    return None;
+                }
+            },
+        };
+        self.lent_pipes += 1;
+        Some(pipe)
+    }
+
+    /// Takes a pipe back. What is still in it is lost, and the pipe with it.
+    pub fn give_pipe_back(&mut self, pipe: P) {
+        self.lent_pipes -= 1;
+        if pipe.is_empty() && self.spare_pipes.len() < SPARE_PIPES_MAX {
+            self.spare_pipes.push(pipe);
+        }
+    }
+
+    /// Pipes that are out: as many as there are flows whose bytes wait in one.
+    pub fn lent_pipes(&self) -> usize {
+        self.lent_pipes
+    }
+
     /// True if [`Pool::take`] can lend a ring.
     pub fn is_ready(&self) -> bool {
         !self.spare.is_empty()
@@ -52,10 +101,11 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::NoPipe;
 
     #[test]
     fn rings_come_back_empty_and_few_are_kept() {
-        let mut pool = Pool::default();
+        let mut pool = Pool::<NoPipe>::default();
         let mut rings = Vec::new();
         for _ in 0..SPARE_MAX + 4 {
             assert!(!pool.is_ready() && pool.grow() && pool.is_ready());

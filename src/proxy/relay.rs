@@ -67,6 +67,8 @@ impl<N: Net> Proxy<N> {
     /// had its share.
     fn carry(&mut self, key: PairKey, direction: Direction) -> Left {
         let mut budget = BUDGET;
+        let is_logged = direction == Direction::Up && self.reqlog.is_open();
+        let is_unseen = !is_logged && !self.tracer.is_dumping();
         while budget > 0 {
             let pair = &mut self.pairs[key.0];
             let Phase::Relaying { server, up, down, .. } = &mut pair.phase else { return Left::Waiting };
@@ -75,6 +77,16 @@ impl<N: Net> Proxy<N> {
                 Direction::Down => (down, up, server, &mut pair.client),
             };
             flow.free(sink, &mut self.pool);
+            if is_unseen && flow.is_bulk() && source.readable {
+                match flow.move_through_pipe(source, sink, &mut self.net, &mut self.pool) {
+                    Some(0) => return Left::Waiting,
+                    Some(moved) => {
+                        budget = budget.saturating_sub(moved);
+                        continue;
+                    }
+                    None => {}
+                }
+            }
             if flow.is_open() && source.readable {
                 self.shortage.provide(&mut self.pool, &mut self.net);
             }
@@ -89,7 +101,7 @@ impl<N: Net> Proxy<N> {
                 return Left::Waiting;
             }
             let chunk = &self.scratch[..received];
-            if direction == Direction::Up && self.reqlog.is_open() {
+            if is_logged {
                 let server = pair.to.as_ref().expect("a pair that relays is connected to a server");
                 self.reqlog.record(pair.search.from(), self.now.unix, server, chunk);
             }

@@ -137,7 +137,7 @@ mod tests {
     use crate::base::addr::{ClientAddr, Endpoint};
     use crate::base::operand::Services;
     use crate::base::time::Now;
-    use crate::net::{Event, ListenOptions, LogTarget, Ready, Signal, Stream, Token};
+    use crate::net::{Event, ListenOptions, LogTarget, NoPipe, Ready, Signal, Stream, Token};
     use crate::proxy::listener::Arriving;
     use crate::proxy::{Nobody, Start};
 
@@ -174,6 +174,8 @@ mod tests {
     }
 
     impl Stream for Nothing {
+        type Pipe = NoPipe;
+
         fn peek(&mut self, _: &mut [u8]) -> io::Result<usize> {
             Ok(0)
         }

@@ -19,6 +19,7 @@ pub mod log;
 pub mod memory;
 pub mod net;
 pub mod pid_file;
+pub mod pipe;
 pub mod process;
 #[cfg(feature = "tools")]
 pub mod random;

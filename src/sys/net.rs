@@ -15,6 +15,8 @@ use super::arrivals::Arrivals;
 use super::clock::{LocalTime, unix_now};
 use super::console::Console;
 use super::log::Log;
+use super::pipe::Pipe;
+
 use super::memory;
 use super::resolve::Resolver;
 use super::signal::Signals;
@@ -52,6 +54,8 @@ pub struct OsNet {
     resolver: Resolver,
     keepalive: Option<Keepalive>,
     upgrader: Upgrader,
+    /// Pipes for which there are descriptors beside those of the pairs.
+    pipes_max: usize,
     origin: Instant,
 }
 
@@ -76,6 +80,7 @@ impl OsNet {
             resolver,
             keepalive: Some(Keepalive::default()),
             upgrader: Upgrader::refusing("pen does not run yet"),
+            pipes_max: 0,
             origin: Instant::now(),
         })
     }
@@ -84,6 +89,11 @@ impl OsNet {
     pub fn set_console(&mut self, console: Console) {
         self.console = console;
         self.watched_console = None;
+    }
+
+    /// Sets how many pipes there may be at once.
+    pub fn set_pipes_max(&mut self, pipes_max: usize) {
+        self.pipes_max = pipes_max;
     }
 
     /// Sets how a successor is started.
@@ -197,6 +207,11 @@ impl Net for OsNet {
     fn keep_alive(&mut self, how: Option<Keepalive>, listeners: &[&Listener]) -> io::Result<()> {
         self.keepalive = how;
         listeners.iter().try_for_each(|listener| listener.keep_alive(how))
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn pipe(&mut self, open: usize) -> io::Result<Pipe> {
+        if open < self.pipes_max { Pipe::open() } else { Err(io::Error::from_raw_os_error(libc::EMFILE)) }
     }
 
     fn is_lack(&self, error: &io::Error) -> bool {

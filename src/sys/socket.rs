@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use super::checked;
+use super::pipe::Pipe;
 use super::unix_path::{self, SocketFile};
 use crate::base::addr::Endpoint;
 use crate::base::keepalive::Keepalive;
@@ -119,6 +120,26 @@ impl Write for Socket {
 }
 
 impl Stream for Socket {
+    type Pipe = Pipe;
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn fill(&mut self, pipe: &mut Pipe) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream, known) if known.unread.is_plain() => pipe.fill(&*stream),
+            Socket::Tcp(..) => Ok(0),
+            // A message that brings rights stops here for good (unix(7)).
+            Socket::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn pour(&mut self, pipe: &mut Pipe) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream, _) => pipe.pour(stream),
+            Socket::Unix(stream) => pipe.pour(stream),
+        }
+    }
+
     fn peek(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         if let Socket::Tcp(_, known) = self
             && let Some(outcome) = known.unread.foretell()

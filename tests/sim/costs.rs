@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::dialogue::Dialogue;
 use super::peer::Step::{End, Fin, Heard, Rest, Send};
-use super::plan::Plan;
+use super::plan::{Buffers, Plan};
 use super::run::finished;
 use super::world::Calls;
 
@@ -57,4 +57,24 @@ fn a_connection_that_lasts_is_settled_once() {
     };
     assert_eq!(calls(true, &[lasts(1), lasts(4)]).settle, 0);
     assert_eq!(calls(true, &[lasts(6), lasts(60), lasts(1)]).settle, 2);
+}
+
+#[test]
+fn a_mebibyte_through_pipes_costs_less_than_half_the_calls_of_copying() {
+    let run = |pipes, bytes| {
+        let mut plan = Plan::plain(1, &[Dialogue::request(10, bytes)]);
+        plan.odds.buffers = Buffers::Huge;
+        plan.odds.tells_all = true;
+        // What is bulk comes faster than pen looks.
+        plan.odds.lazy = 1;
+        plan.pipes = pipes;
+        let calls = finished(plan).calls;
+        (calls.read, calls.write, calls.splice)
+    };
+    let (copied, moved) = (run(0, 4_000_000), run(100, 4_000_000));
+    assert!(moved.2 > 0 && copied.2 == 0, "{copied:?} {moved:?}");
+    assert!(2 * (moved.0 + moved.1 + moved.2) < copied.0 + copied.1, "{copied:?} {moved:?}");
+    // Little is never moved.
+    let small = |calls: (u64, u64, u64)| calls.2;
+    assert_eq!(small(run(100, 60_000)), 0);
 }

@@ -390,6 +390,66 @@ fn a_read_that_need_not_be_made_misses_nothing() {
     }
 }
 
+/// Bulk both ways, with these many pipes.
+fn bulk(pipes: usize) -> Plan {
+    let dialogues = [
+        Dialogue::flood(900_000, 700_000),
+        Dialogue::request(10, 900_000).read_by(Reader::Slow(20_000, 5 * MS), Reader::Eager),
+        Dialogue::upload(600_000, 300_000, 100 * MS),
+    ];
+    let mut plan = Plan { pipes, ..Plan::plain(1, &dialogues) };
+    // What is bulk comes faster than pen looks.
+    plan.odds.lazy = 1;
+    plan
+}
+
+#[test]
+fn bulk_goes_through_pipes_and_arrives_whole() {
+    for (buffers, tells_all, seed) in
+        [Buffers::Plain, Buffers::Mixed, Buffers::Huge].into_iter().flat_map(|b| [(b, true, 1), (b, false, 2)])
+    {
+        let mut plan = bulk(100);
+        (plan.odds.buffers, plan.odds.tells_all) = (buffers, tells_all);
+        let world = finished_by(plan, seed);
+        assert!(world.calls.splice > 5, "{:?}", world.calls);
+    }
+}
+
+#[test]
+fn without_a_pipe_to_be_had_bulk_is_copied() {
+    let mut lack = bulk(100);
+    lack.lacks.push(LackWindow { from: 20 * MS, until: 60 * SECOND, lack: Lack::Descriptors });
+    for (plan, most) in [(bulk(0), 0), (bulk(1), u64::MAX), (lack, u64::MAX)] {
+        let world = finished(plan);
+        assert!(world.calls.splice <= most, "{:?}", world.calls);
+    }
+}
+
+#[test]
+fn bytes_in_a_pipe_make_a_transfer_a_cut_one() {
+    let server = [Heard(10), Send(900_000), Rest(600 * SECOND), End];
+    let dialogue = Dialogue::rude(10, 900_000, &[Send(10), End], &server);
+    let mut plan = Plan::plain(1, &[dialogue.read_by(Reader::After(30 * SECOND), Reader::Eager)]);
+    plan.pipes = 100;
+    plan.ends_at = Some(10 * SECOND);
+    let world = world(plan, Choices::seed(1), true);
+    run(&world);
+    let world = world.borrow();
+    assert!(world.calls.splice > 0);
+    assert_eq!(world.client(0).sight, Some(Sight::Reset));
+}
+
+#[test]
+fn what_is_dumped_or_logged_is_read() {
+    for (debug, has_log) in [(2, false), (0, true)] {
+        let mut plan = bulk(100);
+        plan.settings.debug = debug;
+        plan.has_log = has_log;
+        let calls = finished(plan).calls;
+        assert_eq!(calls.splice > 0, debug < 2, "{calls:?}");
+    }
+}
+
 #[test]
 fn a_flood_holds_nobody_up() {
     let mut plan = Plan::plain(1, &[Dialogue::flood(3_000_000, 3_000_000), Dialogue::request(100, 100)]);

@@ -17,6 +17,7 @@ mod limits;
 mod memory;
 pub mod network;
 pub mod peer;
+pub mod pipes;
 pub mod plan;
 pub mod run;
 pub mod sockets;

@@ -103,6 +103,29 @@ plant full-read-taken-for-a-short-one src/net.rs \
     '(1..room).contains(count)' '(1..=room).contains(count)'
 plant edge-of-a-connect-not-told $p/connect.rs \
     'server.stream.edge(ready);' ''
+plant end-of-what-can-be-moved-taken-for-the-end $p/flow.rs \
+    'Ok(0) => None,' 'Ok(0) => { *self = Flow::Ended; let _ = sink.stream.shutdown_write(); Some(0) }'
+plant moved-past-the-urgent-mark src/net.rs \
+    'matches!(self, Unread::Bytes | Unread::End)' 'self != Unread::Nothing'
+plant rest-of-a-pipe-dropped $p/flow.rs \
+    'if !sink.is_broken && !pipe.is_empty() {' 'if false {'
+plant pipe-reused-with-what-was-in-it $p/pool.rs \
+    'if pipe.is_empty() && self.spare_pipes.len()' 'if self.spare_pipes.len()'
+plant bytes-in-a-pipe-not-held $p/flow.rs \
+    'Flow::Piped(pipe) => pipe.len(),' 'Flow::Piped(_) => 0,'
+plant pipe-not-given-back $p/flow.rs \
+    'Flow::Piped(pipe) => pool.give_pipe_back(pipe),' 'Flow::Piped(pipe) => drop(pipe),'
+plant flow-waiting-in-a-pipe-not-stuck $p/flow.rs \
+    'matches!(self, Flow::Stuck(_) | Flow::Piped(_))' 'matches!(self, Flow::Stuck(_))'
+plant moved-bytes-not-counted $p/flow.rs \
+    $'Ok(0) => sink.writable = false,\n            Ok(count) => sink.sent += count as u64,' \
+    $'Ok(0) => sink.writable = false,\n            Ok(_) => {}'
+plant traced-bytes-moved-unseen $p/relay.rs \
+    'let is_unseen = !is_logged && !self.tracer.is_dumping();' 'let is_unseen = true;'
+plant moves-do-not-block $p/flow.rs \
+    $'source.readable = false;\n                *self = Flow::Open(Pace::Bulk);' '*self = Flow::Open(Pace::Bulk);'
+plant spare-pipes-hoarded $p/pool.rs \
+    'self.spare_pipes.len() < SPARE_PIPES_MAX' 'self.spare_pipes.len() < 100'
 plant short-write-taken-for-full $p/flow.rs \
     'sink.sent += count as u64;' \
     'sink.sent += count as u64; sink.writable = written == bytes.len();'

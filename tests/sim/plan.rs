@@ -252,6 +252,8 @@ pub struct Plan {
     pub descriptors: usize,
     /// Bytes of memory that pen can have at once.
     pub memory: usize,
+    /// Pipes that may be lent at once; 0 if this world has none.
+    pub pipes: usize,
     /// Size of the buffers between pen and a client, on the way to the client.
     pub client_buffer: Option<usize>,
     /// Faults and other events.
@@ -291,6 +293,7 @@ impl Plan {
             odds: Odds::plain(),
             lacks: Vec::new(),
             descriptors: usize::MAX,
+            pipes: 0,
             memory: usize::MAX,
             client_buffer: None,
             events: Vec::new(),
@@ -317,6 +320,7 @@ impl Plan {
         plan.settings.connect_timeout = choices.millis(1_000, 3_000);
         plan.settings.blacklist = *choices.pick(&[Duration::from_secs(30), Duration::ZERO, Duration::from_millis(500)]);
         plan.draw_settings(choices);
+        plan.pipes = *choices.pick(&[0, 1, 100, 100]);
         for client in &mut plan.clients {
             client.at = choices.micros(0, 2_000_000);
             let port = 1024 + choices.below(50_000);
@@ -408,6 +412,8 @@ impl Plan {
         }
         if choices.one_in(8) {
             self.descriptors = usize::try_from(choices.between(3, 9)).unwrap();
+            // Pipes are for what is left over of them.
+            self.pipes = 0;
         }
         if choices.one_in(8) {
             self.events.push((choices.millis(0, 3_000), Action::Send(Signal::Quit)));

@@ -14,6 +14,7 @@ use pen::base::time::{Moment, Now};
 use pen::net::{Event, ListenOptions, LogTarget, Net, Ready, Stream, Token, Unread};
 use pen::proxy::listener::listening_token;
 
+use super::pipes::SimPipe;
 use super::plan::Lack;
 use super::wire::PROXY;
 use super::world::{Stage, World};
@@ -122,6 +123,10 @@ impl Net for SimNet {
         self.world.borrow_mut().has_memory(bytes)
     }
 
+    fn pipe(&mut self, open: usize) -> io::Result<SimPipe> {
+        SimPipe::open(&self.world, open)
+    }
+
     fn watch(&mut self, stream: &mut SimStream, token: Token) -> io::Result<()> {
         self.world.borrow_mut().watch(stream.line, token)
     }
@@ -206,6 +211,19 @@ impl Write for SimStream {
 }
 
 impl Stream for SimStream {
+    type Pipe = SimPipe;
+
+    fn fill(&mut self, pipe: &mut SimPipe) -> io::Result<usize> {
+        if self.unread.is_some_and(|unread| !unread.is_plain()) {
+            return Ok(0);
+        }
+        pipe.fill(self.line)
+    }
+
+    fn pour(&mut self, pipe: &mut SimPipe) -> io::Result<usize> {
+        pipe.pour(self.line)
+    }
+
     fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if let Some(outcome) = self.unread.and_then(Unread::foretell) {
             return outcome;

@@ -64,6 +64,11 @@ impl Half {
         self.urgent_in.is_some_and(|place| place < self.arrived)
     }
 
+    /// True if the next byte is the urgent one.
+    pub fn is_at_urgent(&self) -> bool {
+        !self.incoming.is_empty() && self.urgent_in == Some(self.arrived - self.incoming.len() as u64)
+    }
+
     /// Bytes that a read gets at most: it stops before the urgent one.
     fn readable_at_once(&self) -> usize {
         let read = self.arrived - self.incoming.len() as u64;

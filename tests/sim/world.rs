@@ -125,6 +125,7 @@ pub struct Calls {
     pub reset_on_drop: u64,
     pub no_delay: u64,
     pub settle: u64,
+    pub splice: u64,
     pub say: u64,
     pub dump: u64,
 }
@@ -156,6 +157,8 @@ pub struct World {
     pub actions: u64,
     /// Descriptors that pen has open.
     pub open: usize,
+    /// Pipes among them, of two each.
+    pub open_pipes: usize,
     /// The most that it had at once, and the most connects that were under way.
     pub peaks: (usize, usize),
     /// Clients that pen has not accepted yet.
@@ -202,6 +205,7 @@ impl World {
             progress: 0,
             actions: 0,
             open: 0,
+            open_pipes: 0,
             peaks: (0, 0),
             queue: VecDeque::new(),
             is_listening: true,
