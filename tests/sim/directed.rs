@@ -443,7 +443,7 @@ fn bytes_in_a_pipe_make_a_transfer_a_cut_one() {
 fn what_is_dumped_or_logged_is_read() {
     for (debug, has_log) in [(2, false), (0, true)] {
         let mut plan = bulk(100);
-        plan.settings.debug = debug;
+        plan.common.debug = debug;
         plan.has_log = has_log;
         let calls = finished(plan).calls;
         assert_eq!(calls.splice > 0, debug < 2, "{calls:?}");

@@ -79,7 +79,7 @@ impl World {
     fn splice_in(&mut self, id: usize, room: usize, bytes: &mut VecDeque<u8>) -> io::Result<usize> {
         self.calls.splice += 1;
         self.assert_usable(id);
-        assert!(self.plan.settings.debug < 2, "what is dumped is not moved unseen");
+        assert!(self.plan.common.debug < 2, "what is dumped is not moved unseen");
         self.interruption()?;
         let odds = self.odds();
         if self.choices.one_in(odds.would_block) {
