@@ -385,7 +385,10 @@ mod tests {
         let mut proxy = proxy();
         assert_eq!(story(&mut proxy, USR2), STARTED);
         let given_up = "upgrade: given up, because this process is to end";
-        assert_eq!(story(&mut proxy, QUIT), ["end", given_up, "accept clients", drained]);
+        let mut told = story(&mut proxy, QUIT);
+        // How often a drain asks whether anybody waits is its own affair.
+        told.dedup();
+        assert_eq!(told, ["end", given_up, "accept clients", drained]);
         assert_eq!(proxy.ending, Some(Ending::Signal));
         assert_eq!(story(&mut proxy, READY), [""; 0], "that comes too late");
         // A successor that is ready has the listeners, and nothing ends it.

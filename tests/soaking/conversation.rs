@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::client::reset;
-use crate::support::pattern::Pattern;
+use crate::support::pattern::{Pattern, read};
 use crate::support::wait;
 
 /// How long either side waits for the other's next byte.  What is stopped by a fault goes on long before.
@@ -156,7 +156,7 @@ pub fn server(stream: &TcpStream, number: u8) -> Result<(), String> {
     let mut head = [0; HEAD];
     let mut filled = 0;
     while filled < HEAD {
-        match (&mut &*stream).read(&mut head[filled..]) {
+        match read(&mut &*stream, &mut head[filled..]) {
             // A client that hangs up at once.
             Ok(0) | Err(_) => return Ok(()),
             Ok(count) => filled += count,
@@ -171,7 +171,7 @@ pub fn server(stream: &TcpStream, number: u8) -> Result<(), String> {
         (Err(error), Sort::Cut) if error.kind() == io::ErrorKind::ConnectionReset => Err(String::new()),
         (Err(error), _) => Err(format!("{talk:?}: {error}")),
     };
-    let receive_end = || match (&mut &*stream).read(&mut [0]) {
+    let receive_end = || match read(&mut &*stream, &mut [0]) {
         Ok(0) => Ok(()),
         Ok(_) => Err(format!("{talk:?}: more than was sent")),
         Err(error) => Err(format!("{talk:?}: instead of the end: {error}")),

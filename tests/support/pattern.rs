@@ -52,7 +52,7 @@ impl Pattern {
         let mut buffer = vec![0; piece.min(CHUNK_MAX)];
         let mut offset = 0;
         loop {
-            let count = from.read(&mut buffer)?;
+            let count = read(&mut from, &mut buffer)?;
             if count == 0 {
                 return Ok(offset);
             }
@@ -60,6 +60,17 @@ impl Pattern {
                 return Err(io::Error::other(format!("a wrong byte within {count} from {offset} on")));
             }
             offset += count;
+        }
+    }
+}
+
+/// Reads what there is. On Linux a read with a time-out is interrupted when its process is stopped and goes on, or is
+/// frozen for a moment (signal(7)); that is nothing that the peer did.
+pub fn read(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
         }
     }
 }
