@@ -319,6 +319,14 @@ pub trait Net {
         true
     }
 
+    /// Raises the limit of open descriptors to `welcome`, or as near as the system lets it; what it
+    /// is then. What is beyond `needed` is the world's to use. A world without such a limit has
+    /// nothing to do.
+    fn raise_descriptors(&mut self, needed: u64, welcome: u64) -> io::Result<u64> {
+        let _ = needed;
+        Ok(welcome)
+    }
+
     /// Watches both directions, once and for good; dropping the stream ends it.
     fn watch(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
 

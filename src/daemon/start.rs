@@ -18,9 +18,8 @@ use crate::base::error::{Error, reason};
 use crate::base::operand::{Host, ListenSpec, Services};
 use crate::control::command::{ListenAt, LogSpec, LogTo};
 use crate::net::{ListenOptions, LogTarget, Net, Token};
-use crate::proxy::control::SESSIONS_MAX;
-use crate::proxy::ending::LEAVING_MAX;
 use crate::proxy::listener::{Arriving, listening_token};
+use crate::proxy::memory::fit_connections;
 use crate::proxy::{CONTROL_LISTENER, Foreign, LISTENING_MAX, Nobody, Proxy, Start};
 use crate::sys::console::Console;
 use crate::sys::inheritance::{Inheritance, Use};
@@ -31,10 +30,6 @@ use crate::sys::resolve::Resolver;
 use crate::sys::signal::Signals;
 use crate::sys::socket::Listener;
 use crate::sys::upgrade::{Launch, Upgrader};
-
-/// Descriptors for everything that is not a pair: control sessions, clients in their farewell,
-/// and a score of others, which are the standard ones, listeners, logs and the event queue.
-const RESERVE: u64 = (SESSIONS_MAX + LEAVING_MAX + 20) as u64;
 
 /// Runs pen as the options say, to its end; the exit status.
 pub fn run(options: &Options) -> Result<u8, Error> {
@@ -149,19 +144,8 @@ impl World {
 
     /// Raises the limit of descriptors, or lowers the number of pairs to what fits.
     fn fit_connections(&mut self, plan: &mut Plan) -> Result<(), Error> {
-        let wanted = plan.listeners.common.conn_max;
-        let reserve = RESERVE + plan.listen.len() as u64 - 1;
-        let needed = 2 * wanted as u64 + reserve;
-        // Each direction of a pair may hold a pipe at times, if there are descriptors left for it.
-        let welcome = needed + 4 * wanted as u64;
-        let limit =
-            process::raise_descriptor_limit(welcome).map_err(|error| failed("read the limit of files", &error))?;
-        self.net.set_pipes_max(usize::try_from(limit.saturating_sub(needed) / 2).unwrap_or(usize::MAX));
-        if limit < needed {
-            let fit = usize::try_from(limit.saturating_sub(reserve) / 2).unwrap_or(usize::MAX).max(1);
-            plan.listeners.common.conn_max = fit;
-            self.warnings.push(format!("only {fit} of {wanted} connections fit into the limit of {limit} open files"));
-        }
+        let fitted = fit_connections(&mut self.net, &mut plan.listeners.common, plan.listen.len());
+        self.warnings.extend(fitted.map_err(|error| failed("read the limit of files", &error))?);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use super::Proxy;
 use super::effects::{NewLog, not_found};
 use super::listen::NewAddresses;
 use crate::balance::ListenerKey;
+use crate::base::diag::Severity;
 use crate::base::operand::Host;
 use crate::control::command::{Command, LogSpec, LogTo};
 use crate::control::config::{ConfigError, Line, read_file};
@@ -152,6 +153,11 @@ impl<N: Net> Proxy<N> {
             match effect {
                 Effect::Listen(at, _) => text.push_str(&format!("{}\n", self.listeners[at].at.join(" "))),
                 Effect::SetLog(_) | Effect::Keepalive => {}
+                Effect::ConnMax(_) => {
+                    if let Err(why) = self.take_effect(effect) {
+                        self.say(Severity::Warning, &why);
+                    }
+                }
                 // A connection may have been closed by the line before.
                 other => text.push_str(&self.take_effect(other).unwrap_or_default()),
             }

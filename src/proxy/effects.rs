@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::batch::Batch;
 use super::ending::CloseReason;
+use super::memory::fit_connections;
 use super::pair::{Pair, PairKey, Phase};
 use super::{Ending, Proxy};
 use crate::balance::MAIN;
@@ -160,7 +161,15 @@ impl<N: Net> Proxy<N> {
                 done
             }
             // Whether there is room is asked anew for every client.
-            Effect::ClientsMax(_) | Effect::ConnMax(_) | Effect::PendingMax(_) => done,
+            Effect::ClientsMax(_) | Effect::PendingMax(_) => done,
+            Effect::ConnMax(_) => {
+                let listening = self.listening.sockets().count();
+                match fit_connections(&mut self.net, &mut self.listeners.common, listening) {
+                    Ok(Some(warning)) => Err(warning),
+                    Ok(None) => done,
+                    Err(error) => Err(format!("conn_max: cannot read the limit of files: {}", reason(&error))),
+                }
+            }
             Effect::Include(..) => unreachable!("files are read where their effects can be queued"),
         }
     }

@@ -1,13 +1,18 @@
-//! Being short of memory: nothing that grows with connections ends pen, or holds up who is there.
+//! Being short of memory or descriptors: nothing that grows with connections ends pen, or holds up who is there.
 //!
 //! What grows asks first ([`Net::has_memory`]) and does without if it must: bytes for which there
 //! is no ring stay in the kernel of their source, and clients for whom there is no slot wait in the
 //! listener's queue.
 
+use std::io;
+
 use super::Proxy;
+use super::control::SESSIONS_MAX;
+use super::ending::LEAVING_MAX;
 use super::pair::Pair;
 use super::pool::Pool;
 use super::ring::RING_SIZE;
+use crate::balance::Common;
 use crate::base::diag::Severity;
 use crate::net::{Net, Stream};
 
@@ -16,6 +21,10 @@ const GROWTH_MIN: usize = 64;
 
 /// Bytes that go with a slot: its timers and its places in queues.
 const BESIDE_SLOT: usize = 256;
+
+/// Descriptors for everything that is not a pair: control sessions, clients in their farewell,
+/// and a score of others, which are the standard ones, listeners, logs and the event queue.
+const RESERVE: u64 = (SESSIONS_MAX + LEAVING_MAX + 20) as u64;
 
 /// How short of memory for rings pen is.
 #[derive(Debug, Default)]
@@ -47,6 +56,23 @@ impl Shortage {
             net.say(Severity::Warning, text);
         }
     }
+}
+
+/// Raises the limit of descriptors to what the settings need, or lowers the number of pairs to what
+/// fits, and returns what an operator should know then. `listening` counts the sockets where clients
+/// arrive.
+pub fn fit_connections(net: &mut impl Net, common: &mut Common, listening: usize) -> io::Result<Option<String>> {
+    let wanted = common.conn_max;
+    let reserve = RESERVE + listening.saturating_sub(1) as u64;
+    let needed = 2 * wanted as u64 + reserve;
+    // Each direction of a pair may hold a pipe at times, if there are descriptors left for it.
+    let limit = net.raise_descriptors(needed, needed + 4 * wanted as u64)?;
+    if limit >= needed {
+        return Ok(None);
+    }
+    let fit = usize::try_from(limit.saturating_sub(reserve) / 2).unwrap_or(usize::MAX).max(1);
+    common.conn_max = fit;
+    Ok(Some(format!("only {fit} of {wanted} connections fit into the limit of {limit} open files")))
 }
 
 impl<N: Net> Proxy<N> {

@@ -18,6 +18,7 @@ use super::log::Log;
 use super::pipe::Pipe;
 
 use super::memory;
+use super::process;
 use super::resolve::Resolver;
 use super::signal::Signals;
 use super::socket::{Listener, Socket};
@@ -220,6 +221,12 @@ impl Net for OsNet {
 
     fn has_memory(&mut self, bytes: usize) -> bool {
         memory::is_available(bytes)
+    }
+
+    fn raise_descriptors(&mut self, needed: u64, welcome: u64) -> io::Result<u64> {
+        let limit = process::raise_descriptor_limit(welcome)?;
+        self.set_pipes_max(usize::try_from(limit.saturating_sub(needed) / 2).unwrap_or(usize::MAX));
+        Ok(limit)
     }
 
     fn watch(&mut self, stream: &mut Socket, token: Token) -> io::Result<()> {

@@ -9,6 +9,8 @@ use socket2::{Domain, Socket, Type};
 use crate::support::client::{End, read_to_end};
 use crate::support::pattern::Pattern;
 use crate::support::pen::Pen;
+use crate::support::proc::{descriptor_limit, limit_descriptors};
+use crate::support::report::not_tested_here;
 use crate::support::servers::{After, Server, hold};
 use crate::support::wait;
 
@@ -193,5 +195,33 @@ fn b26_the_limit_of_silence_is_exact_and_does_not_depend_on_the_table() {
         // A busy machine may be late; that pen is not is shown in the simulation.
         assert!(took >= Duration::from_millis(1_950), "-x {size}: {took:?}");
         assert_closed(&mut pen, "idle");
+    }
+}
+
+#[test]
+fn the_limit_of_open_files_follows_the_number_of_connections_as_far_as_it_may() {
+    let server = Server::start(hold);
+    let mut pen = Pen::start_with_control(&["-x", "100"], &[server.address()]);
+    if !limit_descriptors(pen.pid(), "300:2500") {
+        let name = "the_limit_of_open_files_follows_the_number_of_connections_as_far_as_it_may";
+        return not_tested_here(name, "there is no prlimit, or it is not allowed");
+    }
+    assert_eq!(pen.obey("conn_max 1000"), "1000\n");
+    let limit = descriptor_limit(pen.pid());
+    assert!((2_000..=7_000).contains(&limit), "{limit}");
+    let nr_open: u64 = std::fs::read_to_string("/proc/sys/fs/nr_open").unwrap().trim().parse().unwrap();
+    if nr_open < 2_000_000 {
+        // Even root cannot have more.
+        let ended = pen.penctl(&["conn_max 1000000"]);
+        let answer = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!ended.status.success(), "{answer}");
+        let limit = descriptor_limit(pen.pid());
+        assert!(answer.contains("only ") && answer.contains(&format!("the limit of {limit} ")), "{answer}");
+        let fit: u64 = pen.obey("conn_max").trim().parse().unwrap();
+        assert!(answer.contains(&format!("only {fit} of 1000000 ")) && 2 * fit < limit, "{answer}");
+        // In a file the rest counts all the same, and it is said.
+        pen.directory().write("many", "conn_max 1000000\nblacklist 7\n");
+        assert_eq!(pen.obey("include many"), "1000000\n7\n");
+        pen.process().wait_for_stderr("only ");
     }
 }

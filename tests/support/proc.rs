@@ -47,6 +47,14 @@ pub fn cpu(pid: u32) -> Duration {
     Duration::from_millis(10 * ticks)
 }
 
+/// The limit of open files, soft.
+#[track_caller]
+pub fn descriptor_limit(pid: u32) -> u64 {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("the process is there");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("Linux writes this line");
+    line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("it has a number")
+}
+
 /// The size of the address space in bytes.
 #[track_caller]
 pub fn address_space(pid: u32) -> u64 {
