@@ -17,7 +17,7 @@ use pen::base::addr::Endpoint;
 use pen::base::operand::{ServerSpec, Services};
 use pen::net::{ListenOptions, Net};
 use pen::proxy::listener::{Arriving, listening_token};
-use pen::proxy::{Proxy, Start};
+use pen::proxy::{Proxy, Rights, Start};
 use pen::sys::console::Console;
 use pen::sys::net::OsNet;
 use pen::sys::resolve::Resolver;
@@ -65,6 +65,7 @@ fn pen_before(server: SocketAddr) -> SocketAddr {
             listening: vec![Arriving::new(MAIN, socket, at.to_string())],
             control: None,
             control_at: String::new(),
+            rights: Rights::default(),
             log: None,
             pid: std::process::id(),
             services: Services::default(),

@@ -270,6 +270,12 @@ pub trait Stream: Read + Write {
     /// Sends small segments at once from now on (`TCP_NODELAY`, tcp(7)); nothing on a Unix socket.
     fn no_delay(&mut self) -> io::Result<()>;
 
+    /// Whether the peer is a process of the user that this one runs as, or of root, and the kernel
+    /// says so (`SO_PEERCRED`, unix(7)). Of TCP it says nothing.
+    fn is_same_user(&self) -> bool {
+        false
+    }
+
     /// The number of the descriptor, for operators who compare with other tools.
     fn descriptor(&self) -> i32;
 }
@@ -355,6 +361,18 @@ pub trait Net {
 
     /// Reads a file of commands, at most a mebibyte.
     fn read_commands(&mut self, path: &Path) -> io::Result<String>;
+
+    /// Puts a file in place of the one that is there, if there is one: whoever reads it sees the old
+    /// one or the new one. A world without files refuses.
+    fn write_file(&mut self, _path: &Path, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The path of a file that is there or not, from the root and without symbolic links. A world
+    /// without files has no links.
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_path_buf())
+    }
 
     /// Says one line to the operator: stderr in the foreground, syslog otherwise. Never blocks;
     /// what cannot be written is dropped and counted, and the count is said later.

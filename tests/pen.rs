@@ -29,6 +29,10 @@ mod privileges;
 mod process;
 #[path = "pen/relay.rs"]
 mod relay;
+#[path = "pen/reload.rs"]
+mod reload;
+#[path = "pen/rights.rs"]
+mod rights;
 #[path = "pen/select.rs"]
 mod select;
 #[path = "pen/start.rs"]

@@ -3,12 +3,35 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
 
 use super::canonical;
+use super::servers::is_name;
 use crate::base::addr::ClientAddr;
 
-/// How many lists there are; they are numbered from 0.
+/// How many lists have numbers, from 0.
 pub const ACLS: usize = 10;
+
+/// How many lists have names.
+pub const NAMED_MAX: usize = 1_000;
+
+/// What a list is called.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum ListName {
+    /// One of those that are always there, 0 to 9.
+    Number(u8),
+    /// One that somebody has named.
+    Name(Box<str>),
+}
+
+impl fmt::Display for ListName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListName::Number(number) => number.fmt(f),
+            ListName::Name(name) => f.write_str(name),
+        }
+    }
+}
 
 /// What an entry says of the clients that match it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,8 +63,14 @@ pub struct Entry {
 /// Why an entry or the number of a list is wrong. Reads as a sentence that names the word.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum AclError {
-    /// Not a number from 0 to 9.
+    /// Neither a number from 0 to 9 nor a name.
     NoSuchList(String),
+    /// A name that no list has.
+    UnknownList(String),
+    /// One name more than there may be.
+    TooManyLists,
+    /// A list that is what a file has: it and the file.
+    FromFile(String, PathBuf),
     /// Neither `permit` nor `deny`.
     BadAction(String),
     /// No address follows.
@@ -61,7 +90,10 @@ pub enum AclError {
 impl fmt::Display for AclError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AclError::NoSuchList(word) => write!(f, "'{word}' is not an access list, 0 to {}", ACLS - 1),
+            AclError::NoSuchList(word) => write!(f, "'{word}' is not an access list, 0 to {} or a name", ACLS - 1),
+            AclError::UnknownList(word) => write!(f, "there is no access list '{word}'"),
+            AclError::TooManyLists => write!(f, "there are {NAMED_MAX} access lists with names already"),
+            AclError::FromFile(word, path) => write!(f, "access list {word} is what {} has", path.display()),
             AclError::BadAction(word) => write!(f, "'{word}' is neither permit nor deny"),
             AclError::NoAddress => f.write_str("no address after permit or deny"),
             AclError::BadAddress(word) => write!(f, "'{word}' is not an address"),
@@ -75,10 +107,11 @@ impl fmt::Display for AclError {
 
 impl std::error::Error for AclError {}
 
-/// Parses the number of a list.
-pub fn parse_list(word: &str) -> Result<usize, AclError> {
+/// Parses what a list is called.
+pub fn parse_list(word: &str) -> Result<ListName, AclError> {
     match word.parse() {
-        Ok(list) if list < ACLS && word.len() == 1 => Ok(list),
+        Ok(list) if word.len() == 1 => Ok(ListName::Number(list)),
+        _ if is_name(word) => Ok(ListName::Name(word.into())),
         _ => Err(AclError::NoSuchList(shown(word))),
     }
 }
@@ -194,19 +227,82 @@ fn v6_mask(len: u8) -> Ipv6Addr {
 /// The first entry that matches a client decides. If none does, the opposite of the last entry
 /// holds; an empty list permits everybody. Clients by a Unix socket are always permitted: lists
 /// are about addresses.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Acls {
-    lists: [List; ACLS],
+    /// Those with numbers, then those with names in the order in which they were named.
+    lists: Vec<List>,
+    names: Vec<Box<str>>,
+}
+
+impl Default for Acls {
+    fn default() -> Acls {
+        Acls { lists: vec![List::default(); ACLS], names: Vec::new() }
+    }
 }
 
 impl Acls {
-    /// Appends an entry to a list, 0 to 9.
+    /// The index of the list that is called so; those with numbers have these.
+    pub fn find(&self, list: &ListName) -> Result<usize, AclError> {
+        match list {
+            ListName::Number(number) => Ok(usize::from(*number)),
+            ListName::Name(name) => match self.names.iter().position(|known| known == name) {
+                Some(place) => Ok(ACLS + place),
+                None => Err(AclError::UnknownList(shown(name))),
+            },
+        }
+    }
+
+    /// The index of the list that is called so; a name that is new gets one.
+    pub fn find_or_name(&mut self, list: &ListName) -> Result<usize, AclError> {
+        match (self.find(list), list) {
+            (Err(AclError::UnknownList(_)), ListName::Name(_)) if self.names.len() >= NAMED_MAX => {
+                Err(AclError::TooManyLists)
+            }
+            (Err(AclError::UnknownList(_)), ListName::Name(name)) => {
+                self.names.push(name.clone());
+                self.lists.push(List::default());
+                Ok(self.lists.len() - 1)
+            }
+            (found, _) => found,
+        }
+    }
+
+    /// What the list of an index is called.
+    pub fn name(&self, list: usize) -> ListName {
+        match list.checked_sub(ACLS).and_then(|place| self.names.get(place)) {
+            Some(name) => ListName::Name(name.clone()),
+            None => ListName::Number(u8::try_from(list).unwrap_or(u8::MAX)),
+        }
+    }
+
+    /// The indexes of all lists.
+    pub fn indexes(&self) -> std::ops::Range<usize> {
+        0..self.lists.len()
+    }
+
+    /// Makes a list what a file has.
+    pub fn load(&mut self, list: usize, file: &Path, entries: &[Entry]) -> Result<(), AclError> {
+        let list = self.list_mut(list)?;
+        *list = List { file: Some(file.to_path_buf()), ..List::default() };
+        entries.iter().for_each(|entry| list.push(entry.canonical()));
+        Ok(())
+    }
+
+    /// The file whose entries a list has.
+    pub fn file(&self, list: usize) -> Option<&Path> {
+        self.lists.get(list)?.file.as_deref()
+    }
+
+    /// Appends an entry to a list. One that has the entries of a file takes no others.
     pub fn add(&mut self, list: usize, entry: Entry) -> Result<(), AclError> {
+        if let Some(file) = self.file(list) {
+            return Err(AclError::FromFile(self.name(list).to_string(), file.to_path_buf()));
+        }
         self.list_mut(list)?.push(entry.canonical());
         Ok(())
     }
 
-    /// Empties a list, 0 to 9.
+    /// Empties a list.
     pub fn clear(&mut self, list: usize) -> Result<(), AclError> {
         *self.list_mut(list)? = List::default();
         Ok(())
@@ -238,6 +334,8 @@ impl Acls {
 struct List {
     entries: Vec<Entry>,
     masks: Vec<Mask>,
+    /// Where they come from, if that is a file.
+    file: Option<PathBuf>,
 }
 
 /// The entries of one family that have the same mask.
@@ -345,15 +443,47 @@ mod tests {
         for (text, message) in table {
             assert_eq!(entry(text).unwrap_err().to_string(), message, "{text}");
         }
-        for word in ["10", "-1", "+1", "01", "", "x", "99999999999999999999"] {
+        for word in ["10", "-1", "+1", "01", "", "x:y", "99999999999999999999"] {
             assert_eq!(parse_list(word), Err(AclError::NoSuchList(String::from(word))));
         }
-        assert_eq!(parse_list("9"), Ok(9));
+        assert_eq!(parse_list("9"), Ok(ListName::Number(9)));
+        assert_eq!(parse_list("office"), Ok(ListName::Name("office".into())));
         let mut acls = Acls::default();
         assert!(acls.add(10, entry("permit ::1").unwrap()).is_err());
         assert!(acls.clear(10).is_err());
         assert!(acls.entries(10).is_empty());
         assert!(!acls.check(10, client("192.0.2.1")));
+    }
+
+    #[test]
+    fn a_list_with_a_name_is_there_once_somebody_says_it() {
+        let mut acls = Acls::default();
+        let office = ListName::Name("office".into());
+        assert_eq!(acls.find(&office).unwrap_err().to_string(), "there is no access list 'office'");
+        let index = acls.find_or_name(&office).unwrap();
+        assert_eq!((index, acls.find_or_name(&office)), (ACLS, Ok(ACLS)));
+        acls.add(index, entry("permit 10.0.0.0/8").unwrap()).unwrap();
+        assert!(acls.check(index, client("10.1.1.1")) && !acls.check(index, client("11.1.1.1")));
+        assert_eq!((acls.name(index), acls.name(3)), (office, ListName::Number(3)));
+        for n in 1..NAMED_MAX {
+            acls.find_or_name(&ListName::Name(format!("l{n}").into())).unwrap();
+        }
+        assert_eq!(acls.find_or_name(&ListName::Name("more".into())), Err(AclError::TooManyLists));
+        assert_eq!(acls.indexes().len(), ACLS + NAMED_MAX);
+    }
+
+    #[test]
+    fn a_list_has_the_entries_of_its_file_and_no_others() {
+        let mut acls = acls(&["deny 10.0.0.1"]);
+        let entries = [entry("permit 10.1.2.3/8").unwrap()];
+        acls.load(3, Path::new("/etc/office"), &entries).unwrap();
+        assert_eq!(acls.entries(3).len(), 1);
+        assert!(!acls.check(3, client("11.0.0.1")));
+        let error = acls.add(3, entries[0]).unwrap_err();
+        assert_eq!(error.to_string(), "access list 3 is what /etc/office has");
+        acls.clear(3).unwrap();
+        assert_eq!(acls.file(3), None);
+        acls.add(3, entries[0]).unwrap();
     }
 
     #[test]

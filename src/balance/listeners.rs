@@ -110,6 +110,11 @@ impl Listeners {
         Listeners { common, all, last_serial: MAIN.serial }
     }
 
+    /// Lets what is chosen at random follow from a seed, for the listeners that there are.
+    pub fn seed(&mut self, seed: u64) {
+        self.all.iter_mut().for_each(|(slot, listener)| listener.balancer.seed(seed ^ slot as u64));
+    }
+
     /// The first one.
     pub fn main(&self) -> &Listener {
         &self[MAIN]

@@ -91,6 +91,13 @@ impl Balancer {
         self.selectors.seed(seed);
     }
 
+    /// Counts of clients what there are limits for, and tells them apart as the settings say.
+    pub fn follow_settings(&mut self) {
+        let Settings { client_max, client_rate, client_ipv6, .. } = self.settings;
+        self.clients.count_usage(client_max > 0 || client_rate.is_some());
+        self.clients.tell_apart_by(client_ipv6);
+    }
+
     /// A client came. One that the access list refuses leaves no trace in the client table, so
     /// that it cannot drive others out.
     pub fn admit(&mut self, from: ClientAddr, port: u16, now: Now) -> Admission {

@@ -1,17 +1,18 @@
 //! The control language: its commands, and how a line becomes one.
 //!
-//! [`COMMANDS`] is the one table; [`parse`], penctl and the test of the manual read it. Nothing
-//! here knows a running pen: what a command does to one is said in `execute`.
+//! [`COMMANDS`] is the one table, in `table`. Nothing here knows a running pen: what a command does
+//! to one is said in `execute`.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::read;
-use super::words::{CommandError, LINE_MAX, Problem, Words, unsigned};
-use crate::balance::acl::{ACLS, Entry};
+pub use super::table::{COMMANDS, Row};
+use super::words::{CommandError, LINE_MAX, Problem, Words};
+use crate::balance::acl::{Entry, ListName};
 use crate::balance::clients::CLIENTS_MAX;
-use crate::balance::settings::DumpForm;
+use crate::balance::settings::{DumpForm, FastClose, Rate};
+use crate::balance::{Duty, ServerId};
 use crate::base::keepalive::Keepalive;
 use crate::base::operand::{Host, ListenSpec, Services};
 
@@ -27,27 +28,53 @@ pub const DEBUG_MAX: u32 = 9;
 pub enum Command {
     /// Appends an entry to an access list.
     Acl {
-        /// The number of the list.
-        list: usize,
+        /// The list.
+        list: ListName,
         /// The entry.
         entry: Entry,
     },
+    /// Makes an access list what a file has.
+    AclFile {
+        /// The list.
+        list: ListName,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The same once the file is read.
+    AclLoaded {
+        /// The list.
+        list: ListName,
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        entries: Vec<Entry>,
+    },
     /// Empties an access list.
-    ClearAcl(usize),
+    ClearAcl(ListName),
+    /// Tells the access list of clients, or sets it.
+    ClientAcl(Option<ListName>),
+    /// Tells how many connections a client may begin within a time, or sets it.
+    ClientRate(Option<Option<Rate>>),
     /// Closes a connection.
     Close(usize),
     /// Describes a connection.
     Connection(usize),
     /// Tells the address of the control port.
     Control,
+    /// Tells the access list of the control port, or sets it.
+    ControlAcl(Option<ListName>),
+    /// Wants users of the control port by TCP to know the word in a file.
+    ControlToken(PathBuf),
+    /// Wants no word of them.
+    NoControlToken,
     /// Sets how dumps show bytes.
     Dump(DumpForm),
-    /// Names an event engine, of which there is only one.
-    EventEngine,
     /// Has pen answer each request itself.
     Dummy,
     /// Ends pen.
     Exit,
+    /// Tells whether connections end with one of their sides, or sets it.
+    FastClose(Option<FastClose>),
     /// Executes a file of commands.
     Include(PathBuf),
     /// Sets how peers are probed.
@@ -60,25 +87,63 @@ pub enum Command {
     NoLog,
     /// Tells which modes are on.
     Modes,
+    /// Asks for what pen does anyway, or has no need of.
+    NoEffect,
     /// Tells a number, or sets it.
     Number(Number, Option<u32>),
     /// Tells the process id.
     Pid,
     /// Lists the clients that connected within that time.
     Recent(Duration),
+    /// Reads again what pen was started with.
+    Reload,
+    /// Removes a server.
+    RemoveServer(ServerRef),
     /// Changes or adds a server.
     Server {
-        /// Its index.
-        index: u32,
+        /// Which.
+        at: ServerRef,
         /// What changes.
         changes: Box<ServerChanges>,
     },
     /// Lists the servers.
     Servers,
+    /// Tells whose socket has a descriptor.
+    Socket(i32),
     /// Sets the local address of connections to servers.
     Source(Option<IpAddr>),
+    /// Tells how pen is doing.
+    Status,
     /// Turns a mode on or off.
     Switch(Mode, bool),
+    /// Tells where the status page goes, or sets it.
+    WebStats(Option<PathBuf>),
+    /// Writes the status page nowhere.
+    NoWebStats,
+    /// Writes the configuration, by default to the file of the start.
+    Write(Option<PathBuf>),
+}
+
+impl Command {
+    /// The file that the command has pen read or write, if its words name one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Command::AclFile { path, .. } | Command::AclLoaded { path, .. } => Some(path),
+            Command::Include(path) | Command::ControlToken(path) => Some(path),
+            Command::Log(Some(LogSpec { to: LogTo::File(path), .. })) => Some(path),
+            Command::WebStats(path) | Command::Write(path) => path.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// What a command calls a server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ServerRef {
+    /// Its number, or what it is for.
+    Id(ServerId),
+    /// Its name.
+    Name(Box<str>),
 }
 
 /// The settings that are plain numbers.
@@ -86,14 +151,14 @@ pub enum Command {
 pub enum Number {
     /// Seconds that a server which failed is left out.
     Blacklist,
-    /// The access list of clients.
-    ClientAcl,
+    /// Bits of an IPv6 address that tell clients apart.
+    ClientIpv6,
+    /// Connections that one client may have at once.
+    ClientMax,
     /// Clients that are remembered.
     ClientsMax,
     /// Pairs at once.
     ConnMax,
-    /// The access list of the control port.
-    ControlAcl,
     /// The debug level.
     Debug,
     /// Seconds that pairs have to finish after QUIT.
@@ -104,6 +169,8 @@ pub enum Number {
     IdleTimeout,
     /// Connects under way at once.
     PendingMax,
+    /// Seconds that a server which has come back warms up.
+    SlowStart,
     /// Seconds that bytes may wait for somebody who takes none.
     StuckTimeout,
     /// Seconds that a connect may take.
@@ -116,11 +183,12 @@ impl Number {
     /// The lowest and the highest value.
     pub fn range(self) -> (u32, u32) {
         match self {
-            Number::Blacklist | Number::Drain | Number::Tracking => (0, SECONDS_MAX),
+            Number::Blacklist | Number::Drain | Number::SlowStart | Number::Tracking => (0, SECONDS_MAX),
             Number::HalfClosedTimeout | Number::IdleTimeout | Number::StuckTimeout => (0, SECONDS_MAX),
             // A connect that may take no time at all never succeeds.
             Number::Timeout => (1, SECONDS_MAX),
-            Number::ClientAcl | Number::ControlAcl => (0, ACLS as u32 - 1),
+            Number::ClientIpv6 => (0, 128),
+            Number::ClientMax => (0, CONN_MAX),
             Number::ClientsMax => (1, CLIENTS_MAX as u32),
             Number::ConnMax | Number::PendingMax => (1, CONN_MAX),
             Number::Debug => (0, DEBUG_MAX),
@@ -141,6 +209,10 @@ pub enum Mode {
     Stubborn,
     /// By weight.
     Weight,
+    /// By connections alone.
+    Least,
+    /// The better of two at random.
+    TwoChoices,
 }
 
 /// A listening address, and how it was written.
@@ -190,59 +262,14 @@ pub struct ServerChanges {
     pub weight: Option<u32>,
     /// Its priority.
     pub prio: Option<i32>,
-    /// The access list of its clients.
-    pub acl: Option<usize>,
+    /// The access list of its clients; `Some(None)` for none.
+    pub acl: Option<Option<ListName>>,
+    /// Its name; `Some(None)` for none.
+    pub name: Option<Option<Box<str>>>,
+    /// Whom it may serve.
+    pub duty: Option<Duty>,
     /// How long from now it is left out; zero lets it in again.
     pub blacklist: Option<Duration>,
-}
-
-/// A command of the table.
-#[derive(Debug)]
-pub struct Row {
-    /// Its first word, or its first two: `no hash`.
-    pub name: &'static str,
-    /// What follows, as a manual shows it.
-    pub arguments: &'static str,
-    /// What it does, a sentence.
-    pub what: &'static str,
-    reading: Reading,
-}
-
-type Read = fn(&mut Words<'_>) -> Result<Command, Problem>;
-
-/// How the words after the name are read.
-#[derive(Debug)]
-enum Reading {
-    /// By a function.
-    By(Read),
-    /// As a number within its range, or nothing.
-    Number(Number),
-    /// There are none.
-    Is(Command),
-    /// The command is another pen's.
-    Absent,
-}
-
-impl Row {
-    /// False for a command of the original that is refused by its name.
-    pub fn exists(&self) -> bool {
-        !matches!(self.reading, Reading::Absent)
-    }
-
-    fn read(&self, words: &mut Words<'_>) -> Result<Command, Problem> {
-        let command = match &self.reading {
-            Reading::By(read) => read(words)?,
-            Reading::Number(number) => {
-                let (low, high) = number.range();
-                let value = words.next().map(|word| unsigned(word, low, high)).transpose()?;
-                Command::Number(*number, value)
-            }
-            Reading::Is(command) => command.clone(),
-            Reading::Absent => return Err(Problem::Absent(self.name)),
-        };
-        words.end()?;
-        Ok(command)
-    }
 }
 
 /// Reads one line. `None` stands for a blank line or a comment.
@@ -278,120 +305,6 @@ fn find_no(name: &str) -> Option<&'static Row> {
     // What is not in this pen has no rows of its own for its "no" forms.
     let absent = || find(name).filter(|row| !row.exists());
     COMMANDS.iter().find(|row| row.name.strip_prefix("no ") == Some(name)).or_else(absent)
-}
-
-/// All commands in the order of the manual, which describes each; behind them those of the
-/// original that are not in this pen.
-pub static COMMANDS: &[Row] = &[
-    by("acl", "N permit|deny ADDRESS[/LENGTH] [MASK]", "Appends an entry to access list N, 0 to 9.", read::acl),
-    by("no acl", "N", "Empties access list N, which then permits everybody.", read::no_acl),
-    by("ascii", "[auto]", "Shows bytes in dumps as text; with auto, in columns unless all are text.", read::ascii),
-    is("no ascii", "Shows bytes in dumps in columns.", Command::Dump(DumpForm::Columns)),
-    number("blacklist", "[SECONDS]", "Leaves a server that failed out that long; 0 for not at all.", Number::Blacklist),
-    number("client_acl", "[N]", "Checks clients against access list N.", Number::ClientAcl),
-    number("clients_max", "[N]", "Remembers at most N clients.", Number::ClientsMax),
-    by("close", "N", "Closes connection N.", read::close),
-    number("conn_max", "[N]", "Serves at most N connections at once.", Number::ConnMax),
-    by("connection", "N", "Describes connection N.", read::connection),
-    is("control", "Tells where the control port is.", Command::Control),
-    number("control_acl", "[N]", "Checks users of the control port against access list N.", Number::ControlAcl),
-    number("debug", "[LEVEL]", "Says events at level 1, and dumps bytes as well at level 2.", Number::Debug),
-    number("drain", "[SECONDS]", "Gives connections that long to finish after QUIT; 0 for ever.", Number::Drain),
-    is("epoll", "Does nothing: pen takes the best event engine by itself.", Command::EventEngine),
-    is("dummy", "At the start: answers each request itself, in place of servers.", Command::Dummy),
-    is("exit", "Ends pen, if it was started with -X.", Command::Exit),
-    number(
-        "half_closed_timeout",
-        "[SECONDS]",
-        "Resets connections with one end that were silent so long; 0 for none.",
-        Number::HalfClosedTimeout,
-    ),
-    switch("hash", "Chooses the server by a hash of the client's address.", Mode::Hash, true),
-    switch("no hash", "Does not choose the server by a hash.", Mode::Hash, false),
-    number(
-        "idle_timeout",
-        "[SECONDS]",
-        "Closes connections that were silent so long; 0 for none.",
-        Number::IdleTimeout,
-    ),
-    by("include", "FILE", "Executes the commands in a file, all or none.", read::include),
-    by("keepalive", "[IDLE [INTERVAL [COUNT]]]", "Probes peers that are silent.", read::keepalive),
-    is("no keepalive", "Does not probe peers.", Command::Keepalive(None)),
-    is("kqueue", "Does nothing, as epoll.", Command::EventEngine),
-    by("listen", "[ADDRESS]", "Listens for clients there instead.", read::listen),
-    by("log", "[FILE|HOST:PORT]", "Writes the request log there.", read::log),
-    is("no log", "Ends the request log.", Command::NoLog),
-    is("mode", "Tells which modes are on.", Command::Modes),
-    number("pending_max", "[N]", "Begins at most N connects at once.", Number::PendingMax),
-    is("pid", "Tells the process id of pen.", Command::Pid),
-    is("poll", "Does nothing, as epoll.", Command::EventEngine),
-    switch("prio", "Chooses the server with the lowest priority number.", Mode::Prio, true),
-    switch("no prio", "Does not choose the server by its priority.", Mode::Prio, false),
-    by("recent", "[SECONDS]", "Lists the clients that connected within that time, or within 300.", read::recent),
-    switch("roundrobin", "Takes servers in turn for each connection.", Mode::RoundRobin, true),
-    switch("no roundrobin", "Sends clients to the server that they had before.", Mode::RoundRobin, false),
-    is("select", "Does nothing, as epoll.", Command::EventEngine),
-    by("server", "N KEY VALUE ...", "Changes or adds server N.", read::server),
-    is("servers", "Lists the servers.", Command::Servers),
-    by("source", "ADDRESS", "Connects to servers from this local address.", read::source),
-    is("no source", "Leaves the local address to the system.", Command::Source(None)),
-    switch("stubborn", "Closes a client whose server is not available.", Mode::Stubborn, true),
-    switch("no stubborn", "Tries other servers for such a client.", Mode::Stubborn, false),
-    number(
-        "stuck_timeout",
-        "[SECONDS]",
-        "Resets connections whose bytes nobody takes for so long; 0 for none.",
-        Number::StuckTimeout,
-    ),
-    number("timeout", "[SECONDS]", "Gives a connect that long.", Number::Timeout),
-    number("tracking", "[SECONDS]", "Remembers clients that long; 0 for ever.", Number::Tracking),
-    switch("weight", "Chooses the server with the fewest connections for its weight.", Mode::Weight, true),
-    switch("no weight", "Does not choose the server by its weight.", Mode::Weight, false),
-    absent("abort_on_error"),
-    absent("block"),
-    absent("delayed_forward"),
-    absent("dsr_if"),
-    absent("dsr_ip"),
-    absent("http"),
-    absent("idlers"),
-    absent("peek"),
-    absent("socket"),
-    absent("ssl_ciphers"),
-    absent("ssl_client_renegotiation_interval"),
-    absent("ssl_ocsp_response"),
-    absent("ssl_option"),
-    absent("ssl_sni_path"),
-    absent("status"),
-    absent("tarpit_acl"),
-    absent("tcp_fastclose"),
-    absent("tcp_nodelay"),
-    absent("transparent"),
-    absent("web_stats"),
-    absent("write"),
-];
-
-const fn row(name: &'static str, arguments: &'static str, what: &'static str, reading: Reading) -> Row {
-    Row { name, arguments, what, reading }
-}
-
-const fn by(name: &'static str, arguments: &'static str, what: &'static str, read: Read) -> Row {
-    row(name, arguments, what, Reading::By(read))
-}
-
-const fn is(name: &'static str, what: &'static str, command: Command) -> Row {
-    row(name, "", what, Reading::Is(command))
-}
-
-const fn switch(name: &'static str, what: &'static str, mode: Mode, on: bool) -> Row {
-    row(name, "", what, Reading::Is(Command::Switch(mode, on)))
-}
-
-const fn number(name: &'static str, arguments: &'static str, what: &'static str, number: Number) -> Row {
-    row(name, arguments, what, Reading::Number(number))
-}
-
-const fn absent(name: &'static str) -> Row {
-    row(name, "", "Not in this pen.", Reading::Absent)
 }
 
 #[cfg(test)]
@@ -442,22 +355,40 @@ mod tests {
         let table = [
             ("no ascii", Command::Dump(DumpForm::Columns)),
             ("control", Command::Control),
-            ("epoll", Command::EventEngine),
+            ("epoll", Command::NoEffect),
+            ("abort_on_error", Command::NoEffect),
+            ("no abort_on_error", Command::NoEffect),
+            ("block", Command::NoEffect),
+            ("no block", Command::NoEffect),
+            ("delayed_forward", Command::NoEffect),
+            ("no delayed_forward", Command::NoEffect),
+            ("tcp_nodelay", Command::NoEffect),
+            ("no tcp_nodelay", Command::NoEffect),
+            ("no dummy", Command::NoEffect),
+            ("no client_rate", Command::ClientRate(Some(None))),
+            ("no control_token", Command::NoControlToken),
+            ("least", Command::Switch(Mode::Least, true)),
+            ("no least", Command::Switch(Mode::Least, false)),
+            ("p2c", Command::Switch(Mode::TwoChoices, true)),
+            ("no p2c", Command::Switch(Mode::TwoChoices, false)),
+            ("reload", Command::Reload),
+            ("status", Command::Status),
+            ("no web_stats", Command::NoWebStats),
             ("dummy", Command::Dummy),
             ("exit", Command::Exit),
             ("hash", Command::Switch(Mode::Hash, true)),
             ("no hash", Command::Switch(Mode::Hash, false)),
             ("no keepalive", Command::Keepalive(None)),
-            ("kqueue", Command::EventEngine),
+            ("kqueue", Command::NoEffect),
             ("no log", Command::NoLog),
             ("mode", Command::Modes),
             ("pid", Command::Pid),
-            ("poll", Command::EventEngine),
+            ("poll", Command::NoEffect),
             ("prio", Command::Switch(Mode::Prio, true)),
             ("no prio", Command::Switch(Mode::Prio, false)),
             ("roundrobin", Command::Switch(Mode::RoundRobin, true)),
             ("no roundrobin", Command::Switch(Mode::RoundRobin, false)),
-            ("select", Command::EventEngine),
+            ("select", Command::NoEffect),
             ("servers", Command::Servers),
             ("no source", Command::Source(None)),
             ("stubborn", Command::Switch(Mode::Stubborn, true)),
@@ -476,15 +407,16 @@ mod tests {
     fn numbers_are_queries_without_a_value_and_keep_to_their_ranges() {
         let table = [
             ("blacklist", Number::Blacklist, 0, 2_147_483_647),
-            ("client_acl", Number::ClientAcl, 0, 9),
+            ("client_ipv6", Number::ClientIpv6, 0, 128),
+            ("client_max", Number::ClientMax, 0, 1_000_000),
             ("clients_max", Number::ClientsMax, 1, 16_777_216),
             ("conn_max", Number::ConnMax, 1, 1_000_000),
-            ("control_acl", Number::ControlAcl, 0, 9),
             ("debug", Number::Debug, 0, 9),
             ("drain", Number::Drain, 0, 2_147_483_647),
             ("half_closed_timeout", Number::HalfClosedTimeout, 0, 2_147_483_647),
             ("idle_timeout", Number::IdleTimeout, 0, 2_147_483_647),
             ("pending_max", Number::PendingMax, 1, 1_000_000),
+            ("slow_start", Number::SlowStart, 0, 2_147_483_647),
             ("stuck_timeout", Number::StuckTimeout, 0, 2_147_483_647),
             ("timeout", Number::Timeout, 1, 2_147_483_647),
             ("tracking", Number::Tracking, 0, 2_147_483_647),
@@ -506,7 +438,13 @@ mod tests {
 
     #[test]
     fn commands_with_arguments_are_understood() {
-        let acl = |list, words: &[&str]| Command::Acl { list, entry: Entry::parse(words).unwrap() };
+        let list = |word: &str| crate::balance::acl::parse_list(word).unwrap();
+        let acl =
+            |at: u8, words: &[&str]| Command::Acl { list: ListName::Number(at), entry: Entry::parse(words).unwrap() };
+        let office = Entry::parse(&["permit", "10.0.0.0/8"]).unwrap();
+        let path = PathBuf::from;
+        let rate = |count, seconds| Command::ClientRate(Some(Some(Rate { count, seconds })));
+        let server = |index| ServerRef::Id(ServerId::Regular(index));
         let keepalive = |idle, interval, count| Command::Keepalive(Some(Keepalive { idle, interval, count }));
         let network = |host, port| LogTo::Network { host, port };
         let table = [
@@ -515,7 +453,33 @@ mod tests {
             ("acl 9 deny 10.0.0.0/8", acl(9, &["deny", "10.0.0.0/8"])),
             ("acl 2 permit ::1", acl(2, &["permit", "::1"])),
             ("acl 2 permit 2001:db8::/32", acl(2, &["permit", "2001:db8::/32"])),
-            ("no acl 4", Command::ClearAcl(4)),
+            ("acl office permit 10.0.0.0/8", Command::Acl { list: list("office"), entry: office }),
+            ("acl 3 file /etc/office", Command::AclFile { list: list("3"), path: path("/etc/office") }),
+            ("acl office file office", Command::AclFile { list: list("office"), path: path("office") }),
+            ("no acl 4", Command::ClearAcl(list("4"))),
+            ("no acl office", Command::ClearAcl(list("office"))),
+            ("client_acl", Command::ClientAcl(None)),
+            ("client_acl 3", Command::ClientAcl(Some(list("3")))),
+            ("client_acl office", Command::ClientAcl(Some(list("office")))),
+            ("control_acl", Command::ControlAcl(None)),
+            ("control_acl 9", Command::ControlAcl(Some(list("9")))),
+            ("control_token /etc/token", Command::ControlToken(path("/etc/token"))),
+            ("client_rate", Command::ClientRate(None)),
+            ("client_rate 5", rate(5, 1)),
+            ("client_rate 1000000 per 86400", rate(1_000_000, 86_400)),
+            ("no server 3", Command::RemoveServer(server(3))),
+            ("no server web1", Command::RemoveServer(ServerRef::Name("web1".into()))),
+            ("no server emergency", Command::RemoveServer(ServerRef::Id(ServerId::Emergency))),
+            ("socket 7", Command::Socket(7)),
+            ("tcp_fastclose", Command::FastClose(None)),
+            ("tcp_fastclose up", Command::FastClose(Some(FastClose::Up))),
+            ("tcp_fastclose down", Command::FastClose(Some(FastClose::Down))),
+            ("tcp_fastclose both", Command::FastClose(Some(FastClose::Both))),
+            ("tcp_fastclose off", Command::FastClose(Some(FastClose::Off))),
+            ("web_stats", Command::WebStats(None)),
+            ("web_stats /run/pen.html", Command::WebStats(Some(path("/run/pen.html")))),
+            ("write", Command::Write(None)),
+            ("write /etc/pen.cfg", Command::Write(Some(path("/etc/pen.cfg")))),
             ("ascii", Command::Dump(DumpForm::Ascii)),
             ("ascii auto", Command::Dump(DumpForm::Auto)),
             ("close 17", Command::Close(17)),
@@ -549,11 +513,11 @@ mod tests {
     #[test]
     fn bad_arguments_are_refused_by_a_message_that_names_the_word() {
         let table = [
-            ("acl", "acl: the number of a list is missing"),
+            ("acl", "acl: the number or name of a list is missing"),
             ("acl 1", "acl: permit or deny is missing"),
-            ("acl x permit 1.2.3.4", "acl: 'x' is not an access list, 0 to 9"),
-            ("acl 10 permit 1.2.3.4", "acl: '10' is not an access list, 0 to 9"),
-            ("acl -1 permit 1.2.3.4", "acl: '-1' is not an access list, 0 to 9"),
+            ("acl 1x permit 1.2.3.4", "acl: '1x' is not an access list, 0 to 9 or a name"),
+            ("acl 10 permit 1.2.3.4", "acl: '10' is not an access list, 0 to 9 or a name"),
+            ("acl -1 permit 1.2.3.4", "acl: '-1' is not an access list, 0 to 9 or a name"),
             ("acl 1 allow 1.2.3.4", "acl: 'allow' is neither permit nor deny"),
             ("acl 1 permit", "acl: no address after permit or deny"),
             ("acl 1 permit host1", "acl: 'host1' is not an address"),
@@ -562,8 +526,35 @@ mod tests {
             ("acl 1 permit 1.2.3.4 8", "acl: '8' is not an IPv4 mask"),
             ("acl 1 permit ::1 ffff::", "acl: 'ffff::' is one word too many"),
             ("acl 1 permit 1.2.3.4 255.0.0.0 x", "acl: 'x' is one word too many"),
-            ("no acl", "no acl: the number of a list is missing"),
-            ("no acl 10", "no acl: '10' is not an access list, 0 to 9"),
+            ("no acl", "no acl: the number or name of a list is missing"),
+            ("acl 1 file", "acl: the name of a file is missing"),
+            ("acl 1 file a b", "acl: unexpected word 'b'"),
+            ("client_acl 10", "client_acl: '10' is not an access list, 0 to 9 or a name"),
+            ("client_acl 1 2", "client_acl: unexpected word '2'"),
+            ("client_acl none", "client_acl: 'none' is not an access list, 0 to 9 or a name"),
+            ("control_acl -1", "control_acl: '-1' is not an access list, 0 to 9 or a name"),
+            ("control_token", "control_token: the name of a file is missing"),
+            ("control_token a b", "control_token: unexpected word 'b'"),
+            ("client_rate 0", "client_rate: 0 is not within 1 to 1000000"),
+            ("client_rate 1000001", "client_rate: 1000001 is not within 1 to 1000000"),
+            ("client_rate x", "client_rate: 'x' is not a number"),
+            ("client_rate 5 in", "client_rate: 'in' is not per"),
+            ("client_rate 5 per", "client_rate: a number of seconds is missing"),
+            ("client_rate 5 per 0", "client_rate: 0 is not within 1 to 86400"),
+            ("client_rate 5 per 86401", "client_rate: 86401 is not within 1 to 86400"),
+            ("client_rate 5 per 1 2", "client_rate: unexpected word '2'"),
+            ("no server", "no server: the number or name of a server is missing"),
+            ("no server 65535", "no server: 65535 is not within 0 to 65534"),
+            ("no server 1 2", "no server: unexpected word '2'"),
+            ("socket", "socket: the number of a descriptor is missing"),
+            ("socket x", "socket: 'x' is not a number"),
+            ("socket -1", "socket: -1 is not within 0 to 2147483647"),
+            ("socket 1 2", "socket: unexpected word '2'"),
+            ("tcp_fastclose on", "tcp_fastclose: 'on' is not up, down, both or off"),
+            ("tcp_fastclose up down", "tcp_fastclose: unexpected word 'down'"),
+            ("web_stats a b", "web_stats: unexpected word 'b'"),
+            ("write a b", "write: unexpected word 'b'"),
+            ("no acl 10", "no acl: '10' is not an access list, 0 to 9 or a name"),
             ("no acl 1 2", "no acl: unexpected word '2'"),
             ("ascii on", "ascii: 'on' is not auto"),
             ("ascii auto x", "ascii: unexpected word 'x'"),
@@ -601,7 +592,8 @@ mod tests {
 
     #[test]
     fn a_server_line_takes_several_keys() {
-        let server = |index, changes| Command::Server { index, changes: Box::new(changes) };
+        let at = |index| ServerRef::Id(ServerId::Regular(index));
+        let server = |index, changes| Command::Server { at: at(index), changes: Box::new(changes) };
         let none = ServerChanges::default;
         let all = ServerChanges {
             address: Some(addr("127.0.0.1")),
@@ -610,9 +602,13 @@ mod tests {
             hard: Some(4),
             weight: Some(5),
             prio: Some(-6),
-            acl: Some(7),
+            acl: Some(Some(ListName::Number(7))),
+            name: Some(Some("web1".into())),
+            duty: Some(Duty::Disabled),
             blacklist: Some(seconds(8)),
         };
+        let duty = |duty| ServerChanges { duty: Some(duty), ..none() };
+        let nothing = ServerChanges { acl: Some(None), name: Some(None), ..none() };
         let name = Host::Name(String::from("host1"));
         let table = [
             ("server 0 port 80", server(0, ServerChanges { port: Some(80), ..none() })),
@@ -620,7 +616,22 @@ mod tests {
             ("server 1 address host1", server(1, ServerChanges { address: Some(name), ..none() })),
             ("server 1 address [::1]", server(1, ServerChanges { address: Some(addr("::1")), ..none() })),
             ("server 1 blacklist 0", server(1, ServerChanges { blacklist: Some(seconds(0)), ..none() })),
-            ("server 2 address 127.0.0.1 port pop3 max 3 hard 4 weight 5 prio -6 acl 7 blacklist 8", server(2, all)),
+            (
+                "server 2 address 127.0.0.1 port pop3 max 3 hard 4 weight 5 prio -6 acl 7 blacklist 8 name web1 disable",
+                server(2, all),
+            ),
+            ("server 0 enable", server(0, duty(Duty::Enabled))),
+            ("server 0 drain", server(0, duty(Duty::Draining))),
+            ("server 0 disable", server(0, duty(Duty::Disabled))),
+            ("server 0 acl none name none", server(0, nothing)),
+            (
+                "server web1 drain",
+                Command::Server { at: ServerRef::Name("web1".into()), changes: Box::new(duty(Duty::Draining)) },
+            ),
+            (
+                "server emergency enable",
+                Command::Server { at: ServerRef::Id(ServerId::Emergency), changes: Box::new(duty(Duty::Enabled)) },
+            ),
         ];
         for (line, command) in table {
             assert_eq!(good(line), command, "{line}");
@@ -630,9 +641,14 @@ mod tests {
     #[test]
     fn a_bad_server_line_names_what_is_wrong() {
         let table = [
-            ("server", "server: the number of a server is missing"),
+            ("server", "server: the number or name of a server is missing"),
+            ("server 0x port 1", "server: '0x' is not a number"),
+            ("server wéb port 1", "server: 'w\\u{e9}b' is not a name"),
+            ("server 0 name 7up", "server: '7up' is not a name"),
+            ("server 0 name emergency", "server: 'emergency' is not a name"),
+            ("server 0 drain disable", "server: 'disable' is given twice"),
+            ("server 0 acl 1x", "server: '1x' is not an access list, 0 to 9 or a name"),
             ("server 0", "server: a key is missing"),
-            ("server x port 1", "server: 'x' is not a number"),
             ("server -1 port 1", "server: -1 is not within 0 to 65534"),
             ("server 65535 port 1", "server: 65535 is not within 0 to 65534"),
             ("server 999999999999 port 1", "server: 999999999999 is not within 0 to 65534"),
@@ -648,7 +664,7 @@ mod tests {
             ("server 0 weight 1.5", "server: '1.5' is not a number"),
             ("server 0 prio x", "server: 'x' is not a number"),
             ("server 0 prio 2147483648", "server: 2147483648 is not within -2147483648 to 2147483647"),
-            ("server 0 acl 10", "server: '10' is not an access list, 0 to 9"),
+            ("server 0 acl 10", "server: '10' is not an access list, 0 to 9 or a name"),
             ("server 0 blacklist -1", "server: -1 is not within 0 to 2147483647"),
         ];
         for (line, message) in table {
@@ -671,7 +687,6 @@ mod tests {
             ("no no log", "unknown command 'no no'"),
             ("ssl_ciphers ALL", "'ssl_ciphers' is not in this pen"),
             ("no http", "'http' is not in this pen"),
-            ("status", "'status' is not in this pen"),
             ("mode\u{1b}", "the line has a control character"),
             ("mode\0", "the line has a control character"),
             ("mode\n", "the line has a control character"),

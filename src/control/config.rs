@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::command::{Command, parse};
+use crate::balance::acl::Entry;
 use crate::base::error::reason;
 use crate::base::operand::Services;
 
@@ -116,11 +117,41 @@ impl<R: FnMut(&Path) -> io::Result<String>> Reader<'_, R> {
                 Fault::Line(error) => Fault::Line(error),
             }),
             Ok(Some(command)) => {
+                let command = load(command, &mut self.read).map_err(|error| fail(&error.to_string()))?;
                 self.lines.push(Line { file: Rc::clone(file), number, command });
                 Ok(())
             }
         }
     }
+}
+
+/// Reads the file of an access list; other commands are left as they are.
+pub fn load<R>(command: Command, read: R) -> Result<Command, ConfigError>
+where
+    R: FnOnce(&Path) -> io::Result<String>,
+{
+    let Command::AclFile { list, path } = command else { return Ok(command) };
+    let text =
+        read(&path).map_err(|error| ConfigError(format!("cannot read {}: {}", path.display(), reason(&error))))?;
+    let mut entries = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        if let Some(entry) = entry(line).map_err(|message| ConfigError::at(&path, number, &message))? {
+            entries.push(entry);
+        }
+    }
+    Ok(Command::AclLoaded { list, path, entries })
+}
+
+/// A line of such a file: an entry as `acl` has it, an address that is permitted, or nothing.
+fn entry(line: &str) -> Result<Option<Entry>, String> {
+    let line = line.split('#').next().unwrap_or_default();
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let entry = match words[..] {
+        [] => return Ok(None),
+        [address] if !matches!(address, "permit" | "deny") => Entry::parse(&["permit", address]),
+        _ => Entry::parse(&words),
+    };
+    entry.map(Some).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -169,6 +200,25 @@ mod tests {
         for (files, message) in table {
             assert_eq!(read(files), Err(String::from(message)));
         }
+    }
+
+    #[test]
+    fn an_access_list_may_come_from_a_file() {
+        let list = "# office\n10.0.0.0/8\n\ndeny 192.0.2.1 # no\n permit 2001:db8::/32\n";
+        let lines = read(&[("main", "acl office file list\nhash"), ("list", list)]).unwrap();
+        let Command::AclLoaded { list, path, entries } = &lines[0].2 else { panic!("{lines:?}") };
+        assert_eq!((list.to_string().as_str(), path.to_str()), ("office", Some("list")));
+        let shown: Vec<String> = entries.iter().map(Entry::to_string).collect();
+        assert_eq!(shown, ["permit 10.0.0.0 255.0.0.0", "deny 192.0.2.1 255.255.255.255", "permit 2001:db8::/32"]);
+        for (text, message) in [
+            ("10.0.0.1\nhost1", "main:1: list:2: 'host1' is not an address"),
+            ("permit", "main:1: list:1: no address after permit or deny"),
+            ("10.0.0.0/33", "main:1: list:1: '33' is not the length of a prefix"),
+        ] {
+            assert_eq!(read(&[("main", "acl 1 file list"), ("list", text)]), Err(String::from(message)));
+        }
+        let missing = "main:1: cannot read list: no such file or directory";
+        assert_eq!(read(&[("main", "acl 1 file list")]), Err(String::from(missing)));
     }
 
     #[test]

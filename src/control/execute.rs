@@ -5,13 +5,14 @@
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
 
-use super::command::{Command, ListenAt, LogSpec, Mode, Number, ServerChanges};
+use super::command::{Command, ListenAt, LogSpec, Mode};
 use super::config::{ConfigError, Line};
+use super::numbers::{client_rate, fast_close, set_number};
+use super::servers::{change_server, remove_server};
 use super::status;
-use crate::balance::{Acls, Balancer, Common, ListenerKey, Listeners, Server, ServerId, Servers, Settings};
-use crate::base::operand::{Host, ServerSpec};
+use crate::balance::acl::{AclError, Acls, ListName};
+use crate::balance::{Balancer, Common, ListenerKey, Listeners, ServerId, Servers, Settings};
 use crate::base::time::Now;
 
 /// What replies tell of pen besides its listeners.
@@ -33,19 +34,19 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn quiet() -> Outcome {
+    pub(super) fn quiet() -> Outcome {
         Outcome { reply: Ok(String::new()), effects: Vec::new() }
     }
 
-    fn tells(text: impl Into<String>) -> Outcome {
+    pub(super) fn tells(text: impl Into<String>) -> Outcome {
         Outcome { reply: Ok(text.into()), effects: Vec::new() }
     }
 
-    fn asks(effect: Effect) -> Outcome {
+    pub(super) fn asks(effect: Effect) -> Outcome {
         Outcome { reply: Ok(String::new()), effects: vec![effect] }
     }
 
-    fn refused(reason: impl Into<String>) -> Outcome {
+    pub(super) fn refused(reason: impl Into<String>) -> Outcome {
         Outcome { reply: Err(reason.into()), effects: Vec::new() }
     }
 }
@@ -80,6 +81,20 @@ pub enum Effect {
     PendingMax(usize),
     /// Pairs have other limits of silence from now on.
     Limits,
+    /// The connections of each client of this listener are counted anew.
+    Recount(ListenerKey),
+    /// Tell whose socket has a descriptor; the reply is [`status::socket`].
+    ShowSocket(i32),
+    /// Tell how pen is doing; the reply is [`page::page`](super::page::page), which also goes to
+    /// the file of `web_stats`.
+    Status,
+    /// Users of the control port by TCP must know the word in this file, or none; note it in the
+    /// settings.
+    Token(Option<PathBuf>),
+    /// Write the configuration to a file, by default that of the start.
+    Write(Option<PathBuf>),
+    /// Read again what pen was started with, and apply what has changed.
+    Reload,
     /// Answer each request here, in place of servers; only before the loop runs.
     Dummy,
     /// Peers are probed in another way from now on.
@@ -164,6 +179,7 @@ pub fn apply(
 /// come back. Without memory for that the setting follows the table, and why is returned.
 pub fn settle(listeners: &mut Listeners, at: ListenerKey) -> Result<(), String> {
     let balancer = &mut listeners[at].balancer;
+    balancer.follow_settings();
     let (max, wanted) = (balancer.clients.max(), balancer.settings.clients_max);
     if max != wanted && balancer.clients.resize(wanted).is_err() {
         balancer.settings.clients_max = max;
@@ -176,19 +192,29 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
     let addresses = line_of(&listeners[at].at.join(" "));
     let (common, balancer) = listeners.parts(at);
     match command {
-        Command::Acl { list, entry } => done(balancer.acls.add(list, entry)),
-        Command::ClearAcl(list) => done(balancer.acls.clear(list)),
+        Command::Acl { list, entry } => change_list(balancer, &list, |acls, index| acls.add(index, entry)),
+        Command::AclLoaded { list, path, entries } => {
+            change_list(balancer, &list, |acls, index| acls.load(index, &path, &entries))
+        }
+        Command::AclFile { path, .. } => Outcome::refused(format!("{} was not read", path.display())),
+        Command::ClearAcl(list) => change_list(balancer, &list, Acls::clear),
+        Command::ClientAcl(list) => set_list(&balancer.acls, &mut balancer.settings.client_acl, list),
+        Command::ClientRate(rate) => client_rate(&mut balancer.settings, at, rate),
         Command::Close(number) => Outcome::asks(Effect::Close(number)),
         Command::Connection(number) => Outcome::asks(Effect::ShowConnection(number)),
         Command::Control => Outcome::tells(line_of(around.control)),
+        Command::ControlAcl(list) => set_list(&balancer.acls, &mut common.control_acl, list),
+        Command::ControlToken(path) => Outcome::asks(Effect::Token(Some(path))),
+        Command::NoControlToken => Outcome::asks(Effect::Token(None)),
         Command::Dump(form) => {
             common.dump_form = form;
             Outcome::quiet()
         }
         Command::Dummy => Outcome::asks(Effect::Dummy),
-        Command::EventEngine => Outcome::quiet(),
+        Command::NoEffect => Outcome::quiet(),
         Command::Exit if common.may_exit => Outcome::asks(Effect::Exit),
         Command::Exit => Outcome::refused("Exit is not enabled; restart with -X flag"),
+        Command::FastClose(when) => fast_close(&mut balancer.settings, when),
         Command::Include(path) => Outcome::asks(Effect::Include(at, path)),
         Command::Keepalive(how) => {
             common.keepalive = how;
@@ -200,34 +226,61 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::Log(Some(log)) => Outcome { reply: Ok(line_of(&log.text)), effects: vec![Effect::SetLog(Some(log))] },
         Command::NoLog => Outcome::asks(Effect::SetLog(None)),
         Command::Modes => Outcome::tells(status::modes(&balancer.settings.modes)),
-        Command::Number(number, value) => {
-            let mut outcome = set_number(common, &mut balancer.settings, number, value);
-            if number == Number::ClientsMax && value.is_some() {
-                outcome.effects.push(Effect::ClientsMax(at));
-            }
-            outcome
-        }
+        Command::Number(number, value) => set_number(common, &mut balancer.settings, at, number, value),
         Command::Pid => Outcome::tells(format!("{}\n", around.pid)),
         Command::Recent(within) => Outcome::tells(status::recent(balancer, within, now)),
-        Command::Server { index, changes } => change_server(balancer, at, index, *changes, now),
-
-        Command::Servers => Outcome::tells(status::servers(balancer)),
+        Command::Reload => Outcome::asks(Effect::Reload),
+        Command::RemoveServer(server) => remove_server(balancer, &server),
+        Command::Server { at: server, changes } => change_server(balancer, at, &server, *changes, now),
+        Command::Servers => Outcome::tells(status::servers(balancer, now.moment)),
+        Command::Socket(descriptor) => Outcome::asks(Effect::ShowSocket(descriptor)),
         Command::Source(source) => {
             balancer.settings.source = source;
             Outcome::quiet()
         }
+        Command::Status => Outcome::asks(Effect::Status),
         Command::Switch(mode, on) => {
             *mode_of(&mut balancer.settings, mode) = on;
             Outcome::quiet()
         }
+        Command::WebStats(None) => Outcome::tells(line_of(&shown_path(common.web_stats.as_deref()))),
+        Command::WebStats(path) => set_web_stats(common, path),
+        Command::NoWebStats => set_web_stats(common, None),
+        Command::Write(path) => Outcome::asks(Effect::Write(path)),
     }
 }
 
-fn done<E: std::fmt::Display>(result: Result<(), E>) -> Outcome {
-    match result {
+/// Changes an access list; a name that is new gets one.
+fn change_list<F>(balancer: &mut Balancer, list: &ListName, change: F) -> Outcome
+where
+    F: FnOnce(&mut Acls, usize) -> Result<(), AclError>,
+{
+    let acls = &mut balancer.acls;
+    match acls.find_or_name(list).and_then(|index| change(acls, index)) {
         Ok(()) => Outcome::quiet(),
         Err(error) => Outcome::refused(error.to_string()),
     }
+}
+
+fn set_web_stats(common: &mut Common, path: Option<PathBuf>) -> Outcome {
+    let reply = line_of(&shown_path(path.as_deref()));
+    common.web_stats = path;
+    Outcome::tells(reply)
+}
+
+/// Sets which access list is asked if there is one to set, and tells which it is then.
+fn set_list(acls: &Acls, place: &mut usize, list: Option<ListName>) -> Outcome {
+    if let Some(list) = list {
+        match acls.find(&list) {
+            Ok(index) => *place = index,
+            Err(error) => return Outcome::refused(error.to_string()),
+        }
+    }
+    Outcome::tells(format!("{}\n", acls.name(*place)))
+}
+
+fn shown_path(path: Option<&Path>) -> String {
+    path.map_or_else(String::new, |path| path.display().to_string())
 }
 
 /// A text as a line; nothing at all if there is nothing to tell.
@@ -243,115 +296,19 @@ fn mode_of(settings: &mut Settings, mode: Mode) -> &mut bool {
         Mode::RoundRobin => &mut modes.roundrobin,
         Mode::Stubborn => &mut modes.stubborn,
         Mode::Weight => &mut modes.weight,
-    }
-}
-
-/// Sets a number if there is one to set, and tells what it is then.
-fn set_number(common: &mut Common, settings: &mut Settings, number: Number, value: Option<u32>) -> Outcome {
-    let mut effects = Vec::new();
-    if let Some(value) = value {
-        let seconds = Duration::from_secs(u64::from(value));
-        let count = value as usize;
-        match number {
-            Number::Blacklist => settings.blacklist = seconds,
-            Number::ClientAcl => settings.client_acl = count,
-            Number::ClientsMax => settings.clients_max = count,
-            Number::ConnMax => {
-                common.conn_max = count;
-                effects.push(Effect::ConnMax(count));
-            }
-            Number::ControlAcl => common.control_acl = count,
-            Number::Debug => common.debug = value,
-            Number::Drain => common.drain = seconds,
-            Number::HalfClosedTimeout => settings.half_closed_timeout = seconds,
-            Number::IdleTimeout => settings.idle_timeout = seconds,
-            Number::StuckTimeout => settings.stuck_timeout = seconds,
-            Number::PendingMax => {
-                settings.pending_max = count;
-                effects.push(Effect::PendingMax(count));
-            }
-            Number::Timeout => settings.connect_timeout = seconds,
-            Number::Tracking => settings.tracking = seconds,
-        }
-        if matches!(number, Number::HalfClosedTimeout | Number::IdleTimeout | Number::StuckTimeout) {
-            effects.push(Effect::Limits);
-        }
-    }
-    let reply = match number {
-        Number::IdleTimeout => format!("Idle timeout: {} seconds\n", settings.idle_timeout.as_secs()),
-        // The original says nothing here.
-        Number::PendingMax if value.is_some() => String::new(),
-        _ => format!("{}\n", number_now(common, settings, number)),
-    };
-    Outcome { reply: Ok(reply), effects }
-}
-
-fn number_now(common: &Common, settings: &Settings, number: Number) -> u64 {
-    match number {
-        Number::Blacklist => settings.blacklist.as_secs(),
-        Number::ClientAcl => settings.client_acl as u64,
-        Number::ClientsMax => settings.clients_max as u64,
-        Number::ConnMax => common.conn_max as u64,
-        Number::ControlAcl => common.control_acl as u64,
-        Number::Debug => u64::from(common.debug),
-        Number::Drain => common.drain.as_secs(),
-        Number::HalfClosedTimeout => settings.half_closed_timeout.as_secs(),
-        Number::IdleTimeout => settings.idle_timeout.as_secs(),
-        Number::PendingMax => settings.pending_max as u64,
-        Number::StuckTimeout => settings.stuck_timeout.as_secs(),
-        Number::Timeout => settings.connect_timeout.as_secs(),
-        Number::Tracking => settings.tracking.as_secs(),
-    }
-}
-
-/// Changes a server for later connections, or puts a new one into the table. A new one needs an
-/// address, and is not used before it has a port.
-fn change_server(balancer: &mut Balancer, at: ListenerKey, index: u32, changes: ServerChanges, now: Now) -> Outcome {
-    let id = ServerId::Regular(index);
-    if balancer.servers.server(id).is_none() {
-        let Some(host) = changes.address.clone() else {
-            return Outcome::refused(format!("server {index} has no address yet"));
-        };
-        let spec = ServerSpec { host, port: None, max: 0, hard: 0, weight: 0, prio: 0 };
-        if let Err(error) = balancer.servers.set(id, Server::new(&spec, 0)) {
-            return Outcome::refused(error.to_string());
-        }
-    }
-    let server = balancer.servers.server_mut(id).expect("it was there or has just been put there");
-    change(server, &changes, now);
-    match changes.address {
-        Some(Host::Name(_)) => Outcome::asks(Effect::Resolve(at, id)),
-        Some(Host::Addr(_) | Host::Unix(_)) | None => Outcome::quiet(),
-    }
-}
-
-fn change(server: &mut Server, changes: &ServerChanges, now: Now) {
-    if let Some(port) = changes.port {
-        server.set_port(port);
-    }
-    if let Some(host) = changes.address.clone().filter(|host| *host != server.host) {
-        // Another machine is not to blame for what this one did.
-        server.blacklisted_until = None;
-        server.set_host(host);
-    }
-    server.max = changes.max.unwrap_or(server.max);
-    server.hard = changes.hard.unwrap_or(server.hard);
-    server.weight = changes.weight.unwrap_or(server.weight);
-    server.prio = changes.prio.unwrap_or(server.prio);
-    server.acl = changes.acl.or(server.acl);
-    if let Some(time) = changes.blacklist {
-        server.blacklisted_until = (!time.is_zero()).then(|| now.moment + time);
+        Mode::Least => &mut modes.least,
+        Mode::TwoChoices => &mut modes.p2c,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::time::Duration;
 
     use super::*;
-    use crate::balance::MAIN;
+    use crate::balance::{MAIN, Server};
     use crate::base::addr::{ClientAddr, Endpoint};
-    use crate::base::operand::Services;
+    use crate::base::operand::{ServerSpec, Services};
     use crate::base::time::Moment;
     use crate::control::command::{LogTo, parse};
     use crate::control::config::read_file;

@@ -1,15 +1,22 @@
 //! The control language: what an operator can ask of pen, on its command line, in a file of
 //! commands and through the control port.
 //!
-//! Pure: `command` reads lines, `config` whole files, `execute` applies a command to a
+//! Pure: `command` reads lines by the rows of `table`, `config` whole files, `execute` applies a command to a
 //! [`Balancer`](crate::balance::Balancer) and says what the event loop must do besides, `status`
 //! has the texts of reports. One parser and one executor serve all three ways in.
 
 pub mod command;
 pub mod config;
 pub mod execute;
+mod numbers;
+pub mod origin;
+pub mod page;
 mod read;
+mod servers;
 pub mod status;
+pub mod table;
+pub mod token;
 mod words;
+pub mod written;
 
 pub use words::{CommandError, LINE_MAX};

@@ -6,16 +6,20 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::command::{CONN_MAX, Command, ListenAt, LogSpec, LogTo, SECONDS_MAX, ServerChanges};
+use super::command::{CONN_MAX, Command, ListenAt, LogSpec, LogTo, SECONDS_MAX, ServerChanges, ServerRef};
 use super::words::{Problem, Words, number, unsigned};
-use crate::balance::acl::{Entry, parse_list};
-use crate::balance::servers::SERVERS_MAX;
-use crate::balance::settings::DumpForm;
+use crate::balance::acl::{Entry, ListName, parse_list};
+use crate::balance::servers::{SERVERS_MAX, is_name};
+use crate::balance::settings::{DumpForm, FastClose, Rate};
+use crate::balance::{Duty, ServerId};
 use crate::base::keepalive::{self, Keepalive};
 use crate::base::operand::{ListenSpec, OperandError, Services, parse_host, parse_port};
 
 /// Clients that connected in the last five minutes are recent.
 const RECENT: u32 = 300;
+
+/// The longest time in seconds within which connections of a client are counted.
+const DAY: u32 = 86_400;
 
 /// Numbers of connections are below the table's greatest size.
 const CONNECTION_MAX: u32 = CONN_MAX - 1;
@@ -37,7 +41,12 @@ impl LogSpec {
 }
 
 pub(super) fn acl(words: &mut Words<'_>) -> Result<Command, Problem> {
-    let list = acl_number(words)?;
+    let list = list_name(words)?;
+    if words.clone().next() == Some("file") {
+        words.next();
+        let path = PathBuf::from(words.need("the name of a file")?);
+        return Ok(Command::AclFile { list, path });
+    }
     let rest: Vec<&str> = words.collect();
     if rest.is_empty() {
         return Err(Problem::Missing("permit or deny"));
@@ -46,11 +55,34 @@ pub(super) fn acl(words: &mut Words<'_>) -> Result<Command, Problem> {
 }
 
 pub(super) fn no_acl(words: &mut Words<'_>) -> Result<Command, Problem> {
-    Ok(Command::ClearAcl(acl_number(words)?))
+    Ok(Command::ClearAcl(list_name(words)?))
 }
 
-fn acl_number(words: &mut Words<'_>) -> Result<usize, Problem> {
-    parse_list(words.need("the number of a list")?).map_err(Problem::Acl)
+fn list_name(words: &mut Words<'_>) -> Result<ListName, Problem> {
+    parse_list(words.need("the number or name of a list")?).map_err(Problem::Acl)
+}
+
+pub(super) fn client_acl(words: &mut Words<'_>) -> Result<Command, Problem> {
+    Ok(Command::ClientAcl(words.next().map(parse_list).transpose().map_err(Problem::Acl)?))
+}
+
+pub(super) fn control_acl(words: &mut Words<'_>) -> Result<Command, Problem> {
+    Ok(Command::ControlAcl(words.next().map(parse_list).transpose().map_err(Problem::Acl)?))
+}
+
+pub(super) fn control_token(words: &mut Words<'_>) -> Result<Command, Problem> {
+    Ok(Command::ControlToken(PathBuf::from(words.need("the name of a file")?)))
+}
+
+pub(super) fn client_rate(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let Some(word) = words.next() else { return Ok(Command::ClientRate(None)) };
+    let count = unsigned(word, 1, CONN_MAX)?;
+    let seconds = match words.next() {
+        None => 1,
+        Some("per") => unsigned(words.need("a number of seconds")?, 1, DAY)?,
+        Some(other) => return Err(Problem::NotOneOf(String::from(other), "per")),
+    };
+    Ok(Command::ClientRate(Some(Some(Rate { count, seconds }))))
 }
 
 pub(super) fn ascii(words: &mut Words<'_>) -> Result<Command, Problem> {
@@ -113,16 +145,51 @@ pub(super) fn recent(words: &mut Words<'_>) -> Result<Command, Problem> {
 }
 
 pub(super) fn server(words: &mut Words<'_>) -> Result<Command, Problem> {
-    let index = unsigned(words.need("the number of a server")?, 0, SERVERS_MAX as u32 - 1)?;
+    let at = server_ref(words)?;
     let mut changes = Box::new(ServerChanges::default());
     let mut key = words.need("a key")?;
     loop {
-        let value = words.next().ok_or_else(|| Problem::NoValue(String::from(key)))?;
-        change(&mut changes, key, value, words.services)?;
+        match duty(key) {
+            Some(duty) => once(&mut changes.duty, key, duty)?,
+            None => {
+                let value = words.next().ok_or_else(|| Problem::NoValue(String::from(key)))?;
+                change(&mut changes, key, value, words.services)?;
+            }
+        }
         match words.next() {
             Some(next) => key = next,
-            None => return Ok(Command::Server { index, changes }),
+            None => return Ok(Command::Server { at, changes }),
         }
+    }
+}
+
+pub(super) fn no_server(words: &mut Words<'_>) -> Result<Command, Problem> {
+    Ok(Command::RemoveServer(server_ref(words)?))
+}
+
+fn server_ref(words: &mut Words<'_>) -> Result<ServerRef, Problem> {
+    let word = words.need("the number or name of a server")?;
+    match word {
+        "emergency" => Ok(ServerRef::Id(ServerId::Emergency)),
+        "abuse" => Ok(ServerRef::Id(ServerId::Abuse)),
+        _ if word.starts_with(|first: char| first.is_ascii_digit() || first == '-') => {
+            Ok(ServerRef::Id(ServerId::Regular(unsigned(word, 0, SERVERS_MAX as u32 - 1)?)))
+        }
+        _ => Ok(ServerRef::Name(name(word)?)),
+    }
+}
+
+fn name(word: &str) -> Result<Box<str>, Problem> {
+    if is_name(word) { Ok(word.into()) } else { Err(Problem::NotAName(String::from(word))) }
+}
+
+/// The keys of `server` that have no value.
+fn duty(key: &str) -> Option<Duty> {
+    match key {
+        "enable" => Some(Duty::Enabled),
+        "disable" => Some(Duty::Disabled),
+        "drain" => Some(Duty::Draining),
+        _ => None,
     }
 }
 
@@ -135,7 +202,10 @@ fn change(changes: &mut ServerChanges, key: &str, value: &str, services: &Servic
         "hard" => once(&mut changes.hard, key, limit(value)?),
         "weight" => once(&mut changes.weight, key, limit(value)?),
         "prio" => once(&mut changes.prio, key, priority(value)?),
-        "acl" => once(&mut changes.acl, key, parse_list(value).map_err(Problem::Acl)?),
+        "acl" if value == "none" => once(&mut changes.acl, key, None),
+        "acl" => once(&mut changes.acl, key, Some(parse_list(value).map_err(Problem::Acl)?)),
+        "name" if value == "none" => once(&mut changes.name, key, None),
+        "name" => once(&mut changes.name, key, Some(name(value)?)),
         "blacklist" => {
             let seconds = unsigned(value, 0, SECONDS_MAX)?;
             once(&mut changes.blacklist, key, Duration::from_secs(u64::from(seconds)))
@@ -162,6 +232,31 @@ pub(super) fn source(words: &mut Words<'_>) -> Result<Command, Problem> {
     let word = words.need("an address")?;
     let ip: IpAddr = word.parse().map_err(|_| Problem::NotAnAddress(String::from(word)))?;
     Ok(Command::Source(Some(ip.to_canonical())))
+}
+
+pub(super) fn socket(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let descriptor = unsigned(words.need("the number of a descriptor")?, 0, i32::MAX as u32)?;
+    Ok(Command::Socket(i32::try_from(descriptor).expect("the range is one of i32")))
+}
+
+pub(super) fn tcp_fastclose(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let when = match words.next() {
+        None => None,
+        Some("up") => Some(FastClose::Up),
+        Some("down") => Some(FastClose::Down),
+        Some("both") => Some(FastClose::Both),
+        Some("off") => Some(FastClose::Off),
+        Some(other) => return Err(Problem::NotOneOf(String::from(other), "up, down, both or off")),
+    };
+    Ok(Command::FastClose(when))
+}
+
+pub(super) fn web_stats(words: &mut Words<'_>) -> Result<Command, Problem> {
+    Ok(Command::WebStats(words.next().map(PathBuf::from)))
+}
+
+pub(super) fn write(words: &mut Words<'_>) -> Result<Command, Problem> {
+    Ok(Command::Write(words.next().map(PathBuf::from)))
 }
 
 fn operand(word: &str, error: OperandError) -> Problem {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::balance::clients::Client;
 use crate::balance::settings::Modes;
-use crate::balance::{Balancer, Listeners, MAIN, Server, ServerId};
+use crate::balance::{Balancer, Duty, Listeners, MAIN, Server, ServerId};
 use crate::base::operand::Host;
-use crate::base::time::Now;
+use crate::base::time::{Moment, Now};
 
 /// The most lines of a list of clients: with a million of them a report would hold up the loop.
 const CLIENTS_SHOWN: usize = 65_536;
@@ -69,30 +69,57 @@ impl State {
 /// The reply to `mode`.
 pub fn modes(modes: &Modes) -> String {
     let word = |on, with, without| if on { with } else { without };
+    // Those of which the original knows nothing are told only where they are on.
+    let more = |on, with| if on { with } else { "" };
     format!(
-        "{} {} {} {} {}\n",
+        "{} {} {} {} {}{}{}\n",
         word(modes.hash, "hash", "no hash"),
         word(modes.roundrobin, "roundrobin", "no roundrobin"),
         word(modes.stubborn, "stubborn", "no stubborn"),
         word(modes.weight, "weight", "no weight"),
         word(modes.prio, "prio", "no prio"),
+        more(modes.least, " least"),
+        more(modes.p2c, " p2c"),
     )
 }
 
 /// The reply to `servers`: one line for each regular server.
-pub fn servers(balancer: &Balancer) -> String {
+pub fn servers(balancer: &Balancer, moment: Moment) -> String {
     let mut text = String::new();
     for (id, server) in balancer.servers.iter() {
+        let name = server.name.as_ref().map_or_else(String::new, |name| format!(" name {name}"));
+        let state = match state_of(server, moment) {
+            "up" => String::new(),
+            state => format!(" state {state}"),
+        };
         let Server { connections, max, hard, weight, prio, sent, received, .. } = server;
         let (host, port) = (shown_host(server), shown_port(server));
         writeln!(
             text,
             "{id} addr {host} port {port} conn {connections} max {max} hard {hard} \
-             weight {weight} prio {prio} sx {sent} rx {received}"
+             weight {weight} prio {prio} sx {sent} rx {received}{name}{state}"
         )
         .expect(INTO_STRING);
     }
     text
+}
+
+/// Whom a server serves, in a word: `up` is everybody.
+pub fn state_of(server: &Server, moment: Moment) -> &'static str {
+    match server.duty {
+        Duty::Disabled => "disabled",
+        Duty::Leaving => "leaving",
+        Duty::Enabled | Duty::Draining if server.is_unresolved() => "unresolved",
+        Duty::Enabled | Duty::Draining if server.is_blacklisted(moment) => "blacklisted",
+        Duty::Draining => "draining",
+        Duty::Enabled => "up",
+    }
+}
+
+/// The reply to `socket`.
+pub fn socket(descriptor: i32, connection: Option<usize>) -> String {
+    let connection = connection.map_or(String::from("-1"), |number| number.to_string());
+    format!("Socket {descriptor} belongs to connection {connection}\n")
 }
 
 /// The reply to `recent`: one line for each client that came within a time.
@@ -210,7 +237,7 @@ fn connection_block(status: &ConnectionStatus) -> String {
 }
 
 /// The address that connects go to first; the name while no address is known.
-fn shown_host(server: &Server) -> String {
+pub(super) fn shown_host(server: &Server) -> String {
     match server.endpoints.first() {
         Some(endpoint) => endpoint.host().to_string(),
         None => server.host.to_string(),
@@ -218,7 +245,7 @@ fn shown_host(server: &Server) -> String {
 }
 
 /// The port; 1 with a Unix socket, as the original has it.
-fn shown_port(server: &Server) -> u16 {
+pub(super) fn shown_port(server: &Server) -> u16 {
     match server.host {
         Host::Unix(_) => 1,
         Host::Addr(_) | Host::Name(_) => server.port,
@@ -286,13 +313,33 @@ mod tests {
     #[test]
     fn servers_without_an_address_show_their_name() {
         assert_eq!(
-            servers(&busy()),
+            servers(&busy(), at(1).moment),
             "0 addr 127.0.0.1 port 21010 conn 1 max 5 hard 7 weight 0 prio 0 sx 5 rx 9\n\
-             1 addr host1 port 21011 conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 0\n"
+             1 addr host1 port 21011 conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 0 state unresolved\n"
         );
         let mut balancer = busy();
         balancer.servers.resolved(ServerId::Regular(1), vec!["::1".parse().unwrap()]);
-        assert!(servers(&balancer).contains("1 addr ::1 port 21011 "));
+        assert!(servers(&balancer, at(1).moment).contains("1 addr ::1 port 21011 "));
+    }
+
+    #[test]
+    fn a_server_shows_its_name_and_a_state_that_is_not_up() {
+        let mut balancer = balancer();
+        let id = ServerId::Regular(0);
+        balancer.servers.server_mut(id).unwrap().name = Some("web1".into());
+        let line = |balancer: &Balancer| servers(balancer, at(100).moment).lines().next().unwrap().to_owned();
+        assert!(line(&balancer).ends_with(" rx 0 name web1"));
+        balancer.failed(id, at(90));
+        assert!(line(&balancer).ends_with(" name web1 state blacklisted"));
+        for (duty, state) in [(Duty::Disabled, "disabled"), (Duty::Leaving, "leaving")] {
+            balancer.servers.server_mut(id).unwrap().duty = duty;
+            assert!(line(&balancer).ends_with(&format!(" state {state}")));
+        }
+        let server = balancer.servers.server_mut(id).unwrap();
+        (server.duty, server.blacklisted_until) = (Duty::Draining, None);
+        assert!(line(&balancer).ends_with(" state draining"));
+        assert_eq!(socket(7, None), "Socket 7 belongs to connection -1\n");
+        assert_eq!(socket(7, Some(3)), "Socket 7 belongs to connection 3\n");
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub(super) enum Problem {
     NotAnAddress(String),
     /// An entry of an access list, or the number of a list, that is malformed.
     Acl(AclError),
+    /// Not a name for a server.
+    NotAName(String),
     /// A key that `server` does not have.
     UnknownKey(String),
     /// A key that is there already.
@@ -91,6 +93,7 @@ impl fmt::Display for Problem {
             Problem::NotOneOf(word, words) => write!(f, "'{}' is not {words}", shown(word)),
             Problem::NotAnAddress(word) => write!(f, "'{}' is not an IP address", shown(word)),
             Problem::Acl(error) => error.fmt(f),
+            Problem::NotAName(word) => write!(f, "'{}' is not a name", shown(word)),
             Problem::UnknownKey(word) => write!(f, "unknown key '{}'", shown(word)),
             Problem::Twice(word) => write!(f, "'{}' is given twice", shown(word)),
             Problem::NoValue(word) => write!(f, "'{}' has no value", shown(word)),
@@ -112,6 +115,7 @@ fn shown(word: &str) -> String {
 }
 
 /// The words of one line, read from left to right. A word that begins with `#` ends the line.
+#[derive(Clone)]
 pub(super) struct Words<'a> {
     rest: &'a str,
     /// The names of services, for ports.
@@ -143,10 +147,19 @@ impl<'a> Iterator for Words<'a> {
             self.rest = "";
             return None;
         }
-        let (word, rest) = rest.split_at(rest.find([' ', '\t']).unwrap_or(rest.len()));
+        let (word, rest) = match quoted(rest) {
+            Some(parts) => parts,
+            None => rest.split_at(rest.find([' ', '\t']).unwrap_or(rest.len())),
+        };
         self.rest = rest;
         Some(word)
     }
+}
+
+/// A word in quotes at the beginning of a text, and what follows; nothing in it means anything.
+fn quoted(text: &str) -> Option<(&str, &str)> {
+    let (word, rest) = text.strip_prefix('"')?.split_once('"')?;
+    (rest.is_empty() || rest.starts_with([' ', '\t'])).then_some((word, rest))
 }
 
 /// Reads a number from `low` to `high`: a minus sign if `low` is negative, digits, and nothing

@@ -1,12 +1,14 @@
 //! pen put together: from the command line to the end of the process.
 //!
 //! `options` reads the command line, `plan` checks all that it says, `names` looks up what are
-//! names, `start` opens everything and runs the loop. `demo` is pen with servers of its own.
+//! names, `start` opens everything and runs the loop. `check` stops before that. `demo` is pen with servers of its own.
 
+pub mod check;
 pub mod demo;
 pub mod exchange;
 #[cfg(test)]
 mod fake;
+pub mod help;
 pub mod names;
 pub mod options;
 pub mod plan;
@@ -39,8 +41,9 @@ fn complain(what: &impl Display) {
 
 fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Error> {
     match options::parse(args)? {
-        Wish::Help => print(&options::help()),
+        Wish::Help => print(&help::help()),
         Wish::Version => print(&format!("pen {}\n", env!("CARGO_PKG_VERSION"))),
+        Wish::Run(options) if options.check => check::run(&options),
         Wish::Run(options) if options.demo => demo::run(&options),
         Wish::Run(options) => start::run(&options),
     }

@@ -167,7 +167,16 @@ mod tests {
             listeners.main_mut().balancer.servers.set(ServerId::Regular(index), server).unwrap();
         }
         let listen = vec![(MAIN, ListenAt { spec: spec("80"), text: String::from("80") })];
-        Plan { listeners, listen, control: None, log: None, is_dummy: false, replies: String::new() }
+        Plan {
+            listeners,
+            origin: Default::default(),
+            listen,
+            control: None,
+            token: None,
+            log: None,
+            is_dummy: false,
+            replies: String::new(),
+        }
     }
 
     fn net() -> FakeNet {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::balance::clients::CLIENTS_MAX;
 use crate::balance::settings::{Common, DumpForm, Settings};
 use crate::base::error::Error;
-use crate::control::command::{CONN_MAX, SECONDS_MAX};
+use crate::control::command::{CONN_MAX, Command, Mode, Number, SECONDS_MAX};
 
 /// One flag.
 #[derive(Debug)]
@@ -64,6 +64,10 @@ pub enum Id {
     Abuse,
     Control,
     Config,
+    Check,
+    ControlDir,
+    ControlMode,
+    WebStats,
     Command,
     Tracking,
     Weight,
@@ -105,6 +109,10 @@ const fn long(long: &'static str, help: &'static str, id: Id) -> Flag {
     Flag { short: None, long: Some(long), value: Value::None, help, default: "", id }
 }
 
+const fn text(long: &'static str, value: &'static str, help: &'static str, id: Id) -> Flag {
+    Flag { short: None, long: Some(long), value: Value::Text(value), help, default: "", id }
+}
+
 const fn short(short: char, value: Value, help: &'static str, id: Id) -> Flag {
     Flag { short: Some(short), long: None, value, help, default: "", id }
 }
@@ -116,6 +124,8 @@ pub const FLAGS: &[Flag] = &[
     flag('B', "abuse", Value::Text("SERVER"), "server for clients that client_acl refuses", "", Id::Abuse),
     flag('c', "clients", count(CLIENTS_MAX as u32), "remember so many clients", "2048", Id::Clients),
     flag('C', "control", Value::Text("ADDRESS"), "listen there for penctl: [host:]port or a path", "", Id::Control),
+    text("control-dir", "DIR", "let users of the control port have files there", Id::ControlDir),
+    text("control-mode", "MODE", "permissions of a Unix control socket [600]", Id::ControlMode),
     flag('d', "debug", Value::None, "tell events; twice: dump all bytes as well", "", Id::Debug),
     flag('e', "emergency", Value::Text("SERVER"), "server for when no other can be used", "", Id::Emergency),
     flag('f', "foreground", Value::None, "stay in the foreground", "", Id::Foreground),
@@ -124,6 +134,7 @@ pub const FLAGS: &[Flag] = &[
     flag('j', "chroot", Value::Text("DIR"), "make it the root directory", "", Id::Chroot),
     flag('l', "log", Value::Text("LOG"), "log requests to a file, or to host:port", "", Id::Log),
     flag('m', "multi-accept", count(COUNT_MAX), "accept at most so many clients at once", "100", Id::MultiAccept),
+    flag('n', "check", Value::None, "only check everything, and tell", "", Id::Check),
     flag('O', "command", Value::Text("COMMAND"), "obey a command of penctl's language", "", Id::Command),
     short('o', Value::Text("COMMAND"), "as -O", Id::Command),
     flag('p', "pid-file", Value::Text("FILE"), "write the process id there", "", Id::PidFile),
@@ -134,6 +145,7 @@ pub const FLAGS: &[Flag] = &[
     flag('t', "timeout", seconds(1), "a server must accept within that time", "5", Id::Timeout),
     flag('T', "tracking", seconds(0), "forget a client after that time; 0: never", "0", Id::Tracking),
     flag('u', "user", Value::Text("USER"), "run as that user", "", Id::User),
+    flag('w', "web-stats", Value::Text("FILE"), "write the status page there at USR1", "", Id::WebStats),
     flag('W', "weight", Value::None, "choose by weight", "", Id::Weight),
     flag('x', "connections", count(CONN_MAX), "serve at most so many clients at once", "500", Id::Connections),
     flag('X', "allow-exit", Value::None, "allow the command exit", "", Id::AllowExit),
@@ -141,7 +153,6 @@ pub const FLAGS: &[Flag] = &[
     long("help", "print this", Id::Help),
     long("version", "print the version", Id::Version),
     short('D', Value::None, "", Id::Obsolete),
-    short('n', Value::None, "", Id::Obsolete),
     short('Q', Value::None, "", Id::Obsolete),
     short('S', Value::Text("N"), "", Id::Obsolete),
     short('A', Value::None, "TLS", Id::Refused),
@@ -154,7 +165,6 @@ pub const FLAGS: &[Flag] = &[
     short('N', Value::None, "never did anything", Id::Refused),
     short('R', Value::None, "TLS", Id::Refused),
     short('U', Value::None, "UDP", Id::Refused),
-    short('w', Value::None, "HTML statistics", Id::Refused),
     short('Z', Value::None, "TLS", Id::Refused),
 ];
 
@@ -188,6 +198,12 @@ pub struct Options {
     pub emergency: Option<String>,
     /// `-F`, the file of commands.
     pub config: Option<PathBuf>,
+    /// `-n`, only check.
+    pub check: bool,
+    /// `--control-dir`, where users of the control port may have files.
+    pub control_dirs: Vec<PathBuf>,
+    /// `--control-mode`, the permissions of a Unix control socket.
+    pub control_mode: Option<u32>,
     /// `-j`, the jail.
     pub chroot: Option<PathBuf>,
     /// `-u`, the user.
@@ -205,6 +221,8 @@ pub enum Step {
     Log(String),
     /// `-p`.
     PidFile(PathBuf),
+    /// `-w`.
+    WebStats(PathBuf),
     /// `-O` or `-o`.
     Command(String),
 }
@@ -216,7 +234,36 @@ impl Step {
             Step::Set(id, number) => set(common, settings, *id, *number),
             Step::Log(text) => common.log = Some(text.clone()),
             Step::PidFile(path) => common.pid_file = Some(path.clone()),
+            Step::WebStats(path) => common.web_stats = Some(path.clone()),
             Step::Command(_) => {}
+        }
+    }
+}
+
+impl Step {
+    /// The command that does the same, after `common` has been changed; `None` for what no command
+    /// can set.
+    pub fn command(&self, common: &Common) -> Option<Command> {
+        let Step::Set(id, number) = self else {
+            return match self {
+                Step::WebStats(path) => Some(Command::WebStats(Some(path.clone()))),
+                Step::Set(..) | Step::Log(_) | Step::PidFile(_) | Step::Command(_) => None,
+            };
+        };
+        let sets = |what| Some(Command::Number(what, Some(*number)));
+        match id {
+            Id::Ascii => Some(Command::Dump(DumpForm::Ascii)),
+            Id::Blacklist => sets(Number::Blacklist),
+            Id::Clients => sets(Number::ClientsMax),
+            Id::Connections => sets(Number::ConnMax),
+            Id::Debug => Some(Command::Number(Number::Debug, Some(common.debug))),
+            Id::Hash => Some(Command::Switch(Mode::Hash, true)),
+            Id::RoundRobin => Some(Command::Switch(Mode::RoundRobin, true)),
+            Id::Stubborn => Some(Command::Switch(Mode::Stubborn, true)),
+            Id::Timeout => sets(Number::Timeout),
+            Id::Tracking => sets(Number::Tracking),
+            Id::Weight => Some(Command::Switch(Mode::Weight, true)),
+            _ => None,
         }
     }
 }
@@ -241,6 +288,7 @@ fn set(common: &mut Common, settings: &mut Settings, id: Id, number: u32) {
         Id::AllowExit => common.may_exit = true,
         // The rest never becomes a setting.
         Id::Emergency | Id::Foreground | Id::Chroot | Id::Log | Id::PidFile | Id::User | Id::Abuse => {}
+        Id::Check | Id::ControlDir | Id::ControlMode | Id::WebStats => {}
         Id::Control | Id::Config | Id::Command | Id::Demo | Id::Help | Id::Version => {}
         Id::Accepted | Id::Obsolete | Id::Refused => {}
     }
@@ -254,7 +302,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Wish, Error> {
         let (given, found) = match parser.next().map_err(sentence)? {
             None => return Ok(Wish::Run(Box::new(options))),
             Some(lexopt::Arg::Value(operand)) => {
-                options.operands.push(text("an operand", operand)?);
+                options.operands.push(utf8("an operand", operand)?);
                 continue;
             }
             Some(lexopt::Arg::Short(letter)) => {
@@ -273,7 +321,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Wish, Error> {
         let value = match flag.value {
             Value::None => String::new(),
             Value::Text(_) | Value::Number(..) => {
-                text(&format!("the value of option {given}"), parser.value().map_err(sentence)?)?
+                utf8(&format!("the value of option {given}"), parser.value().map_err(sentence)?)?
             }
         };
         options.take(flag, &given, value)?;
@@ -287,6 +335,10 @@ impl Options {
             Id::Control => self.control = Some(value),
             Id::Emergency => self.emergency = Some(value),
             Id::Config => self.config = Some(PathBuf::from(value)),
+            Id::Check => self.check = true,
+            Id::ControlDir => self.control_dirs.push(PathBuf::from(value)),
+            Id::ControlMode => self.control_mode = Some(mode(given, &value)?),
+            Id::WebStats => self.steps.push(Step::WebStats(PathBuf::from(value))),
             Id::Chroot => self.chroot = Some(PathBuf::from(value)),
             Id::User => self.user = Some(value),
             Id::Foreground => self.foreground = true,
@@ -327,7 +379,19 @@ fn number(given: &str, value: &str, least: u32, most: u32) -> Result<u32, Error>
     }
 }
 
-fn text(what: &str, value: OsString) -> Result<String, Error> {
+/// Permissions in octal, of which nobody may be without those of pen's own user.
+fn mode(given: &str, value: &str) -> Result<u32, Error> {
+    let is_octal = value.len() <= 4 && value.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    match u32::from_str_radix(value, 8) {
+        Ok(mode) if is_octal && mode <= 0o777 && mode & 0o600 == 0o600 => Ok(mode),
+        _ => {
+            let value = printable(value);
+            Err(Error::usage(format!("option {given} takes permissions from 600 to 777, not '{value}'")))
+        }
+    }
+}
+
+fn utf8(what: &str, value: OsString) -> Result<String, Error> {
     value
         .into_string()
         .map_err(|raw| Error::usage(format!("{what} is not UTF-8: '{}'", printable(&raw.to_string_lossy()))))
@@ -351,33 +415,9 @@ fn sentence(error: lexopt::Error) -> Error {
     }
 }
 
-/// What `--help` prints.
-pub fn help() -> String {
-    let mut text = String::from(
-        "usage: pen [options] [host:]port|/path/to/socket [server ...]\n\
-         \x20      pen --demo\n\n\
-         A server is host[:port[:max[:hard[:weight[:prio]]]]], with IPv6 in brackets.\n\n",
-    );
-    for flag in FLAGS.iter().filter(|flag| !matches!(flag.id, Id::Obsolete | Id::Refused)) {
-        let names = match (flag.short, flag.long) {
-            (Some(short), Some(long)) => format!("-{short}, --{long}"),
-            (Some(short), None) => format!("-{short}"),
-            (None, long) => format!("    --{}", long.unwrap_or_default()),
-        };
-        let value = match flag.value {
-            Value::None => "",
-            Value::Text(name) | Value::Number(name, ..) => name,
-        };
-        let default = if flag.default.is_empty() { String::new() } else { format!(" [{}]", flag.default) };
-        let left = format!("{names} {value}");
-        text.push_str(&format!("  {left:<27} {}{default}\n", flag.help));
-    }
-    text.push_str("\nexample:\n  pen smtp mailhost1:smtp mailhost2:25 mailhost3\n\nSee pen(1).\n");
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::help::help;
     use super::*;
 
     fn wish(words: &[&str]) -> Result<Wish, Error> {
@@ -428,13 +468,14 @@ mod tests {
         let common = |common: Common| (common, Settings::default());
         let own = |settings: Settings| (Common::default(), settings);
         let (alike, default) = (Common::default(), Settings::default());
-        let table: [(&[&str], (Common, Settings)); 16] = [
+        let table: [(&[&str], (Common, Settings)); 17] = [
             (&["-a"], common(Common { dump_form: DumpForm::Ascii, ..alike.clone() })),
             (&["-b0"], own(Settings { blacklist: seconds(0), ..default.clone() })),
             (&["-c", "1"], own(Settings { clients_max: 1, ..default.clone() })),
             (&["-l", "pen.log"], common(Common { log: Some(String::from("pen.log")), ..alike.clone() })),
             (&["-m7"], common(Common { multi_accept: 7, ..alike.clone() })),
             (&["-p", "x.pid"], common(Common { pid_file: Some(PathBuf::from("x.pid")), ..alike.clone() })),
+            (&["-w", "x.html"], common(Common { web_stats: Some(PathBuf::from("x.html")), ..alike.clone() })),
             (&["-q", "8"], common(Common { backlog: 8, ..alike.clone() })),
             (&["-t1"], own(Settings { connect_timeout: seconds(1), ..default.clone() })),
             (&["-T9"], own(Settings { tracking: seconds(9), ..default.clone() })),
@@ -473,7 +514,14 @@ mod tests {
             "poll",
             "-b",
             "5",
+            "-n",
+            "--control-dir",
+            "/a",
+            "--control-dir=/b",
+            "--control-mode=0660",
         ]);
+        assert!(options.check && options.control_mode == Some(0o660));
+        assert_eq!(options.control_dirs, [PathBuf::from("/a"), PathBuf::from("/b")]);
         assert!(options.foreground && !options.demo);
         assert_eq!(options.control.as_deref(), Some("host:81"));
         assert_eq!(options.emergency.as_deref(), Some("e:1"));
@@ -487,15 +535,19 @@ mod tests {
 
     #[test]
     fn obsolete_flags_are_noted_one_line_each() {
-        let options = options(&["-DnQ", "-S3", "80", "-S", "4"]);
+        let options = options(&["-DQ", "-S3", "80", "-S", "4"]);
         let note = |letter: &str| format!("option -{letter} is obsolete and does nothing");
-        assert_eq!(options.notes, ["D", "n", "Q", "S", "S"].map(note));
+        assert_eq!(options.notes, ["D", "Q", "S", "S"].map(note));
         assert_eq!(options.operands, ["80"]);
     }
 
     #[test]
     fn every_mistake_names_its_culprit() {
-        let table: [(&[&str], &str); 23] = [
+        let table: [(&[&str], &str); 27] = [
+            (&["--control-mode", "599"], "option --control-mode takes permissions from 600 to 777, not '599'"),
+            (&["--control-mode", "066"], "option --control-mode takes permissions from 600 to 777, not '066'"),
+            (&["--control-mode=01666"], "option --control-mode takes permissions from 600 to 777, not '01666'"),
+            (&["--control-mode", ""], "option --control-mode takes permissions from 600 to 777, not ''"),
             (&["-y"], "unknown option -y; try 'pen --help'"),
             (&["-fy"], "unknown option -y; try 'pen --help'"),
             (&["--nosuch=3"], "unknown option --nosuch; try 'pen --help'"),

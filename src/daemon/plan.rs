@@ -8,14 +8,17 @@ use std::path::Path;
 
 use super::options::{Options, Step, printable};
 use crate::balance::settings::{Common, Settings};
-use crate::balance::{ListenerKey, Listeners, MAIN, Server, ServerId};
+use crate::balance::{Duty, ListenerKey, Listeners, MAIN, Server, ServerId};
 use crate::base::addr::Endpoint;
-use crate::base::error::Error;
+use crate::base::error::{Error, reason};
 use crate::base::operand::{Host, ListenSpec, ServerSpec, Services};
 use crate::base::time::Now;
-use crate::control::command::{self, Command, ListenAt, LogSpec};
+use crate::control::command::{self, Command, ListenAt, LogSpec, ServerChanges, ServerRef};
 use crate::control::config::{self, ConfigError};
 use crate::control::execute::{Around, Effect, Outcome, apply, execute};
+use crate::control::origin::{Origin, Said};
+use crate::control::token::token_of;
+use crate::control::written::written;
 
 /// What is to be opened, and what is decided with.
 #[derive(Debug)]
@@ -26,6 +29,10 @@ pub struct Plan {
     pub listen: Vec<(ListenerKey, ListenAt)>,
     /// Where commands arrive.
     pub control: Option<ListenAt>,
+    /// All that was said, so that it can be read again.
+    pub origin: Origin,
+    /// The word that users of the control port by TCP must know.
+    pub token: Option<Box<[u8]>>,
     /// The request log.
     pub log: Option<LogSpec>,
     /// pen answers each request itself: the servers are none, and its own is still to be opened.
@@ -51,12 +58,14 @@ where
     R: FnMut(&Path) -> io::Result<String>,
 {
     let listeners = Listeners::new(Common::default(), Settings::default());
-    let listen = Vec::new();
-    let mut draft = Draft { listeners, listen, control: None, log: None, is_dummy: false, services, now, read };
+    let (listen, control, token, log) = (Vec::new(), None, None, None);
+    let said = Vec::new();
+    let mut draft = Draft { listeners, said, listen, control, token, log, is_dummy: false, services, now, read };
     draft.control = options.control.as_deref().map(|text| draft.listen_at("control address", text)).transpose()?;
     let replies = draft.steps(&options.steps)?;
     if let Some(path) = &options.config {
         draft.file(path)?;
+        draft.said.push(Said::File(path.clone()));
     }
     let (first, servers) = match options.operands.split_first() {
         Some((first, servers)) => (Some(first), servers),
@@ -64,6 +73,7 @@ where
     };
     if let Some(text) = first {
         let there = draft.listen_at("listening address", text)?;
+        draft.said.push(Said::Command(Command::Listen(vec![there.clone()])));
         draft.listen(MAIN, vec![there]);
     }
     if draft.listen.is_empty() {
@@ -83,18 +93,26 @@ where
     {
         return Err(Error::config(format!("dummy: it takes no servers, not '{}'", server.host)));
     }
-    let Draft { mut listeners, listen, control, log, is_dummy, .. } = draft;
+    let Draft { mut listeners, said, listen, control, token, log, is_dummy, .. } = draft;
     listeners.common.log = log.as_ref().map(|log| log.text.clone());
     let main = &mut listeners.main_mut().balancer;
     let no_room = |_| Error::config(format!("clients_max {}: out of memory", main.settings.clients_max));
     main.clients.resize(main.settings.clients_max).map_err(no_room)?;
-    Ok(Plan { listeners, listen, control, log, is_dummy, replies })
+    // What no command can set stays as it is.
+    let Common { multi_accept, backlog, may_exit, .. } = listeners.common;
+    let pid_file = listeners.common.pid_file.clone();
+    let common = Common { multi_accept, backlog, may_exit, pid_file, ..Common::default() };
+    let loaded = written(&listeners).map_err(|error| Error::config(error.to_string()))?;
+    let origin = Origin { common, said, loaded };
+    Ok(Plan { listeners, origin, listen, control, token, log, is_dummy, replies })
 }
 
 struct Draft<'a, R> {
     listeners: Listeners,
+    said: Vec<Said>,
     listen: Vec<(ListenerKey, ListenAt)>,
     control: Option<ListenAt>,
+    token: Option<Box<[u8]>>,
     log: Option<LogSpec>,
     is_dummy: bool,
     services: &'a Services,
@@ -108,13 +126,19 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
         for step in steps {
             let (common, main) = self.listeners.parts(MAIN);
             step.apply(common, &mut main.settings);
+            self.said.extend(step.command(common).map(Said::Command));
             match step {
-                Step::Command(line) => replies.push_str(&self.command(line)?),
+                Step::Command(line) => {
+                    replies.push_str(&self.command(line)?);
+                    self.said.push(Said::Line(line.clone()));
+                }
                 Step::Log(text) => {
                     let log = LogSpec::parse(text, self.services);
-                    self.log = Some(log.map_err(|error| Error::usage(format!("log '{}': {error}", printable(text))))?);
+                    let log = log.map_err(|error| Error::usage(format!("log '{}': {error}", printable(text))))?;
+                    self.said.push(Said::Command(Command::Log(Some(log.clone()))));
+                    self.log = Some(log);
                 }
-                Step::Set(..) | Step::PidFile(_) => {}
+                Step::Set(..) | Step::PidFile(_) | Step::WebStats(_) => {}
             }
         }
         Ok(replies)
@@ -130,6 +154,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             self.file(path)?;
             return Ok(String::new());
         }
+        let command = config::load(command, &mut self.read).map_err(|error| wrong(&error))?;
         let control = self.control_text();
         let around = Around { pid: std::process::id(), control: &control };
         let outcome = execute(&mut self.listeners, MAIN, command, self.now, &around);
@@ -157,15 +182,24 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
     }
 
     fn take_down(&mut self, effect: Effect) -> Result<(), String> {
+        let not_yet = |what| Err(format!("{what}: pen does not run yet"));
         match effect {
             Effect::Listen(at, there) => self.listen(at, there),
             Effect::SetLog(log) => self.log = log,
-            Effect::Close(_) | Effect::ShowConnection(_) => {
+            Effect::Close(_) | Effect::ShowConnection(_) | Effect::ShowSocket(_) => {
                 return Err(String::from("there are no connections yet"));
             }
             Effect::Dummy => self.is_dummy = true,
-            Effect::Exit => return Err(String::from("exit: pen does not run yet")),
+            Effect::Exit => return not_yet("exit"),
+            Effect::Reload => return not_yet("reload"),
+            Effect::Status => return not_yet("status"),
+            Effect::Write(_) => return not_yet("write"),
+            Effect::Token(path) => {
+                self.token = path.as_deref().map(|path| self.token(path)).transpose()?;
+                self.listeners.common.control_token = path;
+            }
             Effect::Include(_, path) => return Err(format!("include {}: not here", path.display())),
+            Effect::Recount(at) => self.listeners[at].balancer.follow_settings(),
             // All servers without an address are looked up at the start, and the loop begins
             // with the settings that there are then.
             Effect::Resolve(..)
@@ -176,6 +210,13 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             | Effect::Keepalive => {}
         }
         Ok(())
+    }
+
+    /// The word in a file.
+    fn token(&mut self, path: &Path) -> Result<Box<[u8]>, String> {
+        let fail = |why: &str| format!("control_token: {}: {why}", path.display());
+        let text = (self.read)(path).map_err(|error| fail(&reason(&error)))?;
+        token_of(&text).map_err(|why| fail(&why))
     }
 
     fn listen_at(&self, what: &str, text: &str) -> Result<ListenAt, Error> {
@@ -191,12 +232,9 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
         if spec.port.is_none() && default_port == 0 && !matches!(spec.host, Host::Unix(_)) {
             return Err(wrong(&"no port, and the listening address has none either"));
         }
-        self.listeners
-            .main_mut()
-            .balancer
-            .servers
-            .set(id, Server::new(&spec, default_port))
-            .map_err(|error| wrong(&error))
+        let server = Server::new(&spec, default_port);
+        self.said.push(Said::Command(same_as(id, &server)));
+        self.listeners.main_mut().balancer.servers.set(id, server).map_err(|error| wrong(&error))
     }
 
     /// A listener is to listen there and nowhere else.
@@ -209,6 +247,24 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
     fn control_text(&self) -> String {
         self.control.as_ref().map_or_else(String::new, |at| at.text.clone())
     }
+}
+
+/// The command that makes such a server.
+fn same_as(id: ServerId, server: &Server) -> Command {
+    let Server { host, port, max, hard, weight, prio, .. } = server;
+    let changes = ServerChanges {
+        address: Some(host.clone()),
+        port: Some(*port),
+        max: Some(*max),
+        hard: Some(*hard),
+        weight: Some(*weight),
+        prio: Some(*prio),
+        acl: Some(None),
+        name: Some(None),
+        duty: Some(Duty::Enabled),
+        blacklist: None,
+    };
+    Command::Server { at: ServerRef::Id(id), changes: Box::new(changes) }
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@
 //! up, and nobody is told that pen runs before everything is open.
 
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use super::demo::Demo;
 use super::options::Options;
@@ -20,7 +22,7 @@ use crate::control::command::{ListenAt, LogSpec, LogTo};
 use crate::net::{ListenOptions, LogTarget, Net, Token};
 use crate::proxy::listener::{Arriving, listening_token};
 use crate::proxy::memory::fit_connections;
-use crate::proxy::{CONTROL_LISTENER, Foreign, LISTENING_MAX, Nobody, Proxy, Start};
+use crate::proxy::{CONTROL_LISTENER, Foreign, LISTENING_MAX, Nobody, Proxy, Rights, Start};
 use crate::sys::console::Console;
 use crate::sys::inheritance::{Inheritance, Use};
 use crate::sys::net::OsNet;
@@ -107,13 +109,15 @@ impl World {
         self.fit_connections(&mut plan)?;
         let probes = self.net.keep_alive(plan.listeners.common.keepalive, &[]);
         probes.map_err(|error| failed("set the keep-alive probes", &error))?;
+        plan.listeners.seed(RandomState::new().hash_one(0));
         let backlog = plan.listeners.common.backlog;
         let mut listening = self.listen_for_clients(&mut plan, backlog)?;
         let control_at = plan.control.take();
-        let mut control = self.listen_for_commands(control_at.as_ref(), backlog)?;
+        let mut control = self.listen_for_commands(control_at.as_ref(), options, backlog)?;
         let target = plan.log.as_ref().map(log_target);
         let syslog = (!options.foreground && !options.demo).then(Console::syslog);
         self.confine(options.chroot.as_deref())?;
+        let rights = self.rights(&plan, options)?;
         // What is removed again if the next step fails comes first.
         let pid_file = plan.listeners.common.pid_file.as_deref().map(create_pid_file).transpose()?;
         let log = target.map(|target| self.open_log(target)).transpose()?;
@@ -129,7 +133,7 @@ impl World {
         self.net.set_upgrader(Upgrader::new(self.launch, pid_file));
         let control_at = control_at.map(|at| at.text).unwrap_or_default();
         let pid = std::process::id();
-        let start = Start { listening, control, control_at, log, pid, services: self.services };
+        let start = Start { listening, control, control_at, rights, log, pid, services: self.services };
         let mut proxy = Proxy::new(self.net, plan.listeners, start);
         let ending = proxy.run_with(foreign);
         if let Err(error) = &ending {
@@ -215,7 +219,12 @@ impl World {
 
     /// As root nobody gets a control port by accident: what it can be told to read and write is
     /// anything then.
-    fn listen_for_commands(&mut self, at: Option<&ListenAt>, backlog: u32) -> Result<Option<Listener>, Error> {
+    fn listen_for_commands(
+        &mut self,
+        at: Option<&ListenAt>,
+        options: &Options,
+        backlog: u32,
+    ) -> Result<Option<Listener>, Error> {
         let Some(at) = at else { return Ok(None) };
         if process::ids().0 == 0 && self.identity.is_none() {
             self.warnings.push(String::from("no control port as root; use -u to run as another user, or -u root"));
@@ -227,7 +236,22 @@ impl World {
         {
             process::give_to(path, identity).map_err(|error| failed(&format!("give away {}", at.text), &error))?;
         }
+        if let (Host::Unix(path), Some(mode)) = (&at.spec.host, options.control_mode) {
+            let set = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+            set.map_err(|error| failed(&format!("set the permissions of {}", at.text), &error))?;
+        }
         Ok(Some(listener))
+    }
+
+    /// What users of the control port may do. Directories are those of the jail, if there is one.
+    fn rights(&self, plan: &Plan, options: &Options) -> Result<Rights, Error> {
+        let real = |dir: &PathBuf| {
+            let real = fs::canonicalize(dir);
+            real.map_err(|error| failed(&format!("find the directory {}", dir.display()), &error))
+        };
+        let directories = options.control_dirs.iter().map(real).collect::<Result<Vec<_>, _>>()?;
+        let origin = plan.origin.clone();
+        Ok(Rights { origin, config: options.config.clone(), directories, token: plan.token.clone() })
     }
 
     fn open_log(&mut self, target: LogTarget) -> Result<(LogTarget, <OsNet as Net>::Log), Error> {

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::Proxy;
 use super::effects::{NewLog, not_found};
 use super::listen::NewAddresses;
+use super::trust::{NewToken, Trust};
 use crate::balance::ListenerKey;
 use crate::base::diag::Severity;
 use crate::base::operand::Host;
@@ -35,6 +36,8 @@ struct Opened<N: Net> {
     addresses: Vec<NewAddresses>,
     /// To write to from now on, if that changes.
     log: Option<NewLog<N>>,
+    /// What users of the control port must know from now on, if that changes.
+    token: Option<NewToken>,
 }
 
 impl Batch {
@@ -78,9 +81,12 @@ fn unknown_host(command: &mut Command) -> Option<&mut Host> {
 
 impl<N: Net> Proxy<N> {
     /// Reads a file of commands, and those that it includes.
-    pub(super) fn read_batch(&mut self, at: ListenerKey, path: &Path) -> Result<Batch, ConfigError> {
-        let lines = read_file(path, &self.control.services, |path| self.net.read_commands(path));
-        lines.map(|lines| Batch::new(at, lines))
+    pub(super) fn read_batch(&mut self, at: ListenerKey, path: &Path, trust: Trust) -> Result<Batch, ConfigError> {
+        let lines = read_file(path, &self.control.services, |path| self.net.read_commands(path))?;
+        for Line { file, number, command, .. } in &lines {
+            self.check_trust(command, trust).map_err(|why| ConfigError::at(file, *number, &why))?;
+        }
+        Ok(Batch::new(at, lines))
     }
 
     /// Obeys all lines, or none; their names must have been looked up. The replies follow one
@@ -94,7 +100,7 @@ impl<N: Net> Proxy<N> {
         let keepalive = self.listeners.common.keepalive;
         let around = Around { pid: self.control.pid, control: &self.control.written };
         let asked = apply(&mut self.listeners, at, batch.lines, self.now, &around)?;
-        let mut opened = Opened { addresses: Vec::new(), log: None };
+        let mut opened = Opened { addresses: Vec::new(), log: None, token: None };
         if let Err(error) = self.try_all(&asked.effects, &mut opened) {
             opened.addresses.iter().for_each(|new| self.forgo_listen(new));
             before.restore(&mut self.listeners);
@@ -129,10 +135,13 @@ impl<N: Net> Proxy<N> {
             Effect::SetLog(log) => opened.log = Some(self.prepare_log(log.clone())?),
             Effect::Close(number) if self.pairs.contains(*number) => {}
             Effect::ClientsMax(at) => settle(&mut self.listeners, *at)?,
+            Effect::Token(path) => opened.token = Some(self.prepare_token(path.clone())?),
+            Effect::Write(_) | Effect::Reload => return Err(String::from("write and reload are not for files")),
             Effect::Close(_) | Effect::ShowConnection(_) | Effect::Dummy | Effect::Keepalive => {
                 self.take_effect(effect.clone())?;
             }
             Effect::Include(..) => unreachable!("what a file includes is part of it"),
+            Effect::Recount(_) | Effect::ShowSocket(_) | Effect::Status => {}
             Effect::Resolve(..) | Effect::ConnMax(_) | Effect::PendingMax(_) | Effect::Limits | Effect::Exit => {}
         }
         Ok(())
@@ -148,11 +157,14 @@ impl<N: Net> Proxy<N> {
         if let Some(log) = opened.log {
             self.move_log(log);
         }
+        if let Some(token) = opened.token {
+            self.use_token(token);
+        }
         let mut text = String::new();
         for (_, _, effect) in effects {
             match effect {
                 Effect::Listen(at, _) => text.push_str(&format!("{}\n", self.listeners[at].at.join(" "))),
-                Effect::SetLog(_) | Effect::Keepalive => {}
+                Effect::SetLog(_) | Effect::Keepalive | Effect::Token(_) => {}
                 Effect::ConnMax(_) => {
                     if let Err(why) = self.take_effect(effect) {
                         self.say(Severity::Warning, &why);

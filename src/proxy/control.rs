@@ -6,24 +6,30 @@
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use slab::Slab;
 
 use super::effects::{Next, Work};
-use super::{CONTROL_LISTENER, FIRST_LISTENING, FIRST_SESSION, Proxy};
+use super::trust::Trust;
+use super::{CONTROL_LISTENER, FIRST_LISTENING, FIRST_SESSION, Proxy, Rights};
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::operand::Services;
 use crate::base::time::Moment;
 use crate::control::LINE_MAX;
+use crate::control::token::{TOKEN, TOKEN_MAX};
 use crate::net::{Net, NoAddress, Stream, Token};
 
 /// How many sessions there may be at once.
 pub const SESSIONS_MAX: usize = 16;
 
 const _: () = assert!(FIRST_SESSION + SESSIONS_MAX <= FIRST_LISTENING);
+
+/// The longest line that is read: a command, and the word before it.
+const SESSION_LINE_MAX: usize = LINE_MAX + TOKEN_MAX + TOKEN.len();
 
 /// How long a session may take.
 const SESSION_TIME: Duration = Duration::from_secs(10);
@@ -43,6 +49,12 @@ pub struct Control<N: Net> {
     socket: Option<N::Listener>,
     /// The address as it was written; empty if there is none.
     pub(super) written: String,
+    /// The file of commands that pen was started with.
+    pub(super) config: Option<PathBuf>,
+    /// Where anybody may have files read and written.
+    pub(super) directories: Vec<PathBuf>,
+    /// The word that those by TCP must know.
+    pub(super) token: Option<Box<[u8]>>,
     /// Names of ports, for commands.
     pub(super) services: Services,
     /// The process id, for `pid`.
@@ -59,13 +71,22 @@ pub struct Control<N: Net> {
 #[derive(Debug)]
 struct Waiting {
     request: usize,
-    session: SessionId,
+    asker: Asker,
     work: Work,
+}
+
+/// Who wants a command obeyed, and hears the reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Asker {
+    /// A session, if it is still there by then.
+    Session(SessionId),
+    /// The signal HUP: the reply is said.
+    Hangup,
 }
 
 /// Names a session for ever: its slot is used again, its serial number is not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct SessionId {
+pub(super) struct SessionId {
     key: usize,
     serial: u64,
 }
@@ -75,6 +96,7 @@ struct SessionId {
 struct Session<S> {
     stream: S,
     from: Endpoint,
+    trust: Trust,
     serial: u64,
     until: Moment,
     state: State,
@@ -165,17 +187,37 @@ impl<S: Stream> Session<S> {
 /// may have, which then is refused.
 fn take_line(line: &mut Vec<u8>, chunk: &[u8]) -> bool {
     let end = chunk.iter().position(|byte| matches!(byte, b'\n' | b'\r' | 0));
-    let room = LINE_MAX + 1 - line.len();
+    let room = SESSION_LINE_MAX + 1 - line.len();
     line.extend_from_slice(&chunk[..end.unwrap_or(chunk.len()).min(room)]);
-    chunk.is_empty() || end.is_some() || line.len() > LINE_MAX
+    chunk.is_empty() || end.is_some() || line.len() > SESSION_LINE_MAX
 }
 
 impl<N: Net> Control<N> {
     /// The control port, if there is a socket for it.
-    pub fn new(socket: Option<N::Listener>, written: String, services: Services, pid: u32) -> Control<N> {
+    pub fn new(
+        socket: Option<N::Listener>,
+        written: String,
+        rights: Rights,
+        services: Services,
+        pid: u32,
+    ) -> Control<N> {
         let is_ready = socket.is_some();
         let (sessions, waiting) = (Slab::new(), Vec::new());
-        Control { socket, written, services, pid, is_ready, paused_until: None, sessions, waiting, serial: 0 }
+        let Rights { config, directories, token, .. } = rights;
+        Control {
+            socket,
+            written,
+            config,
+            directories,
+            token,
+            services,
+            pid,
+            is_ready,
+            paused_until: None,
+            sessions,
+            waiting,
+            serial: 0,
+        }
     }
 
     /// When to look at it again without an event, if somebody is there.
@@ -257,7 +299,8 @@ impl<N: Net> Proxy<N> {
         self.control.serial += 1;
         let (serial, until) = (self.control.serial, self.now.moment + SESSION_TIME);
         let state = State::Reading(Vec::new());
-        self.control.sessions.insert(Session { stream, from, serial, until, state });
+        let trust = if stream.is_same_user() { Trust::Full } else { Trust::Limited };
+        self.control.sessions.insert(Session { stream, from, trust, serial, until, state });
         self.drive_session(key);
     }
 
@@ -267,28 +310,35 @@ impl<N: Net> Proxy<N> {
             Step::Waits => {}
             Step::Over => _ = self.control.sessions.remove(key),
             Step::Line(line) => {
+                let (from, trust) = (session.from.clone(), session.trust);
                 let session = SessionId { key, serial: session.serial };
+                let Some(command) = self.control.command_of(&line, matches!(from, Endpoint::Unix(_))) else {
+                    self.say(Severity::Notice, &format!("control: {from} does not know the word of control_token"));
+                    return self.reply(
+                        Asker::Session(session),
+                        String::from("error: the word of control_token is wrong or missing\n"),
+                    );
+                };
                 if self.tells_events() {
-                    let from = &self.control.sessions[key].from;
-                    let text = format!("control: {from}: {}", String::from_utf8_lossy(&line));
+                    let text = format!("control: {from}: {}", String::from_utf8_lossy(command));
                     self.say(Severity::Debug, &text);
                 }
-                let work = self.obey(&line);
-                self.go_on(session, work, None);
+                let work = self.obey(command, trust);
+                self.go_on(Asker::Session(session), work, None);
             }
         }
     }
 
     /// Goes on with a command, up to its reply or to a name that must be looked up.
-    fn go_on(&mut self, session: SessionId, mut work: Work, found: Option<Result<IpAddr, NoAddress>>) {
+    pub(super) fn go_on(&mut self, asker: Asker, mut work: Work, found: Option<Result<IpAddr, NoAddress>>) {
         match self.work(&mut work, found) {
             Next::LookUp(name) if self.control.waiting.len() < WAITING_MAX => {
                 let request = self.names.new_request();
                 self.net.resolve(request, &name);
-                self.control.waiting.push(Waiting { request, session, work });
+                self.control.waiting.push(Waiting { request, asker, work });
             }
-            Next::LookUp(name) => self.reply(session, format!("error: too many names wait, not looking up '{name}'\n")),
-            Next::Ended(reply) => self.reply(session, reply),
+            Next::LookUp(name) => self.reply(asker, format!("error: too many names wait, not looking up '{name}'\n")),
+            Next::Ended(reply) => self.reply(asker, reply),
         }
     }
 
@@ -296,12 +346,13 @@ impl<N: Net> Proxy<N> {
     pub(super) fn session_resolved(&mut self, request: usize, found: Result<IpAddr, NoAddress>) -> bool {
         let waiting = &mut self.control.waiting;
         let Some(place) = waiting.iter().position(|waiting| waiting.request == request) else { return false };
-        let Waiting { session, work, .. } = waiting.remove(place);
-        self.go_on(session, work, Some(found));
+        let Waiting { asker, work, .. } = waiting.remove(place);
+        self.go_on(asker, work, Some(found));
         true
     }
 
-    fn reply(&mut self, id: SessionId, reply: String) {
+    fn reply(&mut self, asker: Asker, reply: String) {
+        let Asker::Session(id) = asker else { return self.say_reload(&reply) };
         if self.control.is_open(id) {
             self.control.sessions[id.key].state = State::Replying(reply.into_bytes(), 0);
             self.drive_session(id.key);
@@ -417,7 +468,8 @@ mod tests {
     fn session(sends: &[&[u8]]) -> Session<Wire> {
         let stream = Wire { sends: sends.iter().map(|chunk| Ok(chunk.to_vec())).collect(), ..Wire::default() };
         let state = State::Reading(Vec::new());
-        Session { stream, from: Endpoint::Unix("".into()), serial: 1, until: Moment::default(), state }
+        let from = Endpoint::Unix("".into());
+        Session { stream, from, trust: Trust::Limited, serial: 1, until: Moment::default(), state }
     }
 
     fn step(session: &mut Session<Wire>) -> Step {
@@ -450,7 +502,7 @@ mod tests {
         session.stream.sends.push_back(Err(ErrorKind::Interrupted));
         session.stream.sends.push_back(Ok(vec![b'x'; 1_000_000]));
         let Step::Line(line) = step(&mut session) else { panic!("a line without an end") };
-        assert_eq!(line.len(), LINE_MAX + 1);
+        assert_eq!(line.len(), SESSION_LINE_MAX + 1);
         assert!(line.starts_with(b"pix"));
     }
 

@@ -10,12 +10,14 @@ use super::batch::Batch;
 use super::ending::CloseReason;
 use super::memory::fit_connections;
 use super::pair::{Pair, PairKey, Phase};
+use super::reload::Loads;
+use super::trust::Trust;
 use super::{Ending, Proxy};
 use crate::balance::MAIN;
-use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::operand::Host;
 use crate::control::command::{LogSpec, LogTo, parse};
+use crate::control::config::load;
 use crate::control::execute::{Around, Effect, Outcome, execute, reply_text};
 use crate::control::status::{self, ConnectionStatus, State};
 use crate::net::{LogTarget, Net, NoAddress, Stream};
@@ -27,6 +29,9 @@ pub struct Work {
     /// The file that is to be obeyed in the end.
     batch: Option<Batch>,
     reply: Result<String, String>,
+    trust: Trust,
+    /// What is loaded once the batch is obeyed.
+    loads: Option<Loads>,
 }
 
 /// A log that is open and not used yet, or none, and what the settings will say of it.
@@ -44,12 +49,12 @@ pub enum Next {
 
 impl Work {
     fn refused(why: String) -> Work {
-        Work { effects: VecDeque::new(), batch: None, reply: Err(why) }
+        Work { effects: VecDeque::new(), batch: None, reply: Err(why), trust: Trust::Limited, loads: None }
     }
 
     /// The work that an outcome leaves.
-    fn of(outcome: Outcome) -> Work {
-        Work { effects: outcome.effects.into(), batch: None, reply: outcome.reply }
+    pub(super) fn of(outcome: Outcome, trust: Trust) -> Work {
+        Work { effects: outcome.effects.into(), batch: None, reply: outcome.reply, trust, loads: None }
     }
 
     /// Notes what became of an effect. The first refusal is the reply.
@@ -64,19 +69,26 @@ impl Work {
 
 impl<N: Net> Proxy<N> {
     /// Reads a line and executes it.
-    pub(super) fn obey(&mut self, line: &[u8]) -> Work {
+    pub(super) fn obey(&mut self, line: &[u8], trust: Trust) -> Work {
         let Ok(line) = std::str::from_utf8(line) else {
             return Work::refused(String::from("the line is not UTF-8 text"));
         };
         let command = match parse(line, &self.control.services) {
             Ok(Some(command)) => command,
-            Ok(None) => return Work { effects: VecDeque::new(), batch: None, reply: Ok(String::new()) },
+            Ok(None) => return Work::of(Outcome { reply: Ok(String::new()), effects: Vec::new() }, trust),
+            Err(error) => return Work::refused(error.to_string()),
+        };
+        if let Err(why) = self.check_trust(&command, trust) {
+            return Work::refused(why);
+        }
+        let command = match load(command, |path| self.net.read_commands(path)) {
+            Ok(command) => command,
             Err(error) => return Work::refused(error.to_string()),
         };
         let around = Around { pid: self.control.pid, control: &self.control.written };
         let outcome = execute(&mut self.listeners, MAIN, command, self.now, &around);
         self.follow_settings();
-        Work::of(outcome)
+        Work::of(outcome, trust)
     }
 
     /// Tells those who have their own copy of a setting.
@@ -104,9 +116,16 @@ impl<N: Net> Proxy<N> {
                 }
             }
             if let Effect::Include(at, path) = &effect {
-                match self.read_batch(*at, path) {
+                match self.read_batch(*at, path, work.trust) {
                     Ok(batch) => work.batch = Some(batch),
                     Err(error) => work.note(Err(error.to_string())),
+                }
+                continue;
+            }
+            if effect == Effect::Reload {
+                match self.read_changes() {
+                    Ok((batch, loads)) => (work.batch, work.loads) = (Some(batch), Some(loads)),
+                    Err(why) => work.note(Err(why)),
                 }
                 continue;
             }
@@ -121,6 +140,10 @@ impl<N: Net> Proxy<N> {
                 }
                 Ok(None) => self.obey_batch(batch),
                 Err(error) => Err(error),
+            };
+            let done = match work.loads.take() {
+                Some(loads) => done.map(|_| self.note_loaded(loads)),
+                None => done,
             };
             work.note(done.map_err(|error| error.to_string()));
         }
@@ -160,6 +183,14 @@ impl<N: Net> Proxy<N> {
                 self.ending = Some(Ending::Command);
                 done
             }
+            Effect::Recount(at) => {
+                self.recount_clients(at);
+                done
+            }
+            Effect::ShowSocket(descriptor) => Ok(self.owner_of(descriptor)),
+            Effect::Status => self.status_page(),
+            Effect::Token(path) => self.set_token(path),
+            Effect::Write(path) => self.write_configuration(path),
             // Whether there is room is asked anew for every client.
             Effect::ClientsMax(_) | Effect::PendingMax(_) => done,
             Effect::ConnMax(_) => {
@@ -170,7 +201,7 @@ impl<N: Net> Proxy<N> {
                     Err(error) => Err(format!("conn_max: cannot read the limit of files: {}", reason(&error))),
                 }
             }
-            Effect::Include(..) => unreachable!("files are read where their effects can be queued"),
+            Effect::Include(..) | Effect::Reload => unreachable!("files are read where their effects can be queued"),
         }
     }
 
@@ -200,7 +231,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// A pair as reports show it.
-    fn status_of(&self, number: usize, pair: &Pair<N::Stream>) -> ConnectionStatus {
+    pub(super) fn status_of(&self, number: usize, pair: &Pair<N::Stream>) -> ConnectionStatus {
         let (up_fd, state) = match &pair.phase {
             Phase::Searching { .. } => (-1, State::Connecting),
             Phase::Connecting { server, .. } => (server.stream.descriptor(), State::Connecting),
@@ -224,15 +255,6 @@ impl<N: Net> Proxy<N> {
             pending_up,
             client: remembered.map(|id| id.slot()),
             server: pair.place().map(|place| place.id),
-        }
-    }
-
-    /// Says what USR1 asks for.
-    pub(super) fn say_statistics(&mut self) {
-        let time = self.net.local_time(self.now.unix);
-        let pairs = self.pairs.iter().map(|(number, pair)| self.status_of(number, pair));
-        for text in status::statistics(&self.listeners, pairs, self.now, &time) {
-            self.net.say(Severity::Notice, &text);
         }
     }
 }

@@ -33,6 +33,8 @@ pub enum CloseReason {
     NoResources,
     /// The client went before a server was found.
     ClientGone,
+    /// One side has ended, and `tcp_fastclose` says that this is the end of both.
+    FastClose,
     /// Silent for longer than allowed.
     Idle,
     /// One side has ended, and in the other direction nothing moved for longer than allowed.
@@ -53,6 +55,7 @@ impl fmt::Display for CloseReason {
             CloseReason::NoServer => "no server",
             CloseReason::NoResources => "out of local resources",
             CloseReason::ClientGone => "client gone",
+            CloseReason::FastClose => "one side has ended",
             CloseReason::Idle => "idle",
             CloseReason::HalfClosed => "half-closed for too long",
             CloseReason::Stuck(Side::Client) => "stuck, the client takes nothing",
@@ -86,7 +89,7 @@ impl<N: Net> Proxy<N> {
             CloseReason::NoServer | CloseReason::NoResources => return self.say_farewell(key),
             CloseReason::Done | CloseReason::ClientGone => {}
             CloseReason::Broken | CloseReason::HalfClosed | CloseReason::Stuck(_) => mark(pair, Manner::Reset),
-            CloseReason::Idle | CloseReason::Operator | CloseReason::Shutdown => {
+            CloseReason::Idle | CloseReason::FastClose | CloseReason::Operator | CloseReason::Shutdown => {
                 let manner = if pair.is_cut_short(self.now.moment) { Manner::Reset } else { Manner::Fin };
                 mark(pair, manner);
             }

@@ -19,13 +19,17 @@ pub mod pair;
 pub mod pool;
 pub mod refusal;
 pub mod relay;
+pub mod reload;
+pub mod report;
 pub mod reqlog;
 pub mod ring;
 pub mod timers;
+pub mod trust;
 pub mod turn;
 pub mod upgrade;
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use slab::Slab;
@@ -34,6 +38,7 @@ use crate::balance::{Listeners, Settings};
 use crate::base::diag::Severity;
 use crate::base::operand::Services;
 use crate::base::time::{Moment, Now};
+use crate::control::origin::Origin;
 use crate::net::{Event, LogTarget, Net, Ready, Stream, Token};
 use crate::trace::Tracer;
 use control::Control;
@@ -43,6 +48,7 @@ use pair::{Pair, PairKey, Phase, Side};
 use pool::Pool;
 use refusal::Refusing;
 use relay::SCRATCH_SIZE;
+use reload::Reload;
 use reqlog::ReqLog;
 use timers::{Timer, TimerKind, Timers};
 use upgrade::Upgrade;
@@ -80,12 +86,27 @@ pub struct Start<N: Net> {
     pub control: Option<N::Listener>,
     /// The control address as it was written.
     pub control_at: String,
+    /// What users of the control port may do.
+    pub rights: Rights,
     /// The request log.
     pub log: Option<(LogTarget, N::Log)>,
     /// The process id.
     pub pid: u32,
     /// Names of ports.
     pub services: Services,
+}
+
+/// What users of the control port may do with files, and what they must know.
+#[derive(Clone, Debug, Default)]
+pub struct Rights {
+    /// What pen was started with.
+    pub origin: Origin,
+    /// The file of commands that pen was started with.
+    pub config: Option<PathBuf>,
+    /// Where anybody may have files read and written, without symbolic links on the way.
+    pub directories: Vec<PathBuf>,
+    /// The word that those by TCP must know.
+    pub token: Option<Box<[u8]>>,
 }
 
 /// Somebody else who uses the same loop, such as the servers of the demonstration.
@@ -144,6 +165,7 @@ pub struct Proxy<N: Net> {
     draining_since: Option<Moment>,
     upgrade: Upgrade,
     refusing: Refusing,
+    reload: Reload,
     ending: Option<Ending>,
 }
 
@@ -153,7 +175,8 @@ impl<N: Net> Proxy<N> {
         let common = &listeners.common;
         Proxy {
             listening: Listening::new(start.listening),
-            control: Control::new(start.control, start.control_at, start.services, start.pid),
+            reload: Reload::new(start.rights.origin.clone()),
+            control: Control::new(start.control, start.control_at, start.rights, start.services, start.pid),
             names: Names::new(&listeners),
             pairs: Slab::new(),
             timers: Timers::default(),

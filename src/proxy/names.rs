@@ -160,7 +160,8 @@ mod tests {
     use crate::base::time::Now;
     use crate::net::{Event, ListenOptions, LogTarget, NoPipe, Ready, Stream, Token};
     use crate::proxy::listener::Arriving;
-    use crate::proxy::{Nobody, Start};
+    use crate::proxy::trust::Trust;
+    use crate::proxy::{Nobody, Rights, Start};
 
     /// A world with nothing in it but names.
     #[derive(Debug, Default)]
@@ -296,6 +297,7 @@ mod tests {
             listening: vec![Arriving::new(MAIN, (), String::new())],
             control: None,
             control_at: String::new(),
+            rights: Rights::default(),
             log: None,
             pid: 1,
             services: Services::default(),
@@ -321,7 +323,7 @@ mod tests {
     }
 
     fn obey(proxy: &mut Proxy<World>, line: &str) {
-        let mut work = proxy.obey(line.as_bytes());
+        let mut work = proxy.obey(line.as_bytes(), Trust::Full);
         proxy.work(&mut work, None);
     }
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::Proxy;
 use super::ending::{CloseReason, LAST_BYTES_TIME};
-use super::flow::Receipt;
+use super::flow::{Flow, Receipt};
 use super::pair::{PairKey, Phase};
 use super::ring::RING_SIZE;
 use super::timers::TimerKind;
-use crate::net::{Net, Stream};
+use crate::balance::settings::FastClose;
+use crate::net::{Net, Pipe, Stream};
 use crate::trace::Direction;
 
 /// Bytes that one read brings at most.
@@ -50,6 +51,9 @@ impl<N: Net> Proxy<N> {
         }
         if up.has_ended() && down.has_ended() {
             return self.both_ended(key);
+        }
+        if closes_fast(self.listeners[pair.listener].balancer.settings.fast_close, up, down) {
+            return self.close(key, CloseReason::FastClose);
         }
         if up.is_stuck() || down.is_stuck() || up.has_ended() != down.has_ended() {
             self.watch_limits(key);
@@ -144,4 +148,17 @@ impl<N: Net> Proxy<N> {
             self.arm(key, TimerKind::Farewell, after);
         }
     }
+}
+
+/// Whether the operator wants a pair to end now that one of its sides has. Bytes that wait for a side
+/// are sent first.
+fn closes_fast<P: Pipe>(when: FastClose, up: &Flow<P>, down: &Flow<P>) -> bool {
+    let (server_ended, client_ended) = (down.has_ended(), up.has_ended());
+    let ends = match when {
+        FastClose::Off => false,
+        FastClose::Up => server_ended,
+        FastClose::Down => client_ended,
+        FastClose::Both => server_ended || client_ended,
+    };
+    ends && !up.is_stuck() && !down.is_stuck()
 }

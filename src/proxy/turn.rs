@@ -154,7 +154,7 @@ impl<N: Net> Proxy<N> {
         match signal {
             Signal::Terminate => self.ending = Some(Ending::Signal),
             Signal::Quit => self.drain(),
-            Signal::Hangup => self.reopen_log(),
+            Signal::Hangup => self.hang_up(),
             Signal::Statistics => self.say_statistics(),
             Signal::Upgrade => self.upgrade(),
         }

@@ -139,7 +139,8 @@ mod tests {
     use crate::base::time::Now;
     use crate::net::{Event, ListenOptions, LogTarget, NoPipe, Ready, Signal, Stream, Token};
     use crate::proxy::listener::Arriving;
-    use crate::proxy::{Nobody, Start};
+    use crate::proxy::trust::Trust;
+    use crate::proxy::{Nobody, Rights, Start};
 
     /// A world in which there is nothing but successors.
     #[derive(Debug, Default)]
@@ -297,6 +298,7 @@ mod tests {
             listening: vec![Arriving::new(MAIN, "clients", String::from("80"))],
             control: Some("control"),
             control_at: String::new(),
+            rights: Rights::default(),
             log: None,
             pid: 1,
             services: Services::default(),
@@ -408,7 +410,7 @@ mod tests {
     fn the_listener_stays_where_it_is_meanwhile() {
         let mut proxy = proxy();
         let listen = |proxy: &mut Proxy<World>| {
-            let mut work = proxy.obey(b"listen 127.0.0.1:81");
+            let mut work = proxy.obey(b"listen 127.0.0.1:81", Trust::Full);
             format!("{:?}", proxy.work(&mut work, None))
         };
         assert_eq!(story(&mut proxy, USR2), STARTED);

@@ -5,8 +5,8 @@
 //! in force everywhere.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::process;
@@ -50,6 +50,47 @@ pub fn open_for_append(path: &Path) -> io::Result<File> {
     Err(io::Error::from_raw_os_error(libc::ELOOP))
 }
 
+/// Puts a file in place of the one that is there, if there is one. Whoever reads it sees the old one
+/// or the new one, whole. The new one has the permissions of the old one.
+///
+/// Fails where there is something else than a file, a symbolic link for instance.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mode = match fs::symlink_metadata(path) {
+        Ok(about) if !about.is_file() => return Err(io::Error::other("it exists and is not a file")),
+        Ok(about) => Some(about.mode() & 0o777),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let new = folder_of(path).join(format!(".{name}.{}", std::process::id()));
+    // Left by a process that was killed and had the same number.
+    let _ = fs::remove_file(&new);
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&new)?;
+    let permissions = mode.map(fs::Permissions::from_mode);
+    let written = file.write_all(bytes).and_then(|()| permissions.map_or(Ok(()), |mode| file.set_permissions(mode)));
+    let moved = written.and_then(|()| fs::rename(&new, path));
+    if moved.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    moved
+}
+
+/// The path of a file from the root and without symbolic links in the folders on its way. The file
+/// need not be there; one that is there may be a link no more than its folders.
+pub fn real_path(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let name = path.file_name().ok_or(error)?;
+            // A link to nowhere is not a name that is free.
+            if fs::symlink_metadata(path).is_ok() {
+                return Err(io::Error::other("it is a symbolic link to nothing"));
+            }
+            Ok(fs::canonicalize(folder_of(path))?.join(name))
+        }
+        found => found,
+    }
+}
+
 /// Fails for a file in a folder that everybody may write, if it is of somebody who is neither
 /// the folder's owner nor this user, or has other names: it was put there to have it written to.
 pub fn refuse_foreign(path: &Path, file: &Metadata) -> io::Result<()> {
@@ -82,8 +123,7 @@ mod tests {
     use super::*;
     use crate::sys::process::{Fork, Identity, exit_child, fork, ids};
     use crate::sys::test_dir;
-    use std::io::Write;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     fn chmod(path: &Path, mode: u32) {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -101,6 +141,48 @@ mod tests {
         let said = io::read_to_string(&mut reader).unwrap();
         assert_eq!(child.wait(), Some(0));
         said
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_keeps_its_permissions() {
+        let dir = test_dir("folder-replace");
+        let path = dir.join("status.html");
+        replace(&path, b"one").unwrap();
+        chmod(&path, 0o640);
+        let before = fs::metadata(&path).unwrap().ino();
+        replace(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        let about = fs::metadata(&path).unwrap();
+        assert!(about.mode() & 0o777 == 0o640 && about.ino() != before);
+        symlink("status.html", dir.join("link")).unwrap();
+        for (name, why) in
+            [("link", "it exists and is not a file"), ("nosuch/x", "No such file or directory (os error 2)")]
+        {
+            assert_eq!(replace(&dir.join(name), b"x").unwrap_err().to_string(), why);
+        }
+        assert!(replace(&dir, b"x").is_err());
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 2, "nothing is left behind");
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_real_path_has_no_links_and_no_dots() {
+        let dir = fs::canonicalize(test_dir("folder-real")).unwrap();
+        fs::create_dir(dir.join("in")).unwrap();
+        fs::write(dir.join("secret"), "").unwrap();
+        symlink("../secret", dir.join("in/link")).unwrap();
+        symlink("nowhere", dir.join("in/broken")).unwrap();
+        symlink("..", dir.join("in/up")).unwrap();
+        let table =
+            [("in/new", "in/new"), ("in/../secret", "secret"), ("in/link", "secret"), ("in/up/new", "new"), (".", "")];
+        for (path, real) in table {
+            assert_eq!(real_path(&dir.join(path)).unwrap(), dir.join(real), "{path}");
+        }
+        for path in ["in/broken", "nosuch/file", "in/.."] {
+            let _ = real_path(&dir.join(path)).map(|real| assert_eq!(real, dir, "{path}"));
+        }
+        assert!(real_path(&dir.join("in/broken")).is_err() && real_path(&dir.join("nosuch/file")).is_err());
+        fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]

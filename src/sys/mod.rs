@@ -18,6 +18,7 @@ pub mod inheritance;
 pub mod log;
 pub mod memory;
 pub mod net;
+pub mod peer;
 pub mod pid_file;
 pub mod pipe;
 pub mod process;

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
@@ -14,6 +14,7 @@ use mio::{Events, Interest, Poll};
 use super::arrivals::Arrivals;
 use super::clock::{LocalTime, unix_now};
 use super::console::Console;
+use super::folder;
 use super::log::Log;
 use super::pipe::Pipe;
 
@@ -291,6 +292,14 @@ impl Net for OsNet {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "more than a mebibyte"));
         }
         Ok(text)
+    }
+
+    fn write_file(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        folder::replace(path, bytes)
+    }
+
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        folder::real_path(path)
     }
 
     fn say(&mut self, severity: Severity, text: &str) {

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use super::checked;
+use super::peer;
 use super::pipe::Pipe;
 use super::unix_path::{self, SocketFile};
 use crate::base::addr::Endpoint;
@@ -222,6 +223,10 @@ impl Stream for Socket {
             Socket::Tcp(stream, _) => stream.set_nodelay(true),
             Socket::Unix(_) => Ok(()),
         }
+    }
+
+    fn is_same_user(&self) -> bool {
+        matches!(self, Socket::Unix(_)) && peer::is_same_user(self.as_fd())
     }
 
     fn descriptor(&self) -> i32 {

@@ -18,6 +18,7 @@ use lexopt::Arg;
 use crate::base::error::{Error, reason};
 use crate::base::operand::{Host, ListenSpec, Services};
 use crate::control::command::{COMMANDS, parse};
+use crate::control::token::token_of;
 
 /// How long a pen has to answer, name look-up and connect included.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest reply that is taken.
 const REPLY_MAX: u64 = 64 * 1024 * 1024;
 
-const USAGE: &str = "usage: penctl host:port|/path/to/socket command ...";
+const USAGE: &str = "usage: penctl [--token FILE] host:port|/path/to/socket command ...";
 
 /// Runs penctl and returns its exit status: 0, 1 if pen refuses the command, 64 for an error of
 /// usage, 69 if pen does not answer.
@@ -72,24 +73,36 @@ enum Pen {
 fn plan(args: impl IntoIterator<Item = OsString>, services: &Services) -> Result<Plan, Error> {
     let mut parser = lexopt::Parser::from_iter(args);
     let wrong = |error: lexopt::Error| Error::usage(format!("{error}; try 'penctl --help'"));
-    let operand = match parser.next().map_err(wrong)? {
-        Some(Arg::Long("help")) => return Ok(Plan::Print(help())),
-        Some(Arg::Long("version")) => return Ok(Plan::Print(format!("penctl {}\n", env!("CARGO_PKG_VERSION")))),
-        Some(option @ (Arg::Long(_) | Arg::Short(_))) => return Err(wrong(option.unexpected())),
-        Some(Arg::Value(operand)) => text(operand)?,
-        None => return Err(Error::usage("no address of a pen; try 'penctl --help'")),
+    let mut token = String::new();
+    let operand = loop {
+        match parser.next().map_err(wrong)? {
+            Some(Arg::Long("help")) => return Ok(Plan::Print(help())),
+            Some(Arg::Long("version")) => return Ok(Plan::Print(format!("penctl {}\n", env!("CARGO_PKG_VERSION")))),
+            Some(Arg::Long("token")) => token = token_in(parser.value().map_err(wrong)?.into())?,
+            Some(option @ (Arg::Long(_) | Arg::Short(_))) => return Err(wrong(option.unexpected())),
+            Some(Arg::Value(operand)) => break text(operand)?,
+            None => return Err(Error::usage("no address of a pen; try 'penctl --help'")),
+        }
     };
     let pen = parse_pen(&operand, services)?;
     // From here on every word is the command's, also one with a minus sign.
     let words = parser.raw_args().map_err(wrong)?.map(text).collect::<Result<Vec<_>, _>>()?;
     let command = words.join(" ");
     match parse(&command, services) {
-        Ok(Some(_)) => Ok(Plan::Ask(pen, command)),
+        Ok(Some(_)) => Ok(Plan::Ask(pen, token + &command)),
         Ok(None) => Err(Error::usage("no command; try 'penctl --help'")),
         // Names of services are pen's to know.
-        Err(error) if error.lacks_service() => Ok(Plan::Ask(pen, command)),
+        Err(error) if error.lacks_service() => Ok(Plan::Ask(pen, token + &command)),
         Err(error) => Err(Error::usage(error.to_string())),
     }
+}
+
+/// The beginning of a line for a pen that wants a word: the one in this file.
+fn token_in(path: PathBuf) -> Result<String, Error> {
+    let fail = |why: &str| Error::config(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(&path).map_err(|error| fail(&reason(&error)))?;
+    let word = token_of(&text).map_err(|why| fail(&why))?;
+    Ok(format!("token {} ", String::from_utf8_lossy(&word)))
 }
 
 fn text(word: OsString) -> Result<String, Error> {
@@ -256,6 +269,24 @@ mod tests {
         for (args, message) in table {
             assert_eq!(penctl(args), (64, String::new(), format!("penctl: {message}\n")), "{args:?}");
         }
+    }
+
+    #[test]
+    fn the_word_of_a_file_stands_before_the_command() {
+        let path = std::env::temp_dir().join(format!("penctl-test-{}.token", std::process::id()));
+        std::fs::write(&path, "s3cret-word\n").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let pen = listener.local_addr().unwrap().to_string();
+        let asked = thread::spawn(move || answer(listener.accept().unwrap().0, "7\n"));
+        let token = path.to_str().unwrap();
+        assert_eq!(penctl(&["--token", token, &pen, "pid"]), (0, String::from("7\n"), String::new()));
+        assert_eq!(asked.join().unwrap(), "token s3cret-word pid\n");
+        std::fs::write(&path, "short\n").unwrap();
+        let message = format!("penctl: {token}: its first line is not a word of 8 to 256 printable characters\n");
+        assert_eq!(penctl(&["--token", token, &pen, "pid"]), (78, String::new(), message));
+        std::fs::remove_file(&path).unwrap();
+        let message = format!("penctl: {token}: no such file or directory\n");
+        assert_eq!(penctl(&["--token", token, &pen, "pid"]), (78, String::new(), message));
     }
 
     #[test]

@@ -156,7 +156,7 @@ fn b4_no_command_ends_pen() {
     let include = format!("include {itself}");
     let long = format!("server 0 {}", "max 3 ".repeat(20_000));
     let table = [
-        ("no acl", "no acl: the number of a list is missing"),
+        ("no acl", "no acl: the number or name of a list is missing"),
         ("source", "source: an address is missing"),
         ("ssl_ocsp_response", "'ssl_ocsp_response' is not in this pen"),
         ("ssl_client_renegotiation_interval", "'ssl_client_renegotiation_interval' is not in this pen"),
@@ -167,13 +167,14 @@ fn b4_no_command_ends_pen() {
         ("clients_max 2000000000", "clients_max: 2000000000 is not within 1 to 16777216"),
         ("idlers 5", "'idlers' is not in this pen"),
         (&include, &format!("{itself}:2: {itself} includes itself")),
-        ("server 0 acl 10", "server: '10' is not an access list, 0 to 9"),
+        ("server 0 acl 10", "server: '10' is not an access list, 0 to 9 or a name"),
         ("listen BAD", "listen: 'BAD': 'BAD' is not a port or TCP service"),
         ("listen 192.0.2.1:1", "cannot listen on 192.0.2.1:1: cannot assign requested address"),
         ("listen nosuch.invalid:1", "no such host 'nosuch.invalid'"),
         ("log /nosuch/log", "cannot open the log /nosuch/log: no such file or directory"),
         ("timeout 0", "timeout: 0 is not within 1 to 2147483647"),
-        ("write /nosuch/file", "'write' is not in this pen"),
+        ("write /nosuch/file", "cannot write /nosuch/file: no such file or directory"),
+        ("write", "no file, and pen was started without -F"),
         ("%n%n%s", "unknown command '%n%n%s'"),
         (&long, "the line is longer than 4096 bytes"),
     ];

@@ -9,7 +9,7 @@ use pen::balance::{Listeners, MAIN, Server, ServerId};
 use pen::base::operand::{Host, ServerSpec, Services};
 use pen::net::{ListenOptions, LogTarget, Net, Signal};
 use pen::proxy::listener::{Arriving, listening_token};
-use pen::proxy::{Ending, Nobody, Proxy, Start};
+use pen::proxy::{Ending, Nobody, Proxy, Rights, Start};
 
 use super::choices::Choices;
 use super::peer::{Peer, Sight};
@@ -65,6 +65,7 @@ pub fn proxy(world: &Shared) -> Proxy<SimNet> {
         listening: vec![Arriving::new(MAIN, socket, String::from("80"))],
         control: None,
         control_at: String::new(),
+        rights: Rights::default(),
         log: log.flatten(),
         pid: 1,
         services: Services::default(),

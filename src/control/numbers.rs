@@ -1,0 +1,112 @@
+//! The settings that are numbers and the like: set if there is a value, and told.
+
+use std::time::Duration;
+
+use super::command::Number;
+use super::execute::{Effect, Outcome};
+use crate::balance::settings::{Common, FastClose, Rate};
+use crate::balance::{ListenerKey, Settings};
+
+/// Sets a number if there is one to set, and tells what it is then.
+pub(super) fn set_number(
+    common: &mut Common,
+    settings: &mut Settings,
+    at: ListenerKey,
+    number: Number,
+    value: Option<u32>,
+) -> Outcome {
+    let mut effects = Vec::new();
+    if let Some(value) = value {
+        let seconds = Duration::from_secs(u64::from(value));
+        let count = value as usize;
+        match number {
+            Number::Blacklist => settings.blacklist = seconds,
+            Number::ClientIpv6 => {
+                settings.client_ipv6 = u8::try_from(value).unwrap_or(128);
+                effects.push(Effect::Recount(at));
+            }
+            Number::ClientMax => {
+                settings.client_max = value;
+                effects.push(Effect::Recount(at));
+            }
+            Number::ClientsMax => {
+                settings.clients_max = count;
+                effects.push(Effect::ClientsMax(at));
+            }
+            Number::ConnMax => {
+                common.conn_max = count;
+                effects.push(Effect::ConnMax(count));
+            }
+            Number::Debug => common.debug = value,
+            Number::Drain => common.drain = seconds,
+            Number::HalfClosedTimeout => settings.half_closed_timeout = seconds,
+            Number::IdleTimeout => settings.idle_timeout = seconds,
+            Number::SlowStart => settings.slow_start = seconds,
+            Number::StuckTimeout => settings.stuck_timeout = seconds,
+            Number::PendingMax => {
+                settings.pending_max = count;
+                effects.push(Effect::PendingMax(count));
+            }
+            Number::Timeout => settings.connect_timeout = seconds,
+            Number::Tracking => settings.tracking = seconds,
+        }
+        if matches!(number, Number::HalfClosedTimeout | Number::IdleTimeout | Number::StuckTimeout) {
+            effects.push(Effect::Limits);
+        }
+    }
+    let reply = match number {
+        Number::IdleTimeout => format!("Idle timeout: {} seconds\n", settings.idle_timeout.as_secs()),
+        // The original says nothing here.
+        Number::PendingMax if value.is_some() => String::new(),
+        _ => format!("{}\n", number_now(common, settings, number)),
+    };
+    Outcome { reply: Ok(reply), effects }
+}
+
+fn number_now(common: &Common, settings: &Settings, number: Number) -> u64 {
+    match number {
+        Number::Blacklist => settings.blacklist.as_secs(),
+        Number::ClientIpv6 => u64::from(settings.client_ipv6),
+        Number::ClientMax => u64::from(settings.client_max),
+        Number::ClientsMax => settings.clients_max as u64,
+        Number::ConnMax => common.conn_max as u64,
+        Number::Debug => u64::from(common.debug),
+        Number::Drain => common.drain.as_secs(),
+        Number::HalfClosedTimeout => settings.half_closed_timeout.as_secs(),
+        Number::IdleTimeout => settings.idle_timeout.as_secs(),
+        Number::PendingMax => settings.pending_max as u64,
+        Number::SlowStart => settings.slow_start.as_secs(),
+        Number::StuckTimeout => settings.stuck_timeout.as_secs(),
+        Number::Timeout => settings.connect_timeout.as_secs(),
+        Number::Tracking => settings.tracking.as_secs(),
+    }
+}
+
+/// Sets how many connections a client may begin within a time, and tells it.
+pub(super) fn client_rate(settings: &mut Settings, at: ListenerKey, rate: Option<Option<Rate>>) -> Outcome {
+    let Some(rate) = rate else { return Outcome::tells(format!("{}\n", shown_rate(settings.client_rate))) };
+    settings.client_rate = rate;
+    Outcome::asks(Effect::Recount(at))
+}
+
+/// `5 per 10`, or `none`.
+pub(super) fn shown_rate(rate: Option<Rate>) -> String {
+    rate.map_or(String::from("none"), |Rate { count, seconds }| format!("{count} per {seconds}"))
+}
+
+/// Sets whether connections end with one of their sides, and tells it.
+pub(super) fn fast_close(settings: &mut Settings, when: Option<FastClose>) -> Outcome {
+    let Some(when) = when else { return Outcome::tells(format!("{}\n", shown_fast_close(settings.fast_close))) };
+    settings.fast_close = when;
+    Outcome::quiet()
+}
+
+/// The word for it.
+pub(super) fn shown_fast_close(when: FastClose) -> &'static str {
+    match when {
+        FastClose::Off => "off",
+        FastClose::Up => "up",
+        FastClose::Down => "down",
+        FastClose::Both => "both",
+    }
+}

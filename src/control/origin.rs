@@ -1,0 +1,267 @@
+//! What pen was started with, in the language of commands, so that it can be read again.
+//!
+//! Reading it again makes a configuration from nothing, as the start did; what has changed between
+//! two of these is what a reload applies. So what somebody has changed at run time stays as it is,
+//! unless the file says something new of it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::command::{Command, parse};
+use super::config::{ConfigError, Line, load, read_file};
+use super::execute::{Around, Effect, Outcome, apply, execute};
+use super::token::token_of;
+use super::written::Block;
+use crate::balance::{Common, Listeners, MAIN, Settings};
+use crate::base::error::reason;
+use crate::base::operand::Services;
+use crate::base::time::Now;
+
+/// One thing that was said at the start.
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// An option or an operand, as the command that does the same.
+    Command(Command),
+    /// The command of an option `-O`.
+    Line(String),
+    /// The file of the option `-F`.
+    File(PathBuf),
+}
+
+/// What pen was started with.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The settings that no command can set; the others are the defaults.
+    pub common: Common,
+    /// What was said, in the order in which it counts.
+    pub said: Vec<Said>,
+    /// What came of it.
+    pub loaded: Vec<Block>,
+}
+
+impl Origin {
+    /// Whether there is a file that may have changed.
+    pub fn has_file(&self) -> bool {
+        self.said.iter().any(|said| matches!(said, Said::File(_)))
+    }
+
+    /// Reads everything again. A mistake names its file, its line and what is wrong.
+    pub fn read<R>(&self, services: &Services, now: Now, around: &Around<'_>, read: R) -> Result<Listeners, String>
+    where
+        R: FnMut(&Path) -> io::Result<String>,
+    {
+        let listeners = Listeners::new(self.common.clone(), Settings::default());
+        let mut draft = Draft { listeners, services, now, around: *around, read };
+        for said in &self.said {
+            match said {
+                Said::Command(command) => draft.command(command.clone())?,
+                Said::Line(line) => draft.line(line).map_err(|why| format!("option -O: {why}"))?,
+                Said::File(path) => draft.file(path)?,
+            }
+        }
+        Ok(draft.listeners)
+    }
+}
+
+struct Draft<'a, R> {
+    listeners: Listeners,
+    services: &'a Services,
+    now: Now,
+    around: Around<'a>,
+    read: R,
+}
+
+impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
+    fn command(&mut self, command: Command) -> Result<(), String> {
+        let command = load(command, &mut self.read).map_err(|error| error.to_string())?;
+        let outcome = execute(&mut self.listeners, MAIN, command, self.now, &self.around);
+        self.obey(outcome)
+    }
+
+    fn line(&mut self, line: &str) -> Result<(), String> {
+        match parse(line, self.services).map_err(|error| error.to_string())? {
+            None => Ok(()),
+            Some(Command::Include(path)) => self.file(&path),
+            Some(command) => self.command(command),
+        }
+    }
+
+    fn file(&mut self, path: &Path) -> Result<(), String> {
+        let text = |error: ConfigError| error.to_string();
+        let lines = read_file(path, self.services, &mut self.read).map_err(text)?;
+        let batch = apply(&mut self.listeners, MAIN, lines, self.now, &self.around).map_err(text)?;
+        for (file, number, effect) in batch.effects {
+            self.take_down(effect).map_err(|why| text(ConfigError::at(&file, number, &why)))?;
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, outcome: Outcome) -> Result<(), String> {
+        outcome.reply?;
+        outcome.effects.into_iter().try_for_each(|effect| self.take_down(effect))
+    }
+
+    /// Notes what the loop would do.
+    fn take_down(&mut self, effect: Effect) -> Result<(), String> {
+        match effect {
+            Effect::Listen(at, there) => {
+                self.listeners[at].at = there.into_iter().map(|there| there.text).collect();
+            }
+            Effect::SetLog(log) => self.listeners.common.log = log.map(|log| log.text),
+            Effect::Token(path) => {
+                path.as_deref().map(|path| self.check_token(path)).transpose()?;
+                self.listeners.common.control_token = path;
+            }
+            Effect::Close(_) | Effect::ShowConnection(_) | Effect::ShowSocket(_) => {
+                return Err(String::from("there are no connections at the start"));
+            }
+            Effect::Exit | Effect::Reload | Effect::Status | Effect::Write(_) | Effect::Include(..) => {
+                return Err(String::from("exit, reload, status and write are not for the start"));
+            }
+            // What the settings say already, or what the loop does once it has them.
+            Effect::Resolve(..) | Effect::ConnMax(_) | Effect::PendingMax(_) | Effect::Limits => {}
+            Effect::Recount(_) | Effect::ClientsMax(_) | Effect::Keepalive | Effect::Dummy => {}
+        }
+        Ok(())
+    }
+
+    fn check_token(&mut self, path: &Path) -> Result<(), String> {
+        let fail = |why: &str| format!("control_token: {}: {why}", path.display());
+        let text = (self.read)(path).map_err(|error| fail(&reason(&error)))?;
+        token_of(&text).map(|_| ()).map_err(|why| fail(&why))
+    }
+}
+
+/// What has changed between two configurations.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Changes {
+    /// For people: `- ` and a line that was there, `+ ` and one that is new.
+    pub shown: Vec<String>,
+    /// The commands that make one of the other, each with its listener.
+    pub commands: Vec<(Rc<str>, String)>,
+}
+
+/// Compares two configurations. `live` says what the running one has of a thing that may be there
+/// or not, such as `server 3`: what is gone already need not be removed.
+pub fn changes(before: &[Block], after: &[Block], live: &[Block]) -> Changes {
+    let same = |one: &Block, other: &Block| one.of == other.of && one.listener == other.listener;
+    let is_in = |blocks: &[Block], block: &Block| blocks.iter().any(|other| same(block, other));
+    let mut changes = Changes { shown: Vec::new(), commands: Vec::new() };
+    let (mut removals, mut names, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+    for old in before.iter().filter(|old| !is_in(after, old)) {
+        changes.shown.extend(old.lines.iter().map(|line| format!("- {line}")));
+        if let Some(removal) = old.removal.as_ref().filter(|_| is_in(live, old)) {
+            removals.push((Rc::clone(&old.listener), removal.clone()));
+        }
+    }
+    for new in after {
+        let old = before.iter().find(|old| same(old, new));
+        if old.is_some_and(|old| old.lines == new.lines) {
+            continue;
+        }
+        changes.shown.extend(old.iter().flat_map(|old| &old.lines).map(|line| format!("- {line}")));
+        changes.shown.extend(new.lines.iter().map(|line| format!("+ {line}")));
+        if new.of.starts_with("server ") && is_in(live, new) {
+            // Two servers may exchange their names.
+            names.push((Rc::clone(&new.listener), format!("{} name none", new.of)));
+        }
+        lines.extend(new.lines.iter().map(|line| (Rc::clone(&new.listener), line.clone())));
+    }
+    changes.commands = [removals, names, lines].concat();
+    changes
+}
+
+/// The commands as lines of a file, which are applied all or none.
+pub fn as_lines<R>(changes: &Changes, services: &Services, mut read: R) -> Result<Vec<Line>, ConfigError>
+where
+    R: FnMut(&Path) -> io::Result<String>,
+{
+    let file: Rc<Path> = Rc::from(Path::new("reload"));
+    let mut lines = Vec::new();
+    for (number, (_, text)) in (1..).zip(&changes.commands) {
+        let command = parse(text, services).map_err(|error| ConfigError::at(&file, number, &error.to_string()))?;
+        let Some(command) = command else { continue };
+        let command = load(command, &mut read).map_err(|error| ConfigError::at(&file, number, &error.to_string()))?;
+        lines.push(Line { file: Rc::clone(&file), number, command });
+    }
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::Moment;
+    use crate::control::written::{as_file, written};
+
+    const NOW: Now = Now { moment: Moment::from_nanos(7), unix: 7 };
+    const AROUND: Around<'_> = Around { pid: 1, control: "" };
+
+    fn origin(lines: &[&str]) -> Origin {
+        let said = lines.iter().map(|line| Said::Line(String::from(*line)));
+        let file = Said::File(PathBuf::from("pen.cfg"));
+        Origin { said: said.chain([file]).collect(), ..Origin::default() }
+    }
+
+    fn read(origin: &Origin, file: &str) -> Result<Listeners, String> {
+        origin.read(&Services::default(), NOW, &AROUND, |path| match path.to_str() {
+            Some("pen.cfg") => Ok(String::from(file)),
+            Some("list") => Ok(String::from("10.0.0.0/8\n")),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        })
+    }
+
+    fn blocks(origin: &Origin, file: &str) -> Vec<Block> {
+        written(&read(origin, file).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_has_not_changed_is_not_applied() {
+        let origin = origin(&["listen 80", "blacklist 5"]);
+        let file = "server 0 address 127.0.0.1 port 81\nacl 1 file list\nlog pen.log\ntimeout 3\n";
+        let before = blocks(&origin, file);
+        let other =
+            "# the same\ntimeout 3\nlog pen.log\nserver 0 address 127.0.0.1\nserver 0 port 81\nacl 1 file list\n";
+        let none = changes(&before, &blocks(&origin, other), &before);
+        assert_eq!(none, Changes { shown: Vec::new(), commands: Vec::new() });
+    }
+
+    #[test]
+    fn changes_are_shown_and_make_one_of_the_other() {
+        let origin = origin(&["listen 80"]);
+        let old = "server 0 address 127.0.0.1 port 81 name a\nserver 1 address 127.0.0.2 port 81 name b\n\
+                   server 2 address 127.0.0.3 port 81\nserver 3 address 127.0.0.4 port 1\nacl 1 deny 10.0.0.1\ntimeout 3\n";
+        let new = "server 0 address 127.0.0.1 port 81 name b\nserver 1 address 127.0.0.2 port 81 name a\n\
+                   server 4 address 127.0.0.5 port 1\nacl 1 deny 10.0.0.2\nblacklist 9\nhash\nacl office permit ::1\n";
+        let (before, after) = (blocks(&origin, old), blocks(&origin, new));
+        let mut live = read(&origin, old).unwrap();
+        // At run time server 2 was removed, and another setting changed, of which the file says nothing new.
+        live.main_mut().balancer.remove_server(crate::balance::ServerId::Regular(2));
+        live.main_mut().balancer.settings.client_max = 7;
+        let changes = changes(&before, &after, &written(&live).unwrap());
+        for line in ["- timeout 3", "+ timeout 5", "- acl 1 deny 10.0.0.1 255.255.255.255", "+ hash", "- no hash"] {
+            assert!(changes.shown.iter().any(|shown| shown == line), "{line}: {:#?}", changes.shown);
+        }
+        assert!(changes.shown.iter().all(|line| !line.contains("client_max")));
+        let lines = as_lines(&changes, &Services::default(), |_| Err(io::ErrorKind::NotFound.into())).unwrap();
+        apply(&mut live, MAIN, lines, NOW, &AROUND).unwrap();
+        assert_eq!(live.main().balancer.settings.client_max, 7);
+        live.main_mut().balancer.settings.client_max = 0;
+        assert_eq!(as_file(&written(&live).unwrap()), as_file(&after));
+    }
+
+    #[test]
+    fn a_mistake_names_its_file_and_line() {
+        let origin = origin(&["listen 80"]);
+        let table = [
+            ("hash\n\nserver 0 port x\n", "pen.cfg:3: server: 'x': 'x' is not a port or TCP service"),
+            ("client_acl office", "pen.cfg:1: there is no access list 'office'"),
+            ("include nosuch", "pen.cfg:1: cannot read nosuch: entity not found"),
+            ("reload", "pen.cfg:1: exit, reload, status and write are not for the start"),
+            ("control_token nosuch", "pen.cfg:1: control_token: nosuch: entity not found"),
+        ];
+        for (file, message) in table {
+            assert_eq!(read(&origin, file).unwrap_err(), message);
+        }
+    }
+}

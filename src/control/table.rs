@@ -1,0 +1,220 @@
+//! The table of commands: what each is called, what it does, and how its words are read.
+//!
+//! The parser, penctl, the completions and the test of the manual read the same rows.
+
+use super::command::{Command, Mode, Number};
+use super::read;
+use super::words::{Problem, Words, unsigned};
+use crate::balance::settings::DumpForm;
+
+/// A command of the table.
+#[derive(Debug)]
+pub struct Row {
+    /// Its first word, or its first two: `no hash`.
+    pub name: &'static str,
+    /// What follows, as a manual shows it.
+    pub arguments: &'static str,
+    /// What it does, a sentence.
+    pub what: &'static str,
+    reading: Reading,
+}
+
+type Read = fn(&mut Words<'_>) -> Result<Command, Problem>;
+
+/// How the words after the name are read.
+#[derive(Debug)]
+enum Reading {
+    /// By a function.
+    By(Read),
+    /// As a number within its range, or nothing.
+    Number(Number),
+    /// There are none.
+    Is(Command),
+    /// The command is another pen's.
+    Absent,
+}
+
+impl Row {
+    /// False for a command of the original that is refused by its name.
+    pub fn exists(&self) -> bool {
+        !matches!(self.reading, Reading::Absent)
+    }
+
+    pub(super) fn read(&self, words: &mut Words<'_>) -> Result<Command, Problem> {
+        let command = match &self.reading {
+            Reading::By(read) => read(words)?,
+            Reading::Number(number) => {
+                let (low, high) = number.range();
+                let value = words.next().map(|word| unsigned(word, low, high)).transpose()?;
+                Command::Number(*number, value)
+            }
+            Reading::Is(command) => command.clone(),
+            Reading::Absent => return Err(Problem::Absent(self.name)),
+        };
+        words.end()?;
+        Ok(command)
+    }
+}
+
+/// All commands in the order of the manual, which describes each; behind them those of the
+/// original that are not in this pen.
+pub static COMMANDS: &[Row] = &[
+    is("abort_on_error", "Does nothing: where pen finds itself wrong, it aborts.", Command::NoEffect),
+    is("no abort_on_error", "Does nothing, as abort_on_error.", Command::NoEffect),
+    by(
+        "acl",
+        "LIST permit|deny ADDRESS[/LENGTH] [MASK] | LIST file PATH",
+        "Appends an entry to an access list, or makes it what a file has.",
+        read::acl,
+    ),
+    by("no acl", "LIST", "Empties an access list, which then permits everybody.", read::no_acl),
+    by("ascii", "[auto]", "Shows bytes in dumps as text; with auto, in columns unless all are text.", read::ascii),
+    is("no ascii", "Shows bytes in dumps in columns.", Command::Dump(DumpForm::Columns)),
+    number("blacklist", "[SECONDS]", "Leaves a server that failed out that long; 0 for not at all.", Number::Blacklist),
+    is("block", "Does nothing: pen never waits for a socket.", Command::NoEffect),
+    is("no block", "Does nothing, as block.", Command::NoEffect),
+    by("client_acl", "[LIST]", "Checks clients against an access list.", read::client_acl),
+    number("client_ipv6", "[LENGTH]", "Tells IPv6 clients apart by so many bits of their address.", Number::ClientIpv6),
+    number(
+        "client_max",
+        "[N]",
+        "Lets one client have at most N connections at once; 0 for any number.",
+        Number::ClientMax,
+    ),
+    by(
+        "client_rate",
+        "[N [per SECONDS]]",
+        "Lets one client begin at most N connections in a second, or in SECONDS.",
+        read::client_rate,
+    ),
+    is("no client_rate", "Lets clients begin as many connections as they want.", Command::ClientRate(Some(None))),
+    number("clients_max", "[N]", "Remembers at most N clients.", Number::ClientsMax),
+    by("close", "N", "Closes connection N.", read::close),
+    number("conn_max", "[N]", "Serves at most N connections at once.", Number::ConnMax),
+    by("connection", "N", "Describes connection N.", read::connection),
+    is("control", "Tells where the control port is.", Command::Control),
+    by("control_acl", "[LIST]", "Checks users of the control port against an access list.", read::control_acl),
+    by(
+        "control_token",
+        "FILE",
+        "Wants users of the control port by TCP to know the word in a file.",
+        read::control_token,
+    ),
+    is("no control_token", "Wants no word of them.", Command::NoControlToken),
+    number("debug", "[LEVEL]", "Says events at level 1, and dumps bytes as well at level 2.", Number::Debug),
+    is("delayed_forward", "Does nothing: what pen has is sent on at once.", Command::NoEffect),
+    is("no delayed_forward", "Does nothing, as delayed_forward.", Command::NoEffect),
+    number("drain", "[SECONDS]", "Gives connections that long to finish after QUIT; 0 for ever.", Number::Drain),
+    is("epoll", "Does nothing: pen takes the best event engine by itself.", Command::NoEffect),
+    is("dummy", "At the start: answers each request itself, in place of servers.", Command::Dummy),
+    is("no dummy", "Does nothing: servers are the default.", Command::NoEffect),
+    is("exit", "Ends pen, if it was started with -X.", Command::Exit),
+    number(
+        "half_closed_timeout",
+        "[SECONDS]",
+        "Resets connections with one end that were silent so long; 0 for none.",
+        Number::HalfClosedTimeout,
+    ),
+    switch("hash", "Chooses the server by a hash of the client's address.", Mode::Hash, true),
+    switch("no hash", "Does not choose the server by a hash.", Mode::Hash, false),
+    number(
+        "idle_timeout",
+        "[SECONDS]",
+        "Closes connections that were silent so long; 0 for none.",
+        Number::IdleTimeout,
+    ),
+    by("include", "FILE", "Executes the commands in a file, all or none.", read::include),
+    by("keepalive", "[IDLE [INTERVAL [COUNT]]]", "Probes peers that are silent.", read::keepalive),
+    is("no keepalive", "Does not probe peers.", Command::Keepalive(None)),
+    is("kqueue", "Does nothing, as epoll.", Command::NoEffect),
+    switch("least", "Chooses the server with the fewest connections.", Mode::Least, true),
+    switch("no least", "Does not choose the server by its connections alone.", Mode::Least, false),
+    by("listen", "[ADDRESS]", "Listens for clients there instead.", read::listen),
+    by("log", "[FILE|HOST:PORT]", "Writes the request log there.", read::log),
+    is("no log", "Ends the request log.", Command::NoLog),
+    is("mode", "Tells which modes are on.", Command::Modes),
+    switch("p2c", "Chooses the better of two servers at random.", Mode::TwoChoices, true),
+    switch("no p2c", "Does not choose among two servers at random.", Mode::TwoChoices, false),
+    number("pending_max", "[N]", "Begins at most N connects at once.", Number::PendingMax),
+    is("pid", "Tells the process id of pen.", Command::Pid),
+    is("poll", "Does nothing, as epoll.", Command::NoEffect),
+    switch("prio", "Chooses the server with the lowest priority number.", Mode::Prio, true),
+    switch("no prio", "Does not choose the server by its priority.", Mode::Prio, false),
+    by("recent", "[SECONDS]", "Lists the clients that connected within that time, or within 300.", read::recent),
+    is("reload", "Reads again what pen was started with, and applies what has changed.", Command::Reload),
+    switch("roundrobin", "Takes servers in turn for each connection.", Mode::RoundRobin, true),
+    switch("no roundrobin", "Sends clients to the server that they had before.", Mode::RoundRobin, false),
+    is("select", "Does nothing, as epoll.", Command::NoEffect),
+    by("server", "N|NAME KEY VALUE ... | enable | disable | drain", "Changes or adds a server.", read::server),
+    by("no server", "N|NAME", "Removes a server.", read::no_server),
+    is("servers", "Lists the servers.", Command::Servers),
+    number(
+        "slow_start",
+        "[SECONDS]",
+        "Lets a server that has come back warm up for so long; 0 for not.",
+        Number::SlowStart,
+    ),
+    by("socket", "N", "Tells whose socket has descriptor N.", read::socket),
+    by("source", "ADDRESS", "Connects to servers from this local address.", read::source),
+    is("no source", "Leaves the local address to the system.", Command::Source(None)),
+    is("status", "Tells how pen is doing, as an HTML page.", Command::Status),
+    switch("stubborn", "Closes a client whose server is not available.", Mode::Stubborn, true),
+    switch("no stubborn", "Tries other servers for such a client.", Mode::Stubborn, false),
+    number(
+        "stuck_timeout",
+        "[SECONDS]",
+        "Resets connections whose bytes nobody takes for so long; 0 for none.",
+        Number::StuckTimeout,
+    ),
+    by(
+        "tcp_fastclose",
+        "[up|down|both|off]",
+        "Ends connections when the server, the client or either has ended.",
+        read::tcp_fastclose,
+    ),
+    is("tcp_nodelay", "Does nothing: pen always sends small segments at once.", Command::NoEffect),
+    is("no tcp_nodelay", "Does nothing, as tcp_nodelay.", Command::NoEffect),
+    number("timeout", "[SECONDS]", "Gives a connect that long.", Number::Timeout),
+    number("tracking", "[SECONDS]", "Remembers clients that long; 0 for ever.", Number::Tracking),
+    by("web_stats", "[FILE]", "Writes the status page to a file when it is asked for.", read::web_stats),
+    is("no web_stats", "Writes it nowhere.", Command::NoWebStats),
+    switch("weight", "Chooses the server with the fewest connections for its weight.", Mode::Weight, true),
+    switch("no weight", "Does not choose the server by its weight.", Mode::Weight, false),
+    by("write", "[FILE]", "Writes the configuration to a file from which pen can start.", read::write),
+    absent("dsr_if"),
+    absent("dsr_ip"),
+    absent("http"),
+    absent("idlers"),
+    absent("peek"),
+    absent("ssl_ciphers"),
+    absent("ssl_client_renegotiation_interval"),
+    absent("ssl_ocsp_response"),
+    absent("ssl_option"),
+    absent("ssl_sni_path"),
+    absent("tarpit_acl"),
+    absent("transparent"),
+];
+
+const fn row(name: &'static str, arguments: &'static str, what: &'static str, reading: Reading) -> Row {
+    Row { name, arguments, what, reading }
+}
+
+const fn by(name: &'static str, arguments: &'static str, what: &'static str, read: Read) -> Row {
+    row(name, arguments, what, Reading::By(read))
+}
+
+const fn is(name: &'static str, what: &'static str, command: Command) -> Row {
+    row(name, "", what, Reading::Is(command))
+}
+
+const fn switch(name: &'static str, what: &'static str, mode: Mode, on: bool) -> Row {
+    row(name, "", what, Reading::Is(Command::Switch(mode, on)))
+}
+
+const fn number(name: &'static str, arguments: &'static str, what: &'static str, number: Number) -> Row {
+    row(name, arguments, what, Reading::Number(number))
+}
+
+const fn absent(name: &'static str) -> Row {
+    row(name, "", "Not in this pen.", Reading::Absent)
+}

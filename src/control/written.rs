@@ -1,0 +1,473 @@
+//! The configuration as commands: what `write` puts into a file, and what reload compares.
+//!
+//! Reading the lines back gives the same settings, access lists and servers. What is not there is
+//! what belongs to the process and not to its work: the options that no command can set.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::rc::Rc;
+
+use super::numbers::{shown_fast_close, shown_rate};
+use crate::balance::settings::{Common, DumpForm};
+use crate::balance::{Balancer, Duty, Listener, Listeners, MAIN, Server, ServerId};
+use crate::base::keepalive::Keepalive;
+use crate::base::operand::Host;
+
+/// Lines that belong together and say all there is to say of one thing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Block {
+    /// The name of the listener that they are for.
+    pub listener: Rc<str>,
+    /// What they say something of: `blacklist`, `acl 3`, `server 0`.
+    pub of: String,
+    /// The commands.
+    pub lines: Vec<String>,
+    /// The command that takes the thing away, for one that may be there or not.
+    pub removal: Option<String>,
+}
+
+/// A word of the configuration that no line can have, because there is a quote in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unspeakable(pub String);
+
+impl Display for Unspeakable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no command can have the word '{}'", self.0.escape_debug())
+    }
+}
+
+impl std::error::Error for Unspeakable {}
+
+/// All that commands can set, in an order in which it can be read back: what is the process's first,
+/// then one listener after another.
+pub fn written(listeners: &Listeners) -> Result<Vec<Block>, Unspeakable> {
+    let mut blocks = Vec::new();
+    for (at, listener) in listeners.iter() {
+        let own = Writer { listener: Rc::from(listener.name.as_str()), balancer: &listener.balancer };
+        blocks.extend(own.listening(listener)?);
+        for list in own.balancer.acls.indexes() {
+            blocks.push(own.access_list(list)?);
+        }
+        if at == MAIN {
+            blocks.extend(own.common(&listeners.common)?);
+        }
+        blocks.extend(own.settings());
+        for (id, server) in own.balancer.servers.all().filter(|(_, server)| server.duty != Duty::Leaving) {
+            blocks.push(own.server(id, server)?);
+        }
+    }
+    Ok(blocks)
+}
+
+/// The same as a file that pen can start from.
+pub fn as_file(blocks: &[Block]) -> String {
+    let lines = blocks.iter().flat_map(|block| &block.lines);
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// What is written of one listener.
+struct Writer<'a> {
+    listener: Rc<str>,
+    balancer: &'a Balancer,
+}
+
+impl Writer<'_> {
+    fn one(&self, of: &str, line: String) -> Block {
+        Block { listener: Rc::clone(&self.listener), of: String::from(of), lines: vec![line], removal: None }
+    }
+
+    fn says(&self, of: &str, value: &dyn Display) -> Block {
+        self.one(of, format!("{of} {value}"))
+    }
+
+    /// What is on or off.
+    fn is(&self, of: &str, on: bool) -> Block {
+        self.one(of, if on { String::from(of) } else { format!("no {of}") })
+    }
+
+    fn file(&self, of: &str, path: Option<&Path>) -> Result<Block, Unspeakable> {
+        match path {
+            Some(path) => Ok(self.says(of, &path_word(path)?)),
+            None => Ok(self.is(of, false)),
+        }
+    }
+
+    /// Where it listens, which also begins what is said of it.
+    fn listening(&self, listener: &Listener) -> Result<Option<Block>, Unspeakable> {
+        let addresses = listener.at.iter().map(|at| word(at)).collect::<Result<Vec<_>, _>>()?.join(" ");
+        Ok((!addresses.is_empty()).then(|| self.says("listen", &addresses)))
+    }
+
+    fn access_list(&self, list: usize) -> Result<Block, Unspeakable> {
+        let acls = &self.balancer.acls;
+        let name = acls.name(list);
+        let clear = format!("no acl {name}");
+        let lines = match acls.file(list) {
+            Some(path) => vec![format!("acl {name} file {}", path_word(path)?)],
+            None => {
+                let entries = acls.entries(list).iter().map(|entry| format!("acl {name} {entry}"));
+                std::iter::once(clear.clone()).chain(entries).collect()
+            }
+        };
+        Ok(Block { listener: Rc::clone(&self.listener), of: format!("acl {name}"), lines, removal: Some(clear) })
+    }
+
+    /// What all listeners have in common.
+    fn common(&self, common: &Common) -> Result<Vec<Block>, Unspeakable> {
+        let form = match common.dump_form {
+            DumpForm::Columns => "no ascii",
+            DumpForm::Ascii => "ascii",
+            DumpForm::Auto => "ascii auto",
+        };
+        Ok(vec![
+            self.one("ascii", String::from(form)),
+            self.says("conn_max", &common.conn_max),
+            self.says("control_acl", &self.balancer.acls.name(common.control_acl)),
+            self.file("control_token", common.control_token.as_deref())?,
+            self.says("debug", &common.debug),
+            self.says("drain", &common.drain.as_secs()),
+            self.one("keepalive", probes(common.keepalive)),
+            self.file("log", common.log.as_deref().map(Path::new))?,
+            self.file("web_stats", common.web_stats.as_deref())?,
+        ])
+    }
+
+    fn settings(&self) -> Vec<Block> {
+        let settings = &self.balancer.settings;
+        let modes = &settings.modes;
+        let rate = match settings.client_rate {
+            None => self.is("client_rate", false),
+            rate => self.says("client_rate", &shown_rate(rate)),
+        };
+        let source = match settings.source {
+            None => self.is("source", false),
+            Some(ip) => self.says("source", &ip),
+        };
+        vec![
+            self.says("blacklist", &settings.blacklist.as_secs()),
+            self.says("client_acl", &self.balancer.acls.name(settings.client_acl)),
+            self.says("client_ipv6", &settings.client_ipv6),
+            self.says("client_max", &settings.client_max),
+            rate,
+            self.says("clients_max", &settings.clients_max),
+            self.says("half_closed_timeout", &settings.half_closed_timeout.as_secs()),
+            self.is("hash", modes.hash),
+            self.says("idle_timeout", &settings.idle_timeout.as_secs()),
+            self.is("least", modes.least),
+            self.is("p2c", modes.p2c),
+            self.says("pending_max", &settings.pending_max),
+            self.is("prio", modes.prio),
+            self.is("roundrobin", modes.roundrobin),
+            self.says("slow_start", &settings.slow_start.as_secs()),
+            source,
+            self.is("stubborn", modes.stubborn),
+            self.says("stuck_timeout", &settings.stuck_timeout.as_secs()),
+            self.says("tcp_fastclose", &shown_fast_close(settings.fast_close)),
+            self.says("timeout", &settings.connect_timeout.as_secs()),
+            self.says("tracking", &settings.tracking.as_secs()),
+            self.is("weight", modes.weight),
+        ]
+    }
+
+    fn server(&self, id: ServerId, server: &Server) -> Result<Block, Unspeakable> {
+        let line = server_line(self.balancer, id, server)?;
+        let removal = Some(format!("no server {id}"));
+        Ok(Block { listener: Rc::clone(&self.listener), of: format!("server {id}"), lines: vec![line], removal })
+    }
+}
+
+fn probes(how: Option<Keepalive>) -> String {
+    let Some(Keepalive { idle, interval, count }) = how else { return String::from("no keepalive") };
+    let numbers = [idle.map(u32::from), interval.map(u32::from), count.map(u32::from)];
+    let given = numbers.iter().map_while(|number| *number);
+    given.fold(String::from("keepalive"), |line, number| format!("{line} {number}"))
+}
+
+fn server_line(balancer: &Balancer, id: ServerId, server: &Server) -> Result<String, Unspeakable> {
+    let Server { host, port, max, hard, weight, prio, .. } = server;
+    let host = match host {
+        Host::Addr(ip) => ip.to_string(),
+        Host::Name(name) => name.clone(),
+        Host::Unix(path) => path_word(path)?,
+    };
+    // Without a port it is not used, and there is no word for none.
+    let port = if *port == 0 { String::new() } else { format!(" port {port}") };
+    let acl = server.acl.map_or(String::from("none"), |list| balancer.acls.name(list).to_string());
+    let name = server.name.as_deref().unwrap_or("none");
+    let duty = match server.duty {
+        Duty::Enabled => "enable",
+        Duty::Draining => "drain",
+        Duty::Disabled | Duty::Leaving => "disable",
+    };
+    Ok(format!(
+        "server {id} address {host}{port} max {max} hard {hard} weight {weight} prio {prio} acl {acl} name {name} {duty}"
+    ))
+}
+
+/// A path as a word; one that begins with neither slash nor letter could mean something else.
+fn path_word(path: &Path) -> Result<String, Unspeakable> {
+    word(&path.to_string_lossy())
+}
+
+/// A text as one word of a line: in quotes where it has to be.
+fn word(text: &str) -> Result<String, Unspeakable> {
+    let is_plain = !text.is_empty() && !text.contains([' ', '\t', '"', '#']);
+    match text {
+        _ if is_plain => Ok(String::from(text)),
+        _ if text.contains(['"', '\n', '\r', '\0']) || text.is_empty() => Err(Unspeakable(String::from(text))),
+        _ => Ok(format!("\"{text}\"")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::balance::acl::{Entry, ListName};
+    use crate::balance::settings::{FastClose, Modes, Rate, Settings};
+    use crate::base::operand::{ServerSpec, Services};
+    use crate::base::time::{Moment, Now};
+    use crate::control::config::read_file;
+    use crate::control::execute::{Around, Effect, apply};
+    use crate::select::testing::Random;
+
+    const NOW: Now = Now { moment: Moment::from_nanos(7_000_000_000), unix: 1_700_000_000 };
+
+    fn one_of<T: Clone>(random: &mut Random, choices: &[T]) -> T {
+        choices[random.below(choices.len() as u64) as usize].clone()
+    }
+
+    fn seconds(random: &mut Random, least: u64) -> Duration {
+        Duration::from_secs(least + one_of(random, &[0, 1, 7, 3_600, 2_147_483_000]))
+    }
+
+    fn random_settings(random: &mut Random) -> Settings {
+        let mut coin = || random.one_in(2);
+        let modes = Modes {
+            hash: coin(),
+            roundrobin: coin(),
+            stubborn: coin(),
+            weight: coin(),
+            prio: coin(),
+            least: coin(),
+            p2c: coin(),
+        };
+        Settings {
+            modes,
+            blacklist: seconds(random, 0),
+            slow_start: seconds(random, 0),
+            connect_timeout: seconds(random, 1),
+            tracking: seconds(random, 0),
+            idle_timeout: seconds(random, 0),
+            half_closed_timeout: seconds(random, 0),
+            stuck_timeout: seconds(random, 0),
+            fast_close: one_of(random, &[FastClose::Off, FastClose::Up, FastClose::Down, FastClose::Both]),
+            pending_max: 1 + random.below(1_000) as usize,
+            clients_max: 1 + random.below(5_000) as usize,
+            client_max: random.below(50) as u32,
+            client_rate: one_of(
+                random,
+                &[None, Some(Rate { count: 3, seconds: 1 }), Some(Rate { count: 1, seconds: 60 })],
+            ),
+            client_ipv6: random.below(129) as u8,
+            source: one_of(random, &[None, Some([127, 0, 0, 9].into()), Some("2001:db8::1".parse().unwrap())]),
+            ..Settings::default()
+        }
+    }
+
+    fn random_common(random: &mut Random) -> Common {
+        let number = |random: &mut Random| Some(1 + random.below(120) as u16);
+        let keepalive = match random.below(5) {
+            0 => None,
+            1 => Some(Keepalive::default()),
+            2 => Some(Keepalive { idle: number(random), ..Keepalive::default() }),
+            3 => Some(Keepalive { idle: number(random), interval: number(random), count: None }),
+            _ => Some(Keepalive { idle: number(random), interval: number(random), count: Some(3) }),
+        };
+        let file = |random: &mut Random| {
+            one_of(random, &[None, Some("/var/log/pen"), Some("pen.log"), Some("my file #1"), Some("/tmp/a:b c")])
+        };
+        Common {
+            drain: seconds(random, 0),
+            keepalive,
+            conn_max: 1 + random.below(1_000_000) as usize,
+            debug: random.below(10) as u32,
+            dump_form: one_of(random, &[DumpForm::Columns, DumpForm::Ascii, DumpForm::Auto]),
+            log: file(random).map(String::from),
+            web_stats: file(random).map(Into::into),
+            control_token: file(random).map(Into::into),
+            ..Common::default()
+        }
+    }
+
+    fn random_acls(random: &mut Random, balancer: &mut Balancer) {
+        let entries = ["permit 10.0.0.0/8", "deny 192.0.2.1", "permit 2001:db8::/32", "deny 10.0.0.0 255.0.255.0"];
+        let entry = |random: &mut Random| {
+            let words: Vec<&str> = one_of(random, &entries).split(' ').collect();
+            Entry::parse(&words).unwrap()
+        };
+        for name in ["office", "bad-guys", "x"] {
+            if random.one_in(2) {
+                balancer.acls.find_or_name(&ListName::Name(name.into())).unwrap();
+            }
+        }
+        for list in balancer.acls.indexes() {
+            if random.one_in(6) {
+                let entries = [entry(random), entry(random)];
+                balancer.acls.load(list, Path::new(one_of(random, &["/etc/list", "a list"])), &entries).unwrap();
+            } else {
+                (0..random.below(4)).for_each(|_| balancer.acls.add(list, entry(random)).unwrap());
+            }
+        }
+        balancer.settings.client_acl = random.below(balancer.acls.indexes().len() as u64) as usize;
+    }
+
+    fn random_pen(random: &mut Random) -> Listeners {
+        let mut pen = Listeners::new(random_common(random), random_settings(random));
+        pen.main_mut().at =
+            one_of(random, &[vec!["[::1]:80"], vec!["80", "/run/a b"]]).into_iter().map(String::from).collect();
+        let balancer = &mut pen.main_mut().balancer;
+        random_acls(random, balancer);
+        let control_acl = random.below(balancer.acls.indexes().len() as u64) as usize;
+        let mut ids: Vec<ServerId> = (0..12).filter(|_| random.one_in(2)).map(ServerId::Regular).collect();
+        ids.extend([ServerId::Emergency, ServerId::Abuse].into_iter().filter(|_| random.one_in(2)));
+        for (count, id) in ids.into_iter().enumerate() {
+            let host = one_of(random, &["127.0.0.1", "[::1]", "host1", "/run/x.sock", "/run/my sock"]);
+            let spec =
+                ServerSpec::parse(&format!("{host}:{}", 1 + random.below(65_535)), &Services::default()).unwrap();
+            let mut server = Server::new(&spec, 0);
+            (server.max, server.hard) = (random.below(9) as u32, random.below(9) as u32);
+            (server.weight, server.prio) = (random.below(9) as u32, random.below(9) as i32 - 4);
+            server.acl = random.one_in(2).then(|| random.below(balancer.acls.indexes().len() as u64) as usize);
+            server.name = random.one_in(2).then(|| format!("web-{count}.eu").into());
+            server.duty = one_of(random, &[Duty::Enabled, Duty::Draining, Duty::Disabled]);
+            if matches!(server.host, Host::Unix(_)) {
+                server.port = 0;
+            }
+            balancer.servers.set(id, server).unwrap();
+        }
+        pen.common.control_acl = control_acl;
+        pen
+    }
+
+    /// A pen that starts from these lines; the files of access lists hold what they held before.
+    fn read_back(before: &Listeners, text: &str) -> Listeners {
+        let mut pen = Listeners::new(Common::default(), Settings::default());
+        let acls = &before.main().balancer.acls;
+        let list_of = |path: &Path| {
+            let list = acls.indexes().find(|list| acls.file(*list) == Some(path))?;
+            Some(acls.entries(list).iter().map(|entry| format!("{entry}\n")).collect::<String>())
+        };
+        let lines = read_file(Path::new("written"), &Services::default(), |path| match path.to_str() {
+            Some("written") => Ok(String::from(text)),
+            _ => list_of(path).ok_or_else(|| io::ErrorKind::NotFound.into()),
+        });
+        let around = Around { pid: 1, control: "" };
+        let outcome = apply(&mut pen, MAIN, lines.unwrap_or_else(|error| panic!("{error}\n{text}")), NOW, &around);
+        for (_, _, effect) in outcome.unwrap_or_else(|error| panic!("{error}\n{text}")).effects {
+            match effect {
+                // What the loop notes once it is done.
+                Effect::SetLog(log) => pen.common.log = log.map(|log| log.text),
+                Effect::Token(path) => pen.common.control_token = path,
+                Effect::Listen(at, there) => pen[at].at = there.into_iter().map(|at| at.text).collect(),
+                _ => {}
+            }
+        }
+        pen
+    }
+
+    #[test]
+    fn what_is_written_reads_back_as_the_same_configuration() {
+        for seed in 0..400 {
+            let mut random = Random::new(seed);
+            let mut before = random_pen(&mut random);
+            // Two lists of one file have the same entries, or the file would be two.
+            let acls = &mut before.main_mut().balancer.acls;
+            for list in acls.indexes() {
+                let Some(path) = acls.file(list).map(Path::to_path_buf) else { continue };
+                let first = acls.indexes().find(|list| acls.file(*list) == Some(&path)).unwrap();
+                let entries = acls.entries(first).to_vec();
+                acls.load(list, &path, &entries).unwrap();
+            }
+            let blocks = written(&before).unwrap();
+            let text = as_file(&blocks);
+            let after = read_back(&before, &text);
+            assert_eq!(written(&after).as_ref(), Ok(&blocks), "seed {seed}");
+            assert_eq!(after.common, before.common, "seed {seed}\n{text}");
+            let (after, before) = (after.main(), before.main());
+            assert_eq!(after.at, before.at);
+            let (after, before) = (&after.balancer, &before.balancer);
+            assert_eq!(after.settings, before.settings, "seed {seed}\n{text}");
+            assert_eq!(
+                after.servers.all().collect::<Vec<_>>(),
+                before.servers.all().collect::<Vec<_>>(),
+                "seed {seed}"
+            );
+            for list in before.acls.indexes() {
+                let name = before.acls.name(list);
+                let same = after.acls.find(&name).unwrap();
+                assert_eq!(after.acls.entries(same), before.acls.entries(list), "seed {seed}, {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_thing_has_one_block_and_what_may_be_missing_a_removal() {
+        let mut random = Random::new(5);
+        for _ in 0..50 {
+            let blocks = written(&random_pen(&mut random)).unwrap();
+            for (index, block) in blocks.iter().enumerate() {
+                assert!(blocks[..index].iter().all(|other| other.of != block.of), "{}", block.of);
+                let may_be_missing = block.of.starts_with("server ") || block.of.starts_with("acl ");
+                assert_eq!(block.removal.is_some(), may_be_missing, "{block:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_that_sets_something_is_written() {
+        let mut pen = Listeners::new(Common::default(), Settings::default());
+        pen.main_mut().at.push(String::from("80"));
+        let blocks = written(&pen).unwrap();
+        // What is asked or done, and has no state, or is the same for every pen.
+        let others = [
+            "abort_on_error",
+            "block",
+            "close",
+            "connection",
+            "control",
+            "delayed_forward",
+            "dummy",
+            "epoll",
+            "exit",
+            "include",
+            "kqueue",
+            "mode",
+            "pid",
+            "poll",
+            "recent",
+            "select",
+            "server",
+            "servers",
+            "socket",
+            "reload",
+            "status",
+            "tcp_nodelay",
+            "write",
+        ];
+        for row in super::super::table::COMMANDS.iter().filter(|row| row.exists() && !row.name.starts_with("no ")) {
+            let is_written =
+                blocks.iter().any(|block| block.of == row.name || block.of.starts_with("acl ") && row.name == "acl");
+            assert_ne!(is_written, others.contains(&row.name), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn a_word_that_no_line_can_have_is_named() {
+        let common = Common { log: Some(String::from("a\"b")), ..Common::default() };
+        let error = written(&Listeners::new(common, Settings::default())).unwrap_err();
+        assert_eq!(error.to_string(), "no command can have the word 'a\\\"b'");
+    }
+}

@@ -1,0 +1,105 @@
+//! `pen -n`: everything is read, checked and looked up, nothing is opened or changed.
+
+use std::fmt::Write as _;
+
+use super::names;
+use super::options::Options;
+use super::plan::{self, Plan};
+use super::start::World;
+use crate::balance::Server;
+use crate::balance::listeners::MAIN_NAME;
+use crate::base::error::Error;
+use crate::base::operand::Host;
+use crate::control::command::ListenAt;
+use crate::net::Net;
+
+/// Checks what pen would run with, and tells it; the exit status.
+pub fn run(options: &Options) -> Result<u8, Error> {
+    options.notes.iter().for_each(super::complain);
+    let mut world = World::open(options)?;
+    let now = world.net.now();
+    let mut plan = plan::check(options, &world.services, now, |path| world.net.read_commands(path))?;
+    names::resolve(&mut world.net, &mut plan)?.iter().for_each(super::complain);
+    super::print(&report(&plan))
+}
+
+/// What pen would do, in a few lines.
+fn report(plan: &Plan) -> String {
+    let mut text = plan.replies.clone();
+    for (_, at) in &plan.listen {
+        let _ = writeln!(text, "listens on {}", shown(at));
+    }
+    if let Some(control) = &plan.control {
+        let _ = writeln!(text, "takes commands on {}", shown(control));
+    }
+    for (_, listener) in plan.listeners.iter() {
+        let whose = if listener.name == MAIN_NAME { String::new() } else { format!(" of {}", listener.name) };
+        for (id, server) in listener.balancer.servers.all() {
+            let _ = writeln!(text, "server {id}{whose}: {}", shown_server(server));
+        }
+    }
+    text.push_str("no mistakes found\n");
+    text
+}
+
+/// An address as it was written, and what its name stands for.
+fn shown(at: &ListenAt) -> String {
+    match &at.spec.host {
+        Host::Addr(ip) if !at.text.contains(&ip.to_string()) => format!("{} ({ip})", at.text),
+        Host::Addr(_) | Host::Name(_) | Host::Unix(_) => at.text.clone(),
+    }
+}
+
+fn shown_server(server: &Server) -> String {
+    let Server { host, port, .. } = server;
+    match host {
+        Host::Unix(path) => path.display().to_string(),
+        Host::Addr(_) if *port == 0 => format!("{host}, not used before it has a port"),
+        Host::Addr(ip) if ip.is_ipv6() => format!("[{ip}]:{port}"),
+        Host::Addr(_) => format!("{host}:{port}"),
+        Host::Name(_) => {
+            let addresses: Vec<String> = server.endpoints.iter().map(|at| at.host().to_string()).collect();
+            let known = if addresses.is_empty() { String::from("no address yet") } else { addresses.join(", ") };
+            format!("{host}:{port} ({known})")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::{Common, Listeners, MAIN, ServerId, Settings};
+    use crate::base::operand::{ListenSpec, ServerSpec, Services};
+
+    #[test]
+    fn the_report_says_what_names_stand_for() {
+        let services = Services::default();
+        let mut listeners = Listeners::new(Common::default(), Settings::default());
+        let servers = &mut listeners.main_mut().balancer.servers;
+        for (index, text) in (0..).zip(["192.0.2.1:81", "[::1]", "host1", "host2:82", "/run/x"]) {
+            let spec = ServerSpec::parse(text, &services).unwrap();
+            servers.set(ServerId::Regular(index), Server::new(&spec, 80)).unwrap();
+        }
+        servers.resolved(ServerId::Regular(2), vec!["192.0.2.7".parse().unwrap(), "::7".parse().unwrap()]);
+        let at = |spec: &str, text: &str| ListenAt {
+            spec: ListenSpec::parse(spec, &services).unwrap(),
+            text: String::from(text),
+        };
+        let (listen, control) =
+            (vec![(MAIN, at("192.0.2.9:80", "lbhost:80"))], Some(at("127.0.0.1:8888", "127.0.0.1:8888")));
+        let plan = Plan {
+            listeners,
+            origin: Default::default(),
+            listen,
+            control,
+            token: None,
+            log: None,
+            is_dummy: false,
+            replies: String::from("30\n"),
+        };
+        let expected = "30\nlistens on lbhost:80 (192.0.2.9)\ntakes commands on 127.0.0.1:8888\n\
+            server 0: 192.0.2.1:81\nserver 1: [::1]:80\nserver 2: host1:80 (192.0.2.7, ::7)\n\
+            server 3: host2:82 (no address yet)\nserver 4: /run/x\nno mistakes found\n";
+        assert_eq!(report(&plan), expected);
+    }
+}

@@ -1,0 +1,104 @@
+//! Reading again what pen was started with: all of it is read and checked first, and what has
+//! changed since the last time is applied to what runs, as commands. No pair is touched.
+
+use super::Proxy;
+use super::batch::Batch;
+use super::control::Asker;
+use super::effects::Work;
+use super::trust::Trust;
+use crate::balance::{ListenerKey, MAIN, ServerId};
+use crate::base::diag::Severity;
+use crate::base::operand::Host;
+use crate::control::execute::{Around, Effect, Outcome};
+use crate::control::origin::{Origin, as_lines, changes};
+use crate::control::written::{Block, written};
+use crate::net::Net;
+
+/// Lines of a difference that are said at HUP.
+const SAID_MAX: usize = 200;
+
+/// What pen was started with, and what came of it.
+#[derive(Debug)]
+pub struct Reload {
+    origin: Origin,
+}
+
+impl Reload {
+    /// What pen was started with.
+    pub fn new(origin: Origin) -> Reload {
+        Reload { origin }
+    }
+}
+
+/// A configuration that was read, and is not in force yet.
+#[derive(Debug)]
+pub(super) struct Loads {
+    blocks: Vec<Block>,
+    /// What differs from the one before.
+    shown: String,
+}
+
+impl<N: Net> Proxy<N> {
+    /// The configuration as its files have it now.
+    fn read_origin(&mut self) -> Result<Vec<Block>, String> {
+        let around = Around { pid: self.control.pid, control: &self.control.written };
+        let (services, net) = (&self.control.services, &mut self.net);
+        let pen = self.reload.origin.read(services, self.now, &around, |path| net.read_commands(path))?;
+        written(&pen).map_err(|error| error.to_string())
+    }
+
+    /// Reads everything again, and finds out what has changed: commands, and what is loaded when
+    /// they are obeyed. Nothing is changed here.
+    pub(super) fn read_changes(&mut self) -> Result<(Batch, Loads), String> {
+        let blocks = self.read_origin()?;
+        let live = written(&self.listeners).map_err(|error| error.to_string())?;
+        let changes = changes(&self.reload.origin.loaded, &blocks, &live);
+        let lines = as_lines(&changes, &self.control.services, |path| self.net.read_commands(path));
+        let lines = lines.map_err(|error| error.to_string())?;
+        let text: String = changes.shown.iter().map(|line| format!("{line}\n")).collect();
+        let shown = if text.is_empty() { String::from("nothing has changed\n") } else { text };
+        Ok((Batch::new(MAIN, lines), Loads { blocks, shown }))
+    }
+
+    /// The commands have been obeyed: what was read is in force. The difference.
+    pub(super) fn note_loaded(&mut self, loads: Loads) -> String {
+        self.reload.origin.loaded = loads.blocks;
+        self.look_up_all();
+        loads.shown
+    }
+
+    /// Asks for the addresses of all servers that have names. What is known counts until the answer.
+    fn look_up_all(&mut self) {
+        let all = self.listeners.iter().flat_map(|(at, listener)| {
+            let servers = listener.balancer.servers.all();
+            servers.filter(|(_, server)| matches!(server.host, Host::Name(_))).map(move |(id, _)| (at, id))
+        });
+        let named: Vec<(ListenerKey, ServerId)> = all.collect();
+        named.into_iter().for_each(|(at, id)| self.look_up_server(at, id));
+    }
+
+    /// HUP: reads everything again if there is a file, and opens the log anew.
+    pub(super) fn hang_up(&mut self) {
+        let log_before = self.listeners.common.log.clone();
+        if self.reload.origin.has_file() {
+            let outcome = Outcome { reply: Ok(String::new()), effects: vec![Effect::Reload] };
+            self.go_on(Asker::Hangup, Work::of(outcome, Trust::Full), None);
+        } else {
+            self.look_up_all();
+        }
+        if self.listeners.common.log == log_before {
+            self.reopen_log();
+        }
+    }
+
+    pub(super) fn say_reload(&mut self, reply: &str) {
+        let severity = if reply.starts_with("error: ") { Severity::Error } else { Severity::Notice };
+        for line in reply.lines().take(SAID_MAX) {
+            self.say(severity, &format!("reload: {line}"));
+        }
+        let more = reply.lines().count().saturating_sub(SAID_MAX);
+        if more > 0 {
+            self.say(severity, &format!("reload: and {more} more lines"));
+        }
+    }
+}
