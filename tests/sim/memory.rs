@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::dialogue::Dialogue;
+use super::directed::pairs_after;
+use super::peer::Step::{Close, End, Heard, Rest, Send};
 use super::peer::{Reader, Sight};
 use super::plan::{Buffers, Lack, LackWindow, Plan, Reach};
 use super::run::{finished, finished_by};
@@ -73,4 +75,19 @@ fn what_is_only_looked_at_is_in_the_log_and_the_dumps_once() {
     let world = finished(plan);
     // Each byte that was taken away was dumped: no more dumps than reads that took something.
     assert!(world.calls.dump > 0 && world.calls.dump <= world.calls.read, "{:?}", world.calls);
+}
+
+#[test]
+fn a_pair_that_is_stuck_without_a_ring_is_reset_after_its_time_as_any() {
+    let client = [Send(100), Rest(Duration::from_secs(3_600)), Close];
+    let server = [Heard(100), Send(400_000), End];
+    let deaf = Dialogue::rude(100, 400_000, &client, &server).read_by(Reader::Never, Reader::Eager);
+    let mut plan = Plan::plain(1, &[deaf]);
+    plan.odds.buffers = Buffers::Tiny;
+    plan.memory = 60_000;
+    plan.settings.stuck_timeout = Duration::from_secs(30);
+    let (pairs, trace) = pairs_after(plan.clone(), 28);
+    assert_eq!(pairs, 1, "{trace}");
+    let (pairs, trace) = pairs_after(plan, 39);
+    assert_eq!(pairs, 0, "{trace}");
 }

@@ -202,8 +202,8 @@ plant all-that-was-seen-taken-away $p/flow.rs \
         let mut taken = 0;
         while taken < written {'
 plant flow-without-a-ring-stuck-for-ever $p/flow.rs \
-    $'            if sink.writable {\n                *self = Flow::Open;' \
-    $'            if false {\n                *self = Flow::Open;'
+    'self.held() == 0 && (sink.writable || !matches!(self, Flow::Stuck(None)))' \
+    'self.held() == 0 && !matches!(self, Flow::Stuck(None))'
 plant flow-without-a-ring-not-limited $p/flow.rs \
     '*self = Flow::Stuck(None);' ''
 plant memory-not-asked-for $p/memory.rs \
