@@ -44,7 +44,7 @@ fn check_message(question: &Question, message: &[u8]) {
 
 /// A whole lookup in which every answer is made of these bytes comes to an end.
 fn check_lookup(address: IpAddr, input: &[u8]) {
-    let mut lookup = Lookup::new(address, input.len() % 2 == 0);
+    let mut lookup = Lookup::new(address, input.len().is_multiple_of(2));
     for _ in 0..100 {
         let mut message = lookup.question().message(ID);
         message[2] = 0x84;

@@ -72,6 +72,8 @@ pub struct DnsNet {
     ready: Vec<Token>,
     /// Lanes where sending has failed.
     failed: Vec<usize>,
+    /// Connections that could not even be begun.
+    unopened: Vec<usize>,
     origin: Instant,
     buffer: Vec<u8>,
 }
@@ -89,6 +91,7 @@ impl DnsNet {
             streams: Vec::new(),
             ready: Vec::new(),
             failed: Vec::new(),
+            unopened: Vec::new(),
             origin: Instant::now(),
             buffer: vec![0; DATAGRAM_MAX],
         })
@@ -124,8 +127,13 @@ impl DnsNet {
         if self.streams.len() <= stream {
             self.streams.resize_with(stream + 1, || None);
         }
-        self.streams[stream] = self.open_stream(stream, server, message).ok();
-        self.ready.push(Token(STREAMS + stream));
+        match self.open_stream(stream, server, message) {
+            Ok(opened) => {
+                self.streams[stream] = Some(opened);
+                self.ready.push(Token(STREAMS + stream));
+            }
+            Err(_) => self.unopened.push(stream),
+        }
     }
 
     /// Closes a connection, if there is one of this name.
@@ -153,7 +161,8 @@ impl DnsNet {
 
     /// Sleeps until something has happened, or for `timeout`.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = if self.ready.is_empty() && self.failed.is_empty() { timeout } else { Some(Duration::ZERO) };
+        let is_idle = self.ready.is_empty() && self.failed.is_empty() && self.unopened.is_empty();
+        let timeout = if is_idle { timeout } else { Some(Duration::ZERO) };
         if let Err(error) = self.poll.poll(&mut self.events, timeout)
             && error.kind() != ErrorKind::Interrupted
         {
@@ -168,6 +177,9 @@ impl DnsNet {
     pub fn arrivals(&mut self, mut take: impl FnMut(Arrival<'_>)) {
         for lane in self.failed.drain(..) {
             take(Arrival::Unreachable(lane));
+        }
+        for stream in self.unopened.drain(..) {
+            take(Arrival::StreamFailed(stream));
         }
         for token in std::mem::take(&mut self.ready) {
             match token.0.checked_sub(STREAMS) {
@@ -224,8 +236,8 @@ impl DnsNet {
 
     fn converse(&mut self, at: usize, take: &mut impl FnMut(Arrival<'_>)) {
         let Some(place) = self.streams.get_mut(at) else { return };
-        // One that could not even be begun is named here, too, and by then it is gone.
-        let Some(stream) = place else { return take(Arrival::StreamFailed(at)) };
+        // What is named here may have ended since.
+        let Some(stream) = place else { return };
         match stream.go_on() {
             Ok(false) => return,
             Ok(true) => take(Arrival::Stream(at, &stream.answer[2..])),
@@ -309,4 +321,128 @@ pub fn standard_output() -> io::Result<File> {
 /// A copy of the standard input's descriptor, without a buffer.
 pub fn standard_input() -> io::Result<File> {
     io::stdin().as_fd().try_clone_to_owned().map(File::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::thread;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn loopback() -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+    }
+
+    /// The next thing that arrives, in words.
+    fn next(net: &mut DnsNet) -> String {
+        let end = Instant::now() + PATIENCE;
+        let mut found = Vec::new();
+        while found.is_empty() && Instant::now() < end {
+            net.wait(Some(Duration::from_millis(100))).unwrap();
+            net.arrivals(|arrival| found.push(format!("{arrival:?}")));
+        }
+        found.join(", ")
+    }
+
+    #[test]
+    fn only_the_server_of_a_lane_is_heard() {
+        let (server, stranger) = (loopback(), loopback());
+        let mut net = DnsNet::new(vec![server.local_addr().unwrap()], 2).unwrap();
+        net.send(1, b"question");
+        let mut bytes = [0; 64];
+        let (count, from) = server.recv_from(&mut bytes).unwrap();
+        assert_eq!(&bytes[..count], b"question");
+        stranger.send_to(b"forged", from).unwrap();
+        server.send_to(b"answer", from).unwrap();
+        assert_eq!(next(&mut net), format!("{:?}", Arrival::Datagram(1, b"answer")));
+        // Another port, and the old one is closed.
+        net.renew(1);
+        net.send(1, b"question");
+        assert_ne!(server.recv_from(&mut bytes).unwrap().1, from);
+    }
+
+    #[test]
+    fn a_port_where_nobody_listens_is_told_and_the_next_message_is_sent() {
+        let server = loopback();
+        let at = server.local_addr().unwrap();
+        drop(server);
+        let mut net = DnsNet::new(vec![at], 1).unwrap();
+        net.send(0, b"question");
+        assert_eq!(next(&mut net), "Unreachable(0)");
+        net.send(0, b"again");
+        // The port may be somebody else's by now; then there is nothing to see here.
+        let Ok(server) = UdpSocket::bind(at) else { return };
+        server.set_read_timeout(Some(PATIENCE)).unwrap();
+        net.send(0, b"now");
+        let mut bytes = [0; 64];
+        assert_eq!(server.recv(&mut bytes).unwrap(), 3);
+    }
+
+    #[test]
+    fn an_answer_over_a_connection_may_come_in_pieces_or_not_at_all() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut net = DnsNet::new(vec![listener.local_addr().unwrap()], 1).unwrap();
+        for (answer, expected) in [
+            (&b"\0\x06answer"[..], format!("{:?}", Arrival::Stream(3, b"answer"))),
+            (b"\0\x06answer and more", format!("{:?}", Arrival::Stream(3, b"answer"))),
+            (b"\0\x06answe", String::from("StreamFailed(3)")),
+            (b"\0", String::from("StreamFailed(3)")),
+            (b"", String::from("StreamFailed(3)")),
+        ] {
+            net.connect(3, 0, b"question");
+            let serving = thread::spawn({
+                let listener = listener.try_clone().unwrap();
+                move || {
+                    let mut stream = listener.accept().unwrap().0;
+                    let mut question = [0; 10];
+                    stream.read_exact(&mut question).unwrap();
+                    for byte in answer {
+                        // Whoever has what was asked for hangs up.
+                        let _ = stream.write_all(&[*byte]);
+                    }
+                    question
+                }
+            });
+            assert_eq!(next(&mut net), expected);
+            assert_eq!(serving.join().unwrap(), *b"\0\x08question");
+        }
+        let at = listener.local_addr().unwrap();
+        drop(listener);
+        let mut net = DnsNet::new(vec![at], 1).unwrap();
+        net.connect(0, 0, b"question");
+        assert_eq!(next(&mut net), "StreamFailed(0)");
+    }
+
+    #[test]
+    fn pipes_are_asked_before_they_are_read_or_written() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut buffer = [0; 100];
+        assert_eq!(read_now(&mut reader, &mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let mut writer = File::from(std::os::fd::OwnedFd::from(writer));
+        let mut written = 0;
+        let error = loop {
+            match write_now(&mut writer, &[b'x'; 10_000], false) {
+                Ok(count) => written += count,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        assert!(written >= libc::PIPE_BUF, "{written}");
+        assert_eq!(read_now(&mut reader, &mut buffer).unwrap(), 100);
+        drop(writer);
+        let mut rest = Vec::new();
+        assert_eq!(reader.read_to_end(&mut rest).unwrap(), written - 100);
+        assert_eq!(read_now(&mut reader, &mut buffer).unwrap(), 0, "the end can be read");
+    }
+
+    #[test]
+    fn zones_are_interfaces_or_numbers() {
+        assert_eq!(zone_number("7"), Some(7));
+        assert!(zone_number("lo").is_none_or(|number| number > 0));
+        assert_eq!(zone_number("no-such-interface"), None);
+    }
 }
