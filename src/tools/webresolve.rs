@@ -108,7 +108,7 @@ impl Filter {
     fn run(&mut self) -> Result<(), Stop> {
         let mut failure = None;
         loop {
-            let may_read = self.window_size < WINDOW && self.unwritten.len() < UNWRITTEN_MAX;
+            let may_read = self.has_room();
             let is_open = self.source.is_some() || !self.files.is_empty();
             let mut is_busy = false;
             if is_open && may_read {
@@ -120,11 +120,18 @@ impl Filter {
             }
             self.write_known();
             is_busy |= self.write_out().map_err(stop)?;
+            // No event tells of what was there to be read before there was room.
+            is_busy |= is_open && !may_read && self.has_room();
             if self.source.is_none() && self.files.is_empty() && self.window.is_empty() && self.unwritten.is_empty() {
                 return failure.map_or(Ok(()), |error| Err(Stop::Failed(error)));
             }
             self.names.turn(is_busy.then_some(Duration::ZERO))?;
         }
+    }
+
+    /// Whether more may be read.
+    fn has_room(&self) -> bool {
+        self.window_size < WINDOW && self.unwritten.len() < UNWRITTEN_MAX
     }
 
     /// Reads what there is; false if there is nothing now.
