@@ -87,12 +87,14 @@ fn a_reader_that_stops_costs_no_name_and_no_memory() {
         }
         last.1.elapsed() > Duration::from_millis(1_500)
     });
-    let mut text = String::new();
-    let peak = std::thread::scope(|scope| {
-        scope.spawn(|| out.read_to_string(&mut text).unwrap()).join().unwrap();
-        wait::until("it ends", || child.try_wait().unwrap());
-        last.0
+    let reading = std::thread::spawn(move || {
+        let mut text = String::new();
+        out.read_to_string(&mut text).map(|_| text)
     });
+    let (peak, minutes) = (last.0, Duration::from_secs(120));
+    assert!(wait::within(minutes, || reading.is_finished().then_some(())).is_some(), "it stands still");
+    let text = reading.join().unwrap().unwrap();
+    wait::until("it ends", || child.try_wait().unwrap());
     writing.join().unwrap();
     assert_eq!(text.lines().count(), count);
     assert_eq!(text.lines().filter(|line| !line.starts_with("host-10-")).count(), 0);
