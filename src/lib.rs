@@ -58,6 +58,7 @@
 //! | search | one client's walk through the servers, each offered at most once |
 //! | place | a server's connection slot, held from the moment a connect begins |
 //! | blacklist | to leave a server out for a time because it failed |
+//! | duty | whom an operator lets a server serve: everybody, those it had before, nobody |
 //! | tracking | sending a client to the server that it had before |
 //! | tracer | what prints `copy_up` and `copy_down` dumps |
 //! | command, effect | a line of the control language, and what it asks of the event loop |

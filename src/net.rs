@@ -270,8 +270,7 @@ pub trait Stream: Read + Write {
     /// Sends small segments at once from now on (`TCP_NODELAY`, tcp(7)); nothing on a Unix socket.
     fn no_delay(&mut self) -> io::Result<()>;
 
-    /// Whether the peer is a process of the user that this one runs as, or of root, and the kernel
-    /// says so (`SO_PEERCRED`, unix(7)). Of TCP it says nothing.
+    /// Whether the kernel says that the peer is of this process's user or of root (unix(7)).
     fn is_same_user(&self) -> bool {
         false
     }
@@ -320,16 +319,14 @@ pub trait Net {
     /// True if so many bytes of memory can be had, and something besides for all that is too small
     /// to be asked for. What grows with connections asks first, and does without if it must. A
     /// world that is never short of memory has nothing to do.
-    fn has_memory(&mut self, bytes: usize) -> bool {
-        let _ = bytes;
+    fn has_memory(&mut self, _bytes: usize) -> bool {
         true
     }
 
     /// Raises the limit of open descriptors to `welcome`, or as near as the system lets it; what it
     /// is then. What is beyond `needed` is the world's to use. A world without such a limit has
     /// nothing to do.
-    fn raise_descriptors(&mut self, needed: u64, welcome: u64) -> io::Result<u64> {
-        let _ = needed;
+    fn raise_descriptors(&mut self, _needed: u64, welcome: u64) -> io::Result<u64> {
         Ok(welcome)
     }
 
@@ -362,14 +359,12 @@ pub trait Net {
     /// Reads a file of commands, at most a mebibyte.
     fn read_commands(&mut self, path: &Path) -> io::Result<String>;
 
-    /// Puts a file in place of the one that is there, if there is one: whoever reads it sees the old
-    /// one or the new one. A world without files refuses.
+    /// Puts a file in place of the one that is there, at one go. A world without files refuses.
     fn write_file(&mut self, _path: &Path, _bytes: &[u8]) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// The path of a file that is there or not, from the root and without symbolic links. A world
-    /// without files has no links.
+    /// The path of a file, there or not, without symbolic links. A world without files has none.
     fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
         Ok(path.to_path_buf())
     }

@@ -214,11 +214,6 @@ impl Clients {
         }
     }
 
-    /// The clients that came within a time, in the order of their slots.
-    pub fn recent(&self, within: Duration, moment: Moment) -> impl Iterator<Item = (ClientId, &Client)> {
-        self.iter().filter(move |(_, client)| moment.since(client.seen) <= within)
-    }
-
     /// All clients in the order of their slots.
     pub fn iter(&self) -> impl Iterator<Item = (ClientId, &Client)> {
         let slots = 0..self.len() as u32;

@@ -206,10 +206,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::ControlAcl(list) => set_list(&balancer.acls, &mut common.control_acl, list),
         Command::ControlToken(path) => Outcome::asks(Effect::Token(Some(path))),
         Command::NoControlToken => Outcome::asks(Effect::Token(None)),
-        Command::Dump(form) => {
-            common.dump_form = form;
-            Outcome::quiet()
-        }
+        Command::Dump(form) => set(&mut common.dump_form, form),
         Command::Dummy => Outcome::asks(Effect::Dummy),
         Command::NoEffect => Outcome::quiet(),
         Command::Exit if common.may_exit => Outcome::asks(Effect::Exit),
@@ -234,20 +231,19 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::Server { at: server, changes } => change_server(balancer, at, &server, *changes, now),
         Command::Servers => Outcome::tells(status::servers(balancer, now.moment)),
         Command::Socket(descriptor) => Outcome::asks(Effect::ShowSocket(descriptor)),
-        Command::Source(source) => {
-            balancer.settings.source = source;
-            Outcome::quiet()
-        }
+        Command::Source(source) => set(&mut balancer.settings.source, source),
         Command::Status => Outcome::asks(Effect::Status),
-        Command::Switch(mode, on) => {
-            *mode_of(&mut balancer.settings, mode) = on;
-            Outcome::quiet()
-        }
+        Command::Switch(mode, on) => set(mode_of(&mut balancer.settings, mode), on),
         Command::WebStats(None) => Outcome::tells(line_of(&shown_path(common.web_stats.as_deref()))),
         Command::WebStats(path) => set_web_stats(common, path),
         Command::NoWebStats => set_web_stats(common, None),
         Command::Write(path) => Outcome::asks(Effect::Write(path)),
     }
+}
+
+fn set<T>(place: &mut T, value: T) -> Outcome {
+    *place = value;
+    Outcome::quiet()
 }
 
 /// Changes an access list; a name that is new gets one.

@@ -13,6 +13,7 @@ pub mod names;
 pub mod options;
 pub mod plan;
 pub mod start;
+mod step;
 
 use std::ffi::OsString;
 use std::fmt::Display;

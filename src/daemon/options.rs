@@ -5,12 +5,10 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::balance::clients::CLIENTS_MAX;
-use crate::balance::settings::{Common, DumpForm, Settings};
 use crate::base::error::Error;
-use crate::control::command::{CONN_MAX, Command, Mode, Number, SECONDS_MAX};
+use crate::control::command::{CONN_MAX, SECONDS_MAX};
 
 /// One flag.
 #[derive(Debug)]
@@ -227,73 +225,6 @@ pub enum Step {
     Command(String),
 }
 
-impl Step {
-    /// Changes the setting; a command is for others to obey.
-    pub fn apply(&self, common: &mut Common, settings: &mut Settings) {
-        match self {
-            Step::Set(id, number) => set(common, settings, *id, *number),
-            Step::Log(text) => common.log = Some(text.clone()),
-            Step::PidFile(path) => common.pid_file = Some(path.clone()),
-            Step::WebStats(path) => common.web_stats = Some(path.clone()),
-            Step::Command(_) => {}
-        }
-    }
-}
-
-impl Step {
-    /// The command that does the same, after `common` has been changed; `None` for what no command
-    /// can set.
-    pub fn command(&self, common: &Common) -> Option<Command> {
-        let Step::Set(id, number) = self else {
-            return match self {
-                Step::WebStats(path) => Some(Command::WebStats(Some(path.clone()))),
-                Step::Set(..) | Step::Log(_) | Step::PidFile(_) | Step::Command(_) => None,
-            };
-        };
-        let sets = |what| Some(Command::Number(what, Some(*number)));
-        match id {
-            Id::Ascii => Some(Command::Dump(DumpForm::Ascii)),
-            Id::Blacklist => sets(Number::Blacklist),
-            Id::Clients => sets(Number::ClientsMax),
-            Id::Connections => sets(Number::ConnMax),
-            Id::Debug => Some(Command::Number(Number::Debug, Some(common.debug))),
-            Id::Hash => Some(Command::Switch(Mode::Hash, true)),
-            Id::RoundRobin => Some(Command::Switch(Mode::RoundRobin, true)),
-            Id::Stubborn => Some(Command::Switch(Mode::Stubborn, true)),
-            Id::Timeout => sets(Number::Timeout),
-            Id::Tracking => sets(Number::Tracking),
-            Id::Weight => Some(Command::Switch(Mode::Weight, true)),
-            _ => None,
-        }
-    }
-}
-
-fn set(common: &mut Common, settings: &mut Settings, id: Id, number: u32) {
-    let time = Duration::from_secs(u64::from(number));
-    let count = usize::try_from(number).unwrap_or(usize::MAX);
-    match id {
-        Id::Ascii => common.dump_form = DumpForm::Ascii,
-        Id::Blacklist => settings.blacklist = time,
-        Id::Clients => settings.clients_max = count,
-        Id::Debug => common.debug = common.debug.saturating_add(1),
-        Id::Hash => settings.modes.hash = true,
-        Id::MultiAccept => common.multi_accept = count,
-        Id::Backlog => common.backlog = number,
-        Id::RoundRobin => settings.modes.roundrobin = true,
-        Id::Stubborn => settings.modes.stubborn = true,
-        Id::Timeout => settings.connect_timeout = time,
-        Id::Tracking => settings.tracking = time,
-        Id::Weight => settings.modes.weight = true,
-        Id::Connections => common.conn_max = count,
-        Id::AllowExit => common.may_exit = true,
-        // The rest never becomes a setting.
-        Id::Emergency | Id::Foreground | Id::Chroot | Id::Log | Id::PidFile | Id::User | Id::Abuse => {}
-        Id::Check | Id::ControlDir | Id::ControlMode | Id::WebStats => {}
-        Id::Control | Id::Config | Id::Command | Id::Demo | Id::Help | Id::Version => {}
-        Id::Accepted | Id::Obsolete | Id::Refused => {}
-    }
-}
-
 /// Reads a command line without its first word. Every mistake names its culprit.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Wish, Error> {
     let mut parser = lexopt::Parser::from_args(args);
@@ -417,8 +348,11 @@ fn sentence(error: lexopt::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::help::help;
     use super::*;
+    use crate::balance::settings::{Common, DumpForm, Settings};
 
     fn wish(words: &[&str]) -> Result<Wish, Error> {
         parse(words.iter().map(OsString::from))

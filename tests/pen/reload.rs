@@ -156,7 +156,7 @@ fn a_reload_applies_what_has_changed_and_nothing_else() {
     assert_eq!((control(&pen, "blacklist"), control(&pen, "timeout")), (String::from("8\n"), String::from("9\n")));
     assert_eq!(control(&pen, "servers").lines().count(), 1);
     // A mistake is named, and nothing changes.
-    fs::write(&file, format!("blacklist 9\n\nserver 0 port frob\n")).unwrap();
+    fs::write(&file, "blacklist 9\n\nserver 0 port frob\n").unwrap();
     let message = format!("{file}:3: server: 'frob': 'frob' is not a port or TCP service\n");
     assert_eq!(control(&pen, "reload"), format!("error: {message}"));
     pen.process().signal("HUP");

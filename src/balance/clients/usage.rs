@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use super::{ClientId, Clients, NO_SERVER, Remembered};
+use super::{Client, ClientId, Clients, NO_SERVER, Remembered};
 use crate::balance::canonical;
 use crate::balance::limits::{Over, Usage};
 use crate::balance::settings::Settings;
@@ -57,6 +57,11 @@ impl Clients {
     fn usage_mut(&mut self, id: ClientId) -> Option<&mut Usage> {
         self.client(id)?;
         self.usage.as_mut()?.get_mut(id.slot())
+    }
+
+    /// The clients that came within a time, in the order of their slots.
+    pub fn recent(&self, within: Duration, moment: Moment) -> impl Iterator<Item = (ClientId, &Client)> {
+        self.iter().filter(move |(_, client)| moment.since(client.seen) <= within)
     }
 
     /// At most `count` clients, the one that came last first.
