@@ -18,7 +18,7 @@
 //! | [`proxy`] | the event loop: pairs and their flows | all above |
 //! | [`sys`] | the operating system behind the seam; all `unsafe` | base, net |
 //! | [`daemon`] | pen put together: options, start, background, demonstration | all above |
-//! | [`tools`] | the programs beside pen; the log tools are behind the feature `tools` | base, logs, dns, control, sys |
+//! | [`tools`] | the programs beside pen; the log tools are behind the feature `tools` | base, net, logs, dns, control, sys |
 //!
 //! `dns` is behind the feature `tools`, too, which is on by default.
 //! `select`, `balance`, `trace`, `logs`, `dns` and `control` are pure: time is an argument, nothing

@@ -15,6 +15,9 @@ mod command;
 #[path = "../fuzz/checks/config.rs"]
 mod config;
 #[cfg(feature = "tools")]
+#[path = "../fuzz/checks/datagram.rs"]
+mod datagram;
+#[cfg(feature = "tools")]
 #[path = "../fuzz/checks/dns.rs"]
 mod dns;
 #[path = "../fuzz/checks/dump.rs"]
@@ -27,6 +30,9 @@ mod operand;
 mod record;
 #[path = "../fuzz/checks/ring.rs"]
 mod ring;
+#[cfg(feature = "tools")]
+#[path = "../fuzz/checks/weblog.rs"]
+mod weblog;
 
 /// Judges every file of a target's corpus.
 #[track_caller]
@@ -93,6 +99,18 @@ fn records_stand_what_was_found() {
 #[test]
 fn the_ring_stands_what_was_found() {
     judge("ring", ring::check);
+}
+
+#[test]
+#[cfg(feature = "tools")]
+fn lines_of_web_logs_stand_what_was_found() {
+    judge("weblog", weblog::check);
+}
+
+#[test]
+#[cfg(feature = "tools")]
+fn datagrams_to_penlogd_stand_what_was_found() {
+    judge("datagram", datagram::check);
 }
 
 #[test]

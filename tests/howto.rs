@@ -11,6 +11,9 @@ mod ftp;
 mod hash;
 #[path = "howto/ldap.rs"]
 mod ldap;
+#[cfg(feature = "tools")]
+#[path = "howto/logs.rs"]
+mod logs;
 #[path = "howto/mail.rs"]
 mod mail;
 #[path = "howto/web.rs"]

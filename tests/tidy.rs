@@ -135,6 +135,26 @@ fn the_manuals_of_webresolve_and_splitwr_have_every_flag_and_no_other() {
 }
 
 #[test]
+#[cfg(feature = "tools")]
+fn the_manuals_of_the_log_tools_have_every_flag_and_no_other() {
+    use pen::tools::{mergelogs, penlog, penlogd};
+    let tools = [
+        ("man/mergelogs.1", &mergelogs::FLAGS[..]),
+        ("man/penlog.1", &penlog::FLAGS[..]),
+        ("man/penlogd.1", &penlogd::FLAGS[..]),
+    ];
+    for (path, flags) in tools {
+        let table = flags.iter().map(|flag| flag.letter.to_string());
+        let table: Vec<String> = table.chain(["-help", "-version"].map(String::from)).collect();
+        let page = texts::text(path);
+        let section = if texts::heads(&page, "OPTIONS", "Fl").is_empty() { "DESCRIPTION" } else { "OPTIONS" };
+        let described = with_places(path, texts::heads(&page, section, "Fl"));
+        let found = texts::differences("flag", &table, &described);
+        assert!(found.is_empty(), "{path}\n{}", found.concat());
+    }
+}
+
+#[test]
 fn the_manuals_have_every_command_and_no_other() {
     let table: Vec<String> = COMMANDS.iter().filter(|row| row.exists()).map(|row| String::from(row.name)).collect();
     let mut described = Vec::new();

@@ -129,6 +129,16 @@ pub fn parse(line: &[u8]) -> Option<Record<'_>> {
     Some(Record { client: parse_client(client)?, unix: unix.parse().ok()?, server, text })
 }
 
+/// Reads what penlogd gets, `+ client server text`, with or without its newline; `None` if it is
+/// something else, or the server has no address: then no web server can be the one that is meant.
+pub fn parse_datagram(line: &[u8]) -> Option<(ClientAddr, IpAddr, &[u8])> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let (client, rest) = word(line.strip_prefix(b"+ ")?)?;
+    let (server, text) = word(rest)?;
+    Some((parse_client(client)?, server.parse::<IpAddr>().ok()?.to_canonical(), text))
+}
+
 /// The bytes before the next blank, and those after it.
 fn word(line: &[u8]) -> Option<(&str, &[u8])> {
     let end = memchr(b' ', line)?;
@@ -282,6 +292,29 @@ mod tests {
             assert_eq!(parse(line), record, "{:?}", String::from_utf8_lossy(line));
         }
         assert_eq!(parse(b"- 9 h a\xff\x00b\n").map(|record| record.text), Some(&b"a\xff\x00b"[..]));
+    }
+
+    #[test]
+    fn datagrams_read_back_the_same_and_others_are_refused() {
+        let mut out = Vec::new();
+        write_datagrams(&mut out, client("192.0.2.7"), &"10.0.0.1", b"GET /a HTTP/1.1\r\n\r\n");
+        let server: IpAddr = "10.0.0.1".parse().unwrap();
+        assert_eq!(parse_datagram(&out), Some((client("192.0.2.7"), server, &b"GET /a HTTP/1.1"[..])));
+        let mapped = b"+ ::1 ::ffff:10.0.0.1 \r\n";
+        assert_eq!(parse_datagram(mapped), Some((client("[::1]"), server, &b""[..])));
+        let table: [&[u8]; 8] = [
+            b"",
+            b"+",
+            b"+ ",
+            b"+ 1.2.3.4",
+            b"+ 1.2.3.4 5.6.7.8",
+            b"+ 1.2.3.4 host x",
+            b"+ x 5.6.7.8 x",
+            b"1.2.3.4 5.6.7.8 x",
+        ];
+        for line in table {
+            assert_eq!(parse_datagram(line), None, "{:?}", String::from_utf8_lossy(line));
+        }
     }
 
     #[test]

@@ -1,11 +1,27 @@
 //! The wall clock as people read it.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Seconds since 1970-01-01 00:00:00 UTC; 0 for a clock that is set to before that.
 pub fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Tells how much time has gone by since it was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Begins now.
+    pub fn started() -> Stopwatch {
+        Stopwatch(Instant::now())
+    }
+
+    /// The time since then.
+    pub fn time(&self) -> Duration {
+        self.0.elapsed()
+    }
 }
 
 /// A time of day in the local time zone. Shows as `2026-11-22 17:39:50`.

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd};
 pub mod arrivals;
 pub mod clock;
 pub mod console;
+pub mod datagram;
 #[cfg(feature = "tools")]
 pub mod dns;
 pub mod folder;

@@ -1,10 +1,12 @@
 //! Lines of a log: of a file, of standard input (`-`), of a file that gzip has compressed (its
 //! name ends with `.gz`). Memory is a buffer, whatever the size of the log.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 use std::path::Path;
+use std::rc::Rc;
 
 use flate2::read::MultiGzDecoder;
 use memchr::memchr;
@@ -17,10 +19,59 @@ const CHUNK: usize = 256 * 1024;
 /// The longest line that is taken for a line, in bytes: a hundred times what web servers write.
 pub const LINE_MAX: usize = 16 * 1024 * 1024;
 
+/// The bytes at the start of a log.
+#[derive(Debug)]
+pub struct Start {
+    name: OsString,
+    bytes: Vec<u8>,
+}
+
+impl Start {
+    /// Their lines; the last one may be cut, and what is compressed may end with an error.
+    pub fn lines(self) -> Lines {
+        Lines::new(shown(&self.name), decompressed(&self.name, Box::new(Cursor::new(self.bytes))))
+    }
+}
+
+fn shown(name: &OsString) -> String {
+    if name == "-" { String::from("standard input") } else { Path::new(name).display().to_string() }
+}
+
+fn open(name: &OsString, read: &Rc<Cell<u64>>) -> Result<Box<dyn Read>, Error> {
+    if name == "-" {
+        return Ok(Box::new(Counted(io::stdin(), Rc::clone(read))));
+    }
+    let fail = |error| Error::system(format!("cannot open {}: {}", shown(name), reason(&error)));
+    let file = File::open(name).map_err(fail)?;
+    if file.metadata().map_err(fail)?.is_dir() {
+        return Err(fail(io::ErrorKind::IsADirectory.into()));
+    }
+    Ok(Box::new(Counted(file, Rc::clone(read))))
+}
+
+fn decompressed(name: &OsString, source: Box<dyn Read>) -> Box<dyn Read> {
+    match Path::new(name).extension() {
+        Some(extension) if extension == "gz" => Box::new(MultiGzDecoder::new(source)),
+        _ => source,
+    }
+}
+
+/// Counts what is read.
+struct Counted<R>(R, Rc<Cell<u64>>);
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        self.1.set(self.1.get() + read as u64);
+        Ok(read)
+    }
+}
+
 /// A log that is read line by line.
 pub struct Lines {
     name: String,
     source: Box<dyn Read>,
+    read: Rc<Cell<u64>>,
     /// What was read and not yet given away is `buffer[start..end]`.
     buffer: Vec<u8>,
     start: usize,
@@ -33,33 +84,36 @@ pub struct Lines {
 impl Lines {
     /// Opens a log. The error names it.
     pub fn open(name: &OsString) -> Result<Lines, Error> {
-        let path = Path::new(name);
-        let shown = path.display().to_string();
-        if name == "-" {
-            return Ok(Lines::new("standard input", io::stdin()));
-        }
-        let fail = |error| Error::system(format!("cannot open {shown}: {}", reason(&error)));
-        let file = File::open(path).map_err(fail)?;
-        if file.metadata().map_err(fail)?.is_dir() {
-            return Err(Error::system(format!("cannot open {shown}: is a directory")));
-        }
-        Ok(match path.extension() {
-            Some(extension) if extension == "gz" => Lines::new(shown, MultiGzDecoder::new(file)),
-            _ => Lines::new(shown, file),
-        })
+        let read = Rc::new(Cell::new(0));
+        let source = open(name, &read)?;
+        Ok(Lines::with_count(shown(name), decompressed(name, source), read))
     }
 
     /// The lines of anything; `name` is what messages call it.
     pub fn new(name: impl Into<String>, source: impl Read + 'static) -> Lines {
-        Lines {
-            name: name.into(),
-            source: Box::new(source),
-            buffer: Vec::new(),
-            start: 0,
-            end: 0,
-            searched: 0,
-            has_ended: false,
-        }
+        Lines::with_count(name.into(), Box::new(source), Rc::default())
+    }
+
+    /// Opens a log and reads the start of it: for who must know it beforehand, but cannot open
+    /// the log twice. The lines begin with that start all the same.
+    pub fn open_with_start(name: &OsString, most: u64) -> Result<(Start, Lines), Error> {
+        let read = Rc::new(Cell::new(0));
+        let mut source = open(name, &read)?;
+        let mut bytes = Vec::new();
+        let fail = |error| Error::system(format!("cannot read {}: {}", shown(name), reason(&error)));
+        source.by_ref().take(most).read_to_end(&mut bytes).map_err(fail)?;
+        let start = Start { name: name.clone(), bytes: bytes.clone() };
+        let source: Box<dyn Read> = Box::new(Cursor::new(bytes).chain(source));
+        Ok((start, Lines::with_count(shown(name), decompressed(name, source), read)))
+    }
+
+    fn with_count(name: String, source: Box<dyn Read>, read: Rc<Cell<u64>>) -> Lines {
+        Lines { name, source, read, buffer: Vec::new(), start: 0, end: 0, searched: 0, has_ended: false }
+    }
+
+    /// How many bytes of the file were read: compressed ones, if it is compressed.
+    pub fn bytes_read(&self) -> u64 {
+        self.read.get()
     }
 
     /// What messages call it.
@@ -123,7 +177,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Cursor, Write};
+    use std::io::Write;
 
     /// Gives its bytes in pieces of so many.
     struct Pieces(Cursor<Vec<u8>>, usize);
@@ -190,10 +244,16 @@ mod tests {
             }
         };
         assert!(error.starts_with(&format!("cannot read {}: ", path.display())), "{error}");
+        let (start, lines) = {
+            std::fs::write(&path, &once).unwrap();
+            Lines::open_with_start(&path.clone().into(), 10).unwrap()
+        };
+        assert_eq!(start.bytes, &once[..10]);
+        assert_eq!(all(lines), [b"one", b"two"], "the start is not lost");
         std::fs::remove_file(&path).unwrap();
         let error = Lines::open(&path.clone().into()).err().unwrap().to_string();
         assert_eq!(error, format!("cannot open {}: no such file or directory", path.display()));
         let error = Lines::open(&std::env::temp_dir().into()).err().unwrap().to_string();
-        assert!(error.ends_with("is a directory"), "{error}");
+        assert!(error.ends_with(": is a directory"), "{error}");
     }
 }

@@ -17,7 +17,7 @@ const PARTS: [(&str, &[&str]); 14] = [
     ("proxy", &["base", "net", "balance", "inspect", "trace", "logs", "control"]),
     ("sys", &["base", "net"]),
     ("daemon", &["base", "net", "select", "balance", "inspect", "trace", "logs", "control", "proxy", "sys"]),
-    ("tools", &["base", "logs", "dns", "control", "sys"]),
+    ("tools", &["base", "net", "logs", "dns", "control", "sys"]),
     ("bin", &["base", "daemon", "tools"]),
 ];
 
