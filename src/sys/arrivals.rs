@@ -41,6 +41,8 @@ struct Queue {
 #[derive(Debug, Default)]
 pub struct Arrivals {
     queues: Vec<Queue>,
+    /// No listener has a token above this.
+    highest: usize,
 }
 
 impl Arrivals {
@@ -48,7 +50,9 @@ impl Arrivals {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub fn watch(&mut self, poll: &Poll, fd: RawFd, token: usize) -> io::Result<()> {
         control(poll, libc::EPOLL_CTL_ADD, fd, token, libc::EPOLLIN)?;
-        self.queues.retain(|queue| queue.token != token);
+        // A number that was given anew belongs to a listener that is not there any more.
+        self.queues.retain(|queue| queue.token != token && queue.fd != fd);
+        self.highest = self.highest.max(token);
         let queue = Queue { token, fd, batch: 1, left: None, is_used_up: false, is_asked: true, is_muted: false };
         self.queues.push(queue);
         Ok(())
@@ -69,6 +73,9 @@ impl Arrivals {
 
     /// Somebody waits, if this is the token of a listener.
     pub fn told(&mut self, poll: &Poll, token: usize) {
+        if token > self.highest {
+            return;
+        }
         let Some(queue) = self.queues.iter_mut().find(|queue| queue.token == token) else { return };
         if queue.is_used_up {
             queue.batch = (queue.batch + 1).min(BATCH_MAX);
@@ -131,7 +138,8 @@ fn control(poll: &Poll, what: libc::c_int, fd: RawFd, token: usize, events: libc
     checked(unsafe { libc::epoll_ctl(epoll, what, fd, &raw mut event) }).map(drop)
 }
 
-#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsRawFd;
@@ -224,6 +232,22 @@ mod tests {
         assert_eq!(world.accept_all(), 1);
         assert_eq!(world.accept_all(), 4);
         assert_eq!(world.accept_all(), 0);
+    }
+
+    #[test]
+    fn a_listener_that_has_the_number_of_one_that_is_closed_is_told_of() {
+        let mut world = World::new();
+        let fd = world.listener.as_raw_fd();
+        // As if it had been watched under another token, and closed since.
+        world.arrivals.queues[0].token = 9;
+        world.arrivals.forget(&world.poll, -1);
+        world.poll.registry().deregister(&mut SourceFd(&fd)).unwrap();
+        world.arrivals.watch(&world.poll, fd, 7).unwrap();
+        for _ in 0..4 {
+            world.arrive(1);
+            assert!(world.wait());
+            assert_eq!(world.accept_all(), 1);
+        }
     }
 
     #[test]

@@ -11,7 +11,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::checked;
-use super::socket::{Listener, listen};
+use super::socket::Listener;
+use super::tcp::listen;
 use super::upgrade::{LEFT, NONE, TOOK, VARIABLE};
 use crate::base::addr::Endpoint;
 

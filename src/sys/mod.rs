@@ -29,6 +29,7 @@ pub mod resolve;
 pub mod signal;
 pub mod socket;
 pub mod syslog;
+pub mod tcp;
 pub mod unix_path;
 pub mod upgrade;
 

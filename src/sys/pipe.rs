@@ -17,8 +17,8 @@ mod with_splice {
 
     /// Bytes that a pipe has room for if the system allows it, and what is enough. What a pipe holds is
     /// memory of the kernel that nobody else limits.
-    const SIZE: libc::c_int = 1024 * 1024;
-    const SIZE_ENOUGH: libc::c_int = 128 * 1024;
+    const SIZE: libc::c_int = 256 * 1024;
+    const SIZE_ENOUGH: libc::c_int = 64 * 1024;
 
     /// Bytes that are moved at once if they must be copied.
     const COPY: usize = 64 * 1024;

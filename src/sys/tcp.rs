@@ -1,0 +1,115 @@
+//! TCP sockets as system calls know them: options and addresses.
+
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use super::checked;
+use crate::base::keepalive::Keepalive;
+
+/// A new non-blocking TCP socket of the family of `addr`, which is closed on exec.
+pub(super) fn new_tcp_socket(addr: SocketAddr) -> io::Result<OwnedFd> {
+    let domain = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    #[cfg(not(target_vendor = "apple"))]
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    #[cfg(target_vendor = "apple")]
+    let kind = libc::SOCK_STREAM;
+    // SAFETY: socket(2) takes no pointers.
+    let number = checked(unsafe { libc::socket(domain, kind, 0) })?;
+    // SAFETY: the descriptor is new, and nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    #[cfg(target_vendor = "apple")]
+    {
+        super::set_nonblocking(&fd)?;
+        // SAFETY: the descriptor is open; no memory is passed.
+        checked(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    }
+    Ok(fd)
+}
+
+pub(super) fn set_option<T>(fd: impl AsFd, level: libc::c_int, name: libc::c_int, value: T) -> io::Result<()> {
+    let length = mem::size_of::<T>() as libc::socklen_t;
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the pointer and length are those of `value`, which outlives the call.
+    checked(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), length) }).map(drop)
+}
+
+pub(super) fn option(fd: impl AsFd, level: libc::c_int, name: libc::c_int) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut length = mem::size_of::<libc::c_int>() as libc::socklen_t;
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: both pointers are live, and the length is that of the value.
+    checked(unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut length) })?;
+    Ok(value)
+}
+
+#[cfg(target_vendor = "apple")]
+const KEEP_IDLE: libc::c_int = libc::TCP_KEEPALIVE;
+#[cfg(not(target_vendor = "apple"))]
+const KEEP_IDLE: libc::c_int = libc::TCP_KEEPIDLE;
+
+/// The options of keep-alive probes: idle time, interval, count.
+pub(super) const PROBES: [libc::c_int; 3] = [KEEP_IDLE, libc::TCP_KEEPINTVL, libc::TCP_KEEPCNT];
+
+/// Lets a new socket probe its peer.
+pub(super) fn probe(fd: impl AsFd + Copy, how: Keepalive) -> io::Result<()> {
+    set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1 as libc::c_int)?;
+    let values = [how.idle.map(i32::from), how.interval.map(i32::from), how.count.map(i32::from)];
+    for (name, value) in PROBES.into_iter().zip(values) {
+        if let Some(value) = value {
+            set_option(fd, libc::IPPROTO_TCP, name, value)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn is_listening(fd: impl AsFd) -> io::Result<bool> {
+    Ok(option(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? != 0)
+}
+
+/// Listens, with a queue of this length; once more for a queue of another length.
+pub(super) fn listen(fd: impl AsFd, backlog: u32) -> io::Result<()> {
+    let backlog = libc::c_int::try_from(backlog).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the descriptor is open for as long as it is borrowed; no memory is passed.
+    checked(unsafe { libc::listen(fd.as_fd().as_raw_fd(), backlog) }).map(drop)
+}
+
+pub(super) fn bind(fd: &OwnedFd, addr: SocketAddr) -> io::Result<()> {
+    let (storage, length) = raw_address(addr);
+    // SAFETY: the pointer and length are those of a socket address that outlives the call.
+    checked(unsafe { libc::bind(fd.as_raw_fd(), (&raw const storage).cast(), length) }).map(drop)
+}
+
+pub(super) fn connect(fd: &OwnedFd, addr: SocketAddr) -> io::Result<()> {
+    let (storage, length) = raw_address(addr);
+    // SAFETY: the pointer and length are those of a socket address that outlives the call.
+    checked(unsafe { libc::connect(fd.as_raw_fd(), (&raw const storage).cast(), length) }).map(drop)
+}
+
+/// An address as the system calls take it, and its length.
+fn raw_address(addr: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
+    // SAFETY: zero is a valid value for every field of a socket address.
+    let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let length = match addr {
+        SocketAddr::V4(addr) => {
+            // SAFETY: sockaddr_storage has room and alignment for every socket address.
+            let raw = unsafe { &mut *(&raw mut storage).cast::<libc::sockaddr_in>() };
+            raw.sin_family = libc::AF_INET as libc::sa_family_t;
+            raw.sin_port = addr.port().to_be();
+            raw.sin_addr.s_addr = u32::from_ne_bytes(addr.ip().octets());
+            mem::size_of::<libc::sockaddr_in>()
+        }
+        SocketAddr::V6(addr) => {
+            // SAFETY: as above.
+            let raw = unsafe { &mut *(&raw mut storage).cast::<libc::sockaddr_in6>() };
+            raw.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+            raw.sin6_port = addr.port().to_be();
+            raw.sin6_addr.s6_addr = addr.ip().octets();
+            raw.sin6_flowinfo = addr.flowinfo();
+            raw.sin6_scope_id = addr.scope_id();
+            mem::size_of::<libc::sockaddr_in6>()
+        }
+    };
+    (storage, length as libc::socklen_t)
+}
