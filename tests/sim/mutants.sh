@@ -90,22 +90,22 @@ plant read-once-per-edge $p/flow.rs \
 plant short-read-taken-for-drained $p/flow.rs \
     'Ok(count) if pool.is_ready() => return Receipt::Bytes(count),' \
     'Ok(count) if pool.is_ready() => { source.readable = count == scratch.len(); return Receipt::Bytes(count) }'
-plant short-read-at-an-end-taken-for-drained src/net.rs \
+plant short-read-at-an-end-taken-for-drained src/net/unread.rs \
     'Unknown | Bytes | Nothing if ready.read_closed => End,' 'Unknown | Nothing if ready.read_closed => Bytes,'
-plant short-read-at-the-urgent-mark-taken-for-drained src/net.rs \
+plant short-read-at-the-urgent-mark-taken-for-drained src/net/unread.rs \
     'Unknown | Bytes | Nothing if ready.urgent => Urgent,' ''
-plant end-believed-at-the-urgent-mark src/net.rs \
+plant end-believed-at-the-urgent-mark src/net/unread.rs \
     'let is_odd = ready.failed || (ready.read_closed && ready.urgent);' 'let is_odd = ready.failed;' \
-    src/net.rs 'Urgent if ready.read_closed => Anything,' 'Urgent if ready.read_closed => End,'
-plant edge-after-a-short-read-ignored src/net.rs \
+    src/net/unread.rs 'Urgent if ready.read_closed => Anything,' 'Urgent if ready.read_closed => End,'
+plant edge-after-a-short-read-ignored src/net/unread.rs \
     'Unknown | Nothing if ready.readable => Bytes,' 'Unknown if ready.readable => Bytes,'
-plant full-read-taken-for-a-short-one src/net.rs \
+plant full-read-taken-for-a-short-one src/net/unread.rs \
     '(1..room).contains(count)' '(1..=room).contains(count)'
 plant edge-of-a-connect-not-told $p/connect.rs \
     'server.stream.edge(ready);' ''
 plant end-of-what-can-be-moved-taken-for-the-end $p/flow.rs \
     'Ok(0) => None,' 'Ok(0) => { *self = Flow::Ended; let _ = sink.stream.shutdown_write(); Some(0) }'
-plant moved-past-the-urgent-mark src/net.rs \
+plant moved-past-the-urgent-mark src/net/unread.rs \
     'matches!(self, Unread::Bytes | Unread::End)' 'self != Unread::Nothing'
 plant rest-of-a-pipe-dropped $p/flow.rs \
     'if !sink.is_broken && !pipe.is_empty() {' 'if false {'
