@@ -15,6 +15,8 @@ mod control;
 mod demo;
 #[path = "pen/drain.rs"]
 mod drain;
+#[path = "pen/footprint.rs"]
+mod footprint;
 #[path = "pen/leak.rs"]
 mod leak;
 #[path = "pen/limits.rs"]
