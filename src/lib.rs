@@ -53,6 +53,7 @@
 //! | pair | a client's connection and the one made for it to a server |
 //! | end | one socket of a pair, with what is known of its readiness |
 //! | flow | one direction of a pair: up is client to server, down is server to client |
+//! | idler | a connection to a server that is opened ahead, before there is a client for it |
 //! | ring | a fixed-size buffer lent to a stuck flow by the pool |
 //! | selector | one way to choose the first server |
 //! | search | one client's walk through the servers, each offered at most once |

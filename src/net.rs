@@ -255,6 +255,13 @@ pub trait Net {
     /// Watches both directions, once and for good; dropping the stream ends it.
     fn watch(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
 
+    /// Watches a stream that is watched already under another token from now on. What is there to
+    /// be read or written brings an edge anew. Where a second [`Net::watch`] does the same, there
+    /// is nothing more to do.
+    fn rewatch(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()> {
+        self.watch(stream, token)
+    }
+
     /// Sleeps until something happened or the time is up, and appends what happened to `events`.
     /// The only source of time.
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<Now>;

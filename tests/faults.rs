@@ -14,6 +14,8 @@ mod clock;
 mod descriptors;
 #[path = "faults/disk.rs"]
 mod disk;
+#[path = "faults/distance.rs"]
+mod distance;
 #[path = "faults/fifo.rs"]
 mod fifo;
 #[path = "faults/loss.rs"]

@@ -17,6 +17,8 @@ mod demo;
 mod drain;
 #[path = "pen/footprint.rs"]
 mod footprint;
+#[path = "pen/idlers.rs"]
+mod idlers;
 #[path = "pen/leak.rs"]
 mod leak;
 #[path = "pen/limits.rs"]

@@ -1,7 +1,7 @@
 //! A wire with a delay: what comes in at one interface goes out at the other after a while. It stands in for netem,
 //! which not every kernel has.
 
-#![allow(unsafe_code, reason = "neither std nor socket2 binds a packet socket")]
+#![allow(unsafe_code, reason = "neither std nor socket2 names interfaces or binds packet sockets")]
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -64,8 +64,12 @@ pub fn carry(interfaces: [&str; 2], delay: Duration) -> io::Result<()> {
 }
 
 fn open(interface: &str) -> io::Result<Socket> {
-    let index = std::fs::read_to_string(format!("/sys/class/net/{interface}/ifindex"))?;
-    let index = index.trim().parse().map_err(io::Error::other)?;
+    let name = std::ffi::CString::new(interface)?;
+    // SAFETY: the name ends with a zero, and outlives the call.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    if index == 0 {
+        return Err(io::Error::last_os_error());
+    }
     let protocol = IPV4.to_be();
     let socket = Socket::new(
         Domain::from(libc::AF_PACKET),
@@ -78,7 +82,7 @@ fn open(interface: &str) -> io::Result<Socket> {
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as libc::sa_family_t;
     address.sll_protocol = protocol;
-    address.sll_ifindex = index;
+    address.sll_ifindex = libc::c_int::try_from(index).map_err(io::Error::other)?;
     let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     // SAFETY: the pointer and length are those of an address that outlives the call.
     let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };

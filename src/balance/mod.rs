@@ -6,6 +6,7 @@
 
 pub mod acl;
 pub mod clients;
+pub mod idlers;
 pub mod legacy;
 pub mod limits;
 pub mod listeners;
@@ -68,6 +69,8 @@ pub struct Balancer {
     current: u32,
     /// How many clients were refused, for each reason.
     pub refusals: Refusals,
+    /// Idlers that are connected, of all servers.
+    pub idlers_ready: usize,
 }
 
 impl Balancer {
@@ -83,6 +86,7 @@ impl Balancer {
             claimed: 0,
             current: 0,
             refusals: Refusals::default(),
+            idlers_ready: 0,
         }
     }
 
@@ -243,14 +247,15 @@ impl Balancer {
     /// connection has ended. How many there are.
     pub fn remove_server(&mut self, id: ServerId) -> u32 {
         let Some(server) = self.servers.server_mut(id) else { return 0 };
-        let connections = server.connections;
+        let clients = server.clients();
+        let is_empty = server.connections == 0;
         server.duty = Duty::Leaving;
         // Another may have the name now.
         server.name = None;
-        if connections == 0 {
+        if is_empty {
             self.servers.remove(id);
         }
-        connections
+        clients
     }
 
     /// Counts bytes that went to the server (`up`) and came from it (`down`).
@@ -327,7 +332,7 @@ impl Candidates for View<'_> {
     }
 
     fn connections(&self, index: usize) -> u32 {
-        self.servers.regular(index).map_or(0, |server| server.connections)
+        self.servers.regular(index).map_or(0, Server::clients)
     }
 
     fn weight(&self, index: usize) -> u32 {

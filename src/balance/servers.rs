@@ -94,6 +94,8 @@ pub struct Server {
     pub acl: Option<usize>,
     /// Places in use, from the moment that a connect begins.
     pub connections: u32,
+    /// Those of them that idlers hold.
+    pub idlers: u32,
     /// Until when the server is left out.
     pub blacklisted_until: Option<Moment>,
     /// When an operator took it back.
@@ -124,6 +126,7 @@ impl Server {
             prio: spec.prio,
             acl: None,
             connections: 0,
+            idlers: 0,
             blacklisted_until: None,
             returned_at: None,
             failing: false,
@@ -200,7 +203,12 @@ impl Server {
     /// places up to the hard limit.
     pub fn has_place(&self, comes_back: bool) -> bool {
         let limit = if comes_back { self.max.max(self.hard) } else { self.max };
-        self.max == 0 || self.connections < limit
+        self.max == 0 || self.clients() < limit
+    }
+
+    /// Places in use by clients. Those of idlers are theirs to take.
+    pub fn clients(&self) -> u32 {
+        self.connections - self.idlers
     }
 }
 
@@ -292,6 +300,7 @@ impl Servers {
     pub fn set(&mut self, id: ServerId, mut server: Server) -> Result<(), TooManyServers> {
         if let Some(old) = self.server(id) {
             server.connections = old.connections;
+            server.idlers = old.idlers;
             server.sent = old.sent;
             server.received = old.received;
         }

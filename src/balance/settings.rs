@@ -76,6 +76,8 @@ pub struct Settings {
     pub fast_close: FastClose,
     /// How many connects may be under way at once.
     pub pending_max: usize,
+    /// How many connections to servers are kept open ahead, in all.
+    pub idlers: usize,
     /// How many clients are remembered.
     pub clients_max: usize,
     /// How many connections one client may have at once; 0 for no limit.
@@ -103,6 +105,7 @@ impl Default for Settings {
             stuck_timeout: Duration::from_secs(900),
             fast_close: FastClose::Off,
             pending_max: 100,
+            idlers: 0,
             clients_max: 2048,
             client_max: 0,
             client_rate: None,

@@ -18,6 +18,8 @@ use crate::base::operand::{Host, ListenSpec, Services};
 
 /// The most pairs there may be; beyond it a typing error is likelier than a machine.
 pub const CONN_MAX: u32 = 1_000_000;
+/// The most connections that are opened ahead.
+pub const IDLERS_MAX: u32 = 10_000;
 /// The longest time in seconds, 68 years: what the original takes.
 pub const SECONDS_MAX: u32 = i32::MAX as u32;
 /// The highest debug level; those above 2 are as 2.
@@ -167,6 +169,8 @@ pub enum Number {
     HalfClosedTimeout,
     /// Seconds that a pair may be silent.
     IdleTimeout,
+    /// Connections to servers that are kept open ahead.
+    Idlers,
     /// Connects under way at once.
     PendingMax,
     /// Seconds that a server which has come back warms up.
@@ -192,6 +196,7 @@ impl Number {
             Number::ClientsMax => (1, CLIENTS_MAX as u32),
             Number::ConnMax | Number::PendingMax => (1, CONN_MAX),
             Number::Debug => (0, DEBUG_MAX),
+            Number::Idlers => (0, IDLERS_MAX),
         }
     }
 }
@@ -415,6 +420,7 @@ mod tests {
             ("drain", Number::Drain, 0, 2_147_483_647),
             ("half_closed_timeout", Number::HalfClosedTimeout, 0, 2_147_483_647),
             ("idle_timeout", Number::IdleTimeout, 0, 2_147_483_647),
+            ("idlers", Number::Idlers, 0, 10_000),
             ("pending_max", Number::PendingMax, 1, 1_000_000),
             ("slow_start", Number::SlowStart, 0, 2_147_483_647),
             ("stuck_timeout", Number::StuckTimeout, 0, 2_147_483_647),

@@ -6,9 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::command::{Command, ListenAt, LogSpec, Mode};
+use super::command::{Command, ListenAt, LogSpec, Mode, Number};
 use super::config::{ConfigError, Line};
-use super::numbers::{client_rate, fast_close, set_number};
+use super::numbers::{client_rate, fast_close, set_idlers, set_number};
 use super::servers::{change_server, remove_server};
 use super::status;
 use crate::balance::acl::{AclError, Acls, ListName};
@@ -223,6 +223,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::Log(Some(log)) => Outcome { reply: Ok(line_of(&log.text)), effects: vec![Effect::SetLog(Some(log))] },
         Command::NoLog => Outcome::asks(Effect::SetLog(None)),
         Command::Modes => Outcome::tells(status::modes(&balancer.settings.modes)),
+        Command::Number(Number::Idlers, value) => set_idlers(balancer, value),
         Command::Number(number, value) => set_number(common, &mut balancer.settings, at, number, value),
         Command::Pid => Outcome::tells(format!("{}\n", around.pid)),
         Command::Recent(within) => Outcome::tells(status::recent(balancer, within, now)),
@@ -370,6 +371,8 @@ mod tests {
             ("no hash", ""),
             ("idle_timeout", "Idle timeout: 0 seconds\n"),
             ("idle_timeout 5", "Idle timeout: 5 seconds\n"),
+            ("idlers", "Idlers: 0/0\n"),
+            ("idlers 5", "Idlers: 0/5\n"),
             ("listen", "21000\n"),
             ("log", ""),
             ("no log", ""),

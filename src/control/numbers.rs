@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::command::Number;
 use super::execute::{Effect, Outcome};
 use crate::balance::settings::{Common, FastClose, Rate};
-use crate::balance::{ListenerKey, Settings};
+use crate::balance::{Balancer, ListenerKey, Settings};
 
 /// Sets a number if there is one to set, and tells what it is then.
 pub(super) fn set_number(
@@ -41,6 +41,7 @@ pub(super) fn set_number(
             Number::Drain => common.drain = seconds,
             Number::HalfClosedTimeout => settings.half_closed_timeout = seconds,
             Number::IdleTimeout => settings.idle_timeout = seconds,
+            Number::Idlers => settings.idlers = count,
             Number::SlowStart => settings.slow_start = seconds,
             Number::StuckTimeout => settings.stuck_timeout = seconds,
             Number::PendingMax => {
@@ -63,6 +64,12 @@ pub(super) fn set_number(
     Outcome { reply: Ok(reply), effects }
 }
 
+/// How many connections opened ahead there are, and are to be; the loop sees to it later.
+pub(super) fn set_idlers(balancer: &mut Balancer, value: Option<u32>) -> Outcome {
+    balancer.settings.idlers = value.map_or(balancer.settings.idlers, |value| value as usize);
+    Outcome::tells(format!("Idlers: {}/{}\n", balancer.idlers_ready, balancer.settings.idlers))
+}
+
 fn number_now(common: &Common, settings: &Settings, number: Number) -> u64 {
     match number {
         Number::Blacklist => settings.blacklist.as_secs(),
@@ -74,6 +81,7 @@ fn number_now(common: &Common, settings: &Settings, number: Number) -> u64 {
         Number::Drain => common.drain.as_secs(),
         Number::HalfClosedTimeout => settings.half_closed_timeout.as_secs(),
         Number::IdleTimeout => settings.idle_timeout.as_secs(),
+        Number::Idlers => settings.idlers as u64,
         Number::PendingMax => settings.pending_max as u64,
         Number::SlowStart => settings.slow_start.as_secs(),
         Number::StuckTimeout => settings.stuck_timeout.as_secs(),

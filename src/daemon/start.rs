@@ -148,7 +148,7 @@ impl World {
 
     /// Raises the limit of descriptors, or lowers the number of pairs to what fits.
     fn fit_connections(&mut self, plan: &mut Plan) -> Result<(), Error> {
-        let fitted = fit_connections(&mut self.net, &mut plan.listeners.common, plan.listen.len());
+        let fitted = fit_connections(&mut self.net, &mut plan.listeners, plan.listen.len());
         self.warnings.extend(fitted.map_err(|error| failed("read the limit of files", &error))?);
         Ok(())
     }

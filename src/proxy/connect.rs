@@ -41,6 +41,9 @@ impl<N: Net> Proxy<N> {
             let until = self.now.moment + balancer.settings.connect_timeout;
             let place = Place { id, address: 0 };
             self.enter(key, Phase::Searching { place: Some(place), until });
+            if self.use_idler(key, id) {
+                return;
+            }
             if let Attempt::Begun = self.begin(key, place, until) {
                 return;
             }
@@ -101,6 +104,7 @@ impl<N: Net> Proxy<N> {
         }
         self.enter(key, Phase::Searching { place: Some(place), until });
         self.arm(key, TimerKind::Retry, RETRY_PAUSE);
+        self.close_idlers();
         if self.tells_events() {
             let text = format!("connection {}: cannot connect yet: {}", key.0, reason(error));
             self.say(Severity::Debug, &text);
@@ -126,7 +130,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    fn connected(&mut self, key: PairKey) {
+    pub(super) fn connected(&mut self, key: PairKey) {
         let pair = &mut self.pairs[key.0];
         let unset = Phase::Searching { place: None, until: self.now.moment };
         let Phase::Connecting { server, place } = std::mem::replace(&mut pair.phase, unset) else {
@@ -204,7 +208,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    fn server_failed(&mut self, at: ListenerKey, id: ServerId, why: &str) {
+    pub(super) fn server_failed(&mut self, at: ListenerKey, id: ServerId, why: &str) {
         let listener = &mut self.listeners[at];
         if !listener.balancer.failed(id, self.now) {
             return;

@@ -17,6 +17,7 @@ impl<N: Net> Proxy<N> {
         self.let_in_who_waits();
         self.close_listening();
         self.draining_since = Some(self.now.moment);
+        self.close_idlers();
         let limit = self.listeners.common.drain.as_secs();
         let time = if limit > 0 { format!("{limit} s") } else { String::from("as long as they need") };
         let text = format!("nobody is let in any more; {} connections have {time} to finish", self.pairs.len());

@@ -95,6 +95,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn follow_settings(&mut self) {
         self.tracer.set_level(self.listeners.common.debug);
         self.tracer.set_form(self.listeners.common.dump_form);
+        self.idlers.follow();
     }
 
     /// Does what is to be done, up to an effect that needs the address of a host. `found` is the
@@ -195,7 +196,7 @@ impl<N: Net> Proxy<N> {
             Effect::ClientsMax(_) | Effect::PendingMax(_) => done,
             Effect::ConnMax(_) => {
                 let listening = self.listening.sockets().count();
-                match fit_connections(&mut self.net, &mut self.listeners.common, listening) {
+                match fit_connections(&mut self.net, &mut self.listeners, listening) {
                     Ok(Some(warning)) => Err(warning),
                     Ok(None) => done,
                     Err(error) => Err(format!("conn_max: cannot read the limit of files: {}", reason(&error))),

@@ -143,13 +143,17 @@ impl<N: Net> Proxy<N> {
             && pair.place().is_none_or(|now| now.id != place.id)
         {
             let name = listener.name_of(place.id);
-            match listener.balancer.release(place.id) {
-                Emptied::No => {}
-                Emptied::Drained => {
-                    self.say(Severity::Notice, &format!("{name} has drained: nobody is connected to it"))
-                }
-                Emptied::Removed => self.say(Severity::Notice, &format!("{name} is gone: nobody is connected to it")),
-            }
+            let emptied = listener.balancer.release(place.id);
+            self.tell_emptied(&name, emptied);
+        }
+    }
+
+    /// Tells what an operator waits for: that a server has nobody left.
+    pub(super) fn tell_emptied(&mut self, name: &str, emptied: Emptied) {
+        match emptied {
+            Emptied::No => {}
+            Emptied::Drained => self.say(Severity::Notice, &format!("{name} has drained: nobody is connected to it")),
+            Emptied::Removed => self.say(Severity::Notice, &format!("{name} is gone: nobody is connected to it")),
         }
     }
 

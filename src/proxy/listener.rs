@@ -178,6 +178,10 @@ impl<N: Net> Proxy<N> {
 
     /// Something is lacking to accept: clients wait in the kernel's queues.
     fn pause_accepting(&mut self, error: &io::Error) {
+        if self.close_idlers() {
+            // What they gave back may be all that was lacking.
+            return;
+        }
         self.listening.paused_until = Some(self.now.moment + ACCEPT_PAUSE);
         if !std::mem::replace(&mut self.listening.has_told, true) {
             let text = format!("cannot accept: {}; clients wait", reason(error));

@@ -12,7 +12,7 @@ use super::ending::LEAVING_MAX;
 use super::pair::Pair;
 use super::pool::Pool;
 use super::ring::RING_SIZE;
-use crate::balance::Common;
+use crate::balance::Listeners;
 use crate::base::diag::Severity;
 use crate::net::{Net, Stream};
 
@@ -60,10 +60,12 @@ impl Shortage {
 
 /// Raises the limit of descriptors to what the settings need, or lowers the number of pairs to what
 /// fits, and returns what an operator should know then. `listening` counts the sockets where clients
-/// arrive.
-pub fn fit_connections(net: &mut impl Net, common: &mut Common, listening: usize) -> io::Result<Option<String>> {
+/// arrive; idlers have one descriptor each.
+pub fn fit_connections(net: &mut impl Net, listeners: &mut Listeners, listening: usize) -> io::Result<Option<String>> {
+    let idlers: usize = listeners.iter().map(|(_, listener)| listener.balancer.settings.idlers).sum();
+    let common = &mut listeners.common;
     let wanted = common.conn_max;
-    let reserve = RESERVE + listening.saturating_sub(1) as u64;
+    let reserve = RESERVE + (listening.saturating_sub(1) + idlers) as u64;
     let needed = 2 * wanted as u64 + reserve;
     // Each direction of a pair may hold a pipe at times, if there are descriptors left for it.
     let limit = net.raise_descriptors(needed, needed + 4 * wanted as u64)?;

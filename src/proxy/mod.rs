@@ -10,6 +10,7 @@ pub mod drain;
 pub mod effects;
 pub mod ending;
 pub mod flow;
+pub mod idlers;
 pub mod limits;
 pub mod listen;
 pub mod listener;
@@ -42,6 +43,7 @@ use crate::control::origin::Origin;
 use crate::net::{Event, LogTarget, Net, Ready, Stream, Token};
 use crate::trace::Tracer;
 use control::Control;
+use idlers::Idlers;
 use listener::{Arriving, Listening};
 use names::Names;
 use pair::{Pair, PairKey, Phase, Side};
@@ -63,6 +65,8 @@ pub const FIRST_LISTENING: usize = 64;
 pub const LISTENING_MAX: usize = FIRST_PAIR - FIRST_LISTENING;
 /// The first token of the pairs: two for each, the client's and the server's.
 pub const FIRST_PAIR: usize = 1024;
+/// The first token of the idlers; no table of pairs comes near it.
+pub const FIRST_IDLER: usize = 1 << 28;
 /// Tokens from here on belong to [`Foreign`] users of the same loop.
 pub const FOREIGN: usize = 1 << 30;
 
@@ -148,6 +152,7 @@ pub struct Proxy<N: Net> {
     /// Pairs that ran out of budget, and so will get no new edge.
     runnable: VecDeque<PairKey>,
     pool: Pool<<N::Stream as Stream>::Pipe>,
+    idlers: Idlers<N::Stream>,
     scratch: Box<[u8]>,
     reqlog: ReqLog<N::Log>,
     tracer: Tracer,
@@ -182,6 +187,7 @@ impl<N: Net> Proxy<N> {
             timers: Timers::default(),
             runnable: VecDeque::new(),
             pool: Pool::default(),
+            idlers: Idlers::default(),
             scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
             reqlog: ReqLog::new(start.log),
             tracer: Tracer::new(common.debug, common.dump_form),
@@ -277,12 +283,13 @@ impl<N: Net> Proxy<N> {
                 assert!(waits, "searching between turns only for lack of something here");
             }
         }
+        self.check_idlers();
         for (at, listener) in self.listeners.all() {
             let pairs = || pairs().filter(|pair| pair.listener == at);
             assert_eq!(listener.pairs, pairs().count(), "pairs of listener {}", listener.name);
             let pending = pairs().filter(|pair| pair.is_pending()).count();
             assert_eq!(listener.pending, pending, "pending pairs of listener {}", listener.name);
-            let places = pairs().filter(|pair| pair.place().is_some()).count();
+            let places = pairs().filter(|pair| pair.place().is_some()).count() + self.idlers.count(at);
             assert_eq!(listener.balancer.claimed(), places as u64, "places of listener {}", listener.name);
             listener.balancer.check();
         }

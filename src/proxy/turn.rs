@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::ending::CloseReason;
 use super::pair::{PairKey, Phase, Side};
 use super::timers::TimerKind;
-use super::{Ending, FIRST_LISTENING, FIRST_PAIR, FOREIGN, Foreign, Nobody, Proxy};
+use super::{Ending, FIRST_IDLER, FIRST_LISTENING, FIRST_PAIR, FOREIGN, Foreign, Nobody, Proxy};
 use crate::net::{Event, Net, Ready, Signal, Token};
 
 impl<N: Net> Proxy<N> {
@@ -26,6 +26,7 @@ impl<N: Net> Proxy<N> {
                 self.net.end_successor();
                 self.close_sessions();
                 self.close_all();
+                self.close_idlers();
                 return Ok(ending);
             }
         }
@@ -58,6 +59,7 @@ impl<N: Net> Proxy<N> {
         self.ask_names();
         self.serve_lacking();
         self.accept();
+        self.tend_idlers();
         self.end_if_drained();
         self.go_on_with_upgrade();
         self.flush_log();
@@ -79,6 +81,7 @@ impl<N: Net> Proxy<N> {
             .chain(self.listening.paused_until())
             .chain(self.control.next_due())
             .chain(self.names.next_due())
+            .chain(self.idlers.next_due())
             .chain(self.reqlog.next_due(self.now.moment))
             .chain(self.drain_ends())
             .chain(self.upgrade.next_due())
@@ -89,6 +92,7 @@ impl<N: Net> Proxy<N> {
 
     fn dispatch(&mut self, token: Token, ready: Ready) {
         match token {
+            Token(number) if number >= FIRST_IDLER => self.idler_event(number - FIRST_IDLER, ready),
             Token(number) if number >= FIRST_PAIR => {
                 let number = number - FIRST_PAIR;
                 let side = if number.is_multiple_of(2) { Side::Client } else { Side::Server };

@@ -105,6 +105,7 @@ impl<N: Net> Proxy<N> {
         let control = self.control.close();
         self.net.hand_over(&clients, sockets.into_iter().map(|arriving| arriving.socket).collect(), control);
         self.upgrade = Upgrade::HandedOver;
+        self.close_idlers();
         let text = format!("upgrade: the new process has taken over; {} connections end here", self.pairs.len());
         self.say(Severity::Notice, &text);
     }

@@ -183,6 +183,15 @@ impl OsNet {
     }
 }
 
+/// What a stream is watched for.
+fn both_ways() -> Interest {
+    let interest = Interest::READABLE | Interest::WRITABLE;
+    // Urgent data stops a read at its mark, and only this edge tells that more is there.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let interest = interest | Interest::PRIORITY;
+    interest
+}
+
 impl Net for OsNet {
     type Listener = Listener;
     type Stream = Socket;
@@ -231,12 +240,13 @@ impl Net for OsNet {
     }
 
     fn watch(&mut self, stream: &mut Socket, token: Token) -> io::Result<()> {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        // Urgent data stops a read at its mark, and only this edge tells that more is there.
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let interest = interest | Interest::PRIORITY;
         let fd = stream.as_fd().as_raw_fd();
-        self.poll.registry().register(&mut SourceFd(&fd), mio::Token(token.0), interest)
+        self.poll.registry().register(&mut SourceFd(&fd), mio::Token(token.0), both_ways())
+    }
+
+    fn rewatch(&mut self, stream: &mut Socket, token: Token) -> io::Result<()> {
+        let fd = stream.as_fd().as_raw_fd();
+        self.poll.registry().reregister(&mut SourceFd(&fd), mio::Token(token.0), both_ways())
     }
 
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<Now> {

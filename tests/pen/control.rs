@@ -165,7 +165,6 @@ fn b4_no_command_ends_pen() {
         ("conn_max -1", "conn_max: -1 is not within 1 to 1000000"),
         ("conn_max 2000000000", "conn_max: 2000000000 is not within 1 to 1000000"),
         ("clients_max 2000000000", "clients_max: 2000000000 is not within 1 to 16777216"),
-        ("idlers 5", "'idlers' is not in this pen"),
         (&include, &format!("{itself}:2: {itself} includes itself")),
         ("server 0 acl 10", "server: '10' is not an access list, 0 to 9 or a name"),
         ("listen BAD", "listen: 'BAD': 'BAD' is not a port or TCP service"),

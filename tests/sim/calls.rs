@@ -9,6 +9,7 @@ use std::time::Duration;
 use pen::base::addr::Endpoint;
 use pen::base::time::Moment;
 use pen::net::{Event, Ready, Token};
+use pen::proxy::FIRST_IDLER;
 use pen::proxy::FIRST_PAIR;
 use pen::proxy::listener::listening_token;
 use pen::proxy::ring::RING_SIZE;
@@ -226,7 +227,9 @@ impl World {
         let is_taken = |watch: &Watch| watch.token == token;
         assert!(!self.lines.iter().any(|line| line.watch.as_ref().is_some_and(is_taken)), "{token:?} is watched twice");
         let number = token.0.checked_sub(FIRST_PAIR).expect("a pair's token");
-        if self.lines[id].far == Far::Client {
+        if token.0 >= FIRST_IDLER {
+            assert_ne!(self.lines[id].far, Far::Client, "only servers' connections are opened ahead");
+        } else if self.lines[id].far == Far::Client {
             assert_eq!(number % 2, 0, "clients have the first token of their pair");
             self.owners.insert(number / 2, self.lines[id].client.unwrap());
         } else {
@@ -240,13 +243,44 @@ impl World {
             return Err(Lack::Memory.error());
         }
         self.progress += 1;
-        self.assert_not_tried(id);
-        self.note(|_| format!("pen watches line {id} as pair {}", number / 2));
+        if self.lines[id].client.is_some() {
+            self.assert_not_tried(id);
+        }
+        self.note(|_| format!("pen watches line {id} as {token:?}"));
         let watch = Watch { token, read_armed: true, write_armed: true, pending: Ready::default() };
         self.lines[id].watch = Some(watch);
         if self.lines[id].wire.halves[PROXY].is_reset {
             self.tell(id, Ready { failed: true, ..Ready::default() });
         }
+        self.stir(id);
+        Ok(())
+    }
+
+    /// An idler gets its client.
+    pub fn rewatch(&mut self, id: usize, token: Token) -> io::Result<()> {
+        self.calls.rewatch += 1;
+        self.assert_usable(id);
+        assert_eq!(self.lines[id].client, None, "an idler is for nobody before");
+        let number = token.0.checked_sub(FIRST_PAIR).expect("a pair's token");
+        assert_eq!(number % 2, 1, "servers have the second token of their pair");
+        if self.choices.one_in(self.plan.odds.unwatchable) {
+            return Err(Lack::Memory.error());
+        }
+        self.progress += 1;
+        let client = self.owners[&(number / 2)];
+        self.lines[id].client = Some(client);
+        self.assert_not_tried(id);
+        self.note(|_| format!("pen takes the idler on line {id} for {token:?}"));
+        let half = &self.lines[id].wire.halves[PROXY];
+        let is_dead = half.fin_came || half.is_reset;
+        // Where a look may say that there is nothing, nobody can tell.
+        assert!(!is_dead || self.plan.odds.would_block > 0, "a client gets no idler that has ended");
+        if self.lines[id].has_left {
+            self.hit(id);
+        }
+        let watch = self.lines[id].watch.as_mut().expect("it was watched as an idler");
+        (watch.token, watch.read_armed, watch.write_armed) = (token, true, true);
+        self.serve(id, client);
         self.stir(id);
         Ok(())
     }

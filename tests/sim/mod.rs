@@ -12,6 +12,8 @@ mod directed;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod idlers;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod memory;

@@ -265,6 +265,23 @@ plant stuck-pairs-not-limited $p/limits.rs \
     'consider(down.is_stuck(),' 'consider(false,'
 plant other-direction-taken-for-life $p/limits.rs \
     'stuck, pair.moved[0],' 'stuck, silent,'
+plant ended-idler-handed-over $p/idlers.rs \
+    'if looks_ended(&mut self.idlers.all[youngest].stream) {' 'if false {'
+plant ended-idler-kept $p/idlers.rs \
+    'if has_failed || has_ended {' 'if has_failed && has_ended && false {'
+plant idlers-without-a-pause $p/idlers.rs \
+    'pause.until = now + pause.time;' 'pause.until = now;'
+plant place-of-an-idler-not-given-back $p/idlers.rs \
+    $'            self.listeners[at].balancer.idler_used(id);\n' ''
+plant idler-in-a-clients-place $p/idlers.rs \
+    'if self.listeners[at].balancer.is_crowded(id)' 'if false && self.listeners[at].balancer.is_crowded(id)'
+plant idler-of-another-server $p/idlers.rs \
+    'idler.is_ready && idler.at == at && idler.id == id;' 'idler.is_ready && idler.at == at;'
+plant idlers-kept-in-a-drain $p/drain.rs \
+    $'        self.close_idlers();\n' '' \
+    $p/idlers.rs 'if is_over { 0 } else {' 'if is_over && false { 0 } else {'
+plant refusing-server-gets-idlers $p/idlers.rs \
+    'self.server_failed(at, id, &reason(&error));' 'let _ = error;'
 plant queue-dropped-by-a-drain $p/drain.rs \
     'self.let_in_who_waits();' ''
 plant listener-open-in-a-drain $p/drain.rs \

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use pen::net::{Ready, Token};
+use pen::proxy::FIRST_IDLER;
 use pen::proxy::FIRST_PAIR;
 use pen::proxy::listener::listening_token;
 
@@ -33,18 +34,48 @@ impl World {
         match reach {
             Reach::Sound | Reach::Late(_) => {
                 line.stage = Stage::Up;
-                let client = line.client.expect("a server's line is watched at once");
-                let plan = &self.plan.clients[client];
-                let (up, down) = plan.keys(client);
-                let peer = Peer::new(&plan.dialogue.server, plan.dialogue.server_reader, (down, up), self.now);
-                line.peer = Some(peer);
+                match line.client {
+                    Some(client) => self.serve(id, client),
+                    None if self.choices.one_in(self.plan.odds.leaves) => {
+                        let time = self.choices.millis(1, 5_000);
+                        let abort = self.choices.one_in(2);
+                        self.after(time, Action::Leave(id, abort));
+                    }
+                    None => {}
+                }
                 self.stir(id);
-                self.tick_after(id, 0);
             }
             Reach::Refuses | Reach::RefusesAfter(_) => self.fail_connect(id, ErrorKind::ConnectionRefused),
             Reach::Unreachable => self.fail_connect(id, ErrorKind::HostUnreachable),
             Reach::RefusesAtOnce | Reach::Lost | Reach::Flaky => unreachable!("these never come to their end"),
         }
+    }
+
+    /// The program of a server begins to serve a client.
+    pub fn serve(&mut self, id: usize, client: usize) {
+        let plan = &self.plan.clients[client];
+        let (up, down) = plan.keys(client);
+        let mut peer = Peer::new(&plan.dialogue.server, plan.dialogue.server_reader, (down, up), self.now);
+        if self.lines[id].has_left {
+            (peer.has_ended, peer.said_all) = (true, Some(0));
+        }
+        self.lines[id].peer = Some(peer);
+        self.tick_after(id, 0);
+    }
+
+    /// The far end of an idler leaves, if there is still no client for it.
+    pub fn leave(&mut self, id: usize, abort: bool) {
+        let Some(line) = self.lines.get_mut(id) else { return };
+        if line.client.is_some() || line.stage != Stage::Up || line.has_left {
+            return;
+        }
+        line.has_left = true;
+        if abort {
+            line.wire.reset_on_close(PEER);
+        }
+        line.wire.close(PEER, 0);
+        self.note(|_| format!("line {id}: the server leaves, by a reset: {abort}"));
+        self.follow_up(id);
     }
 
     pub fn fail_connect(&mut self, id: usize, why: ErrorKind) {
@@ -233,9 +264,14 @@ impl World {
     pub fn stray(&mut self) {
         let mut ready = self.some_ready();
         ready.failed = self.choices.one_in(4);
-        let pairs = 2 * (self.plan.clients.len() as u64 + 1);
-        let number = usize::try_from(self.choices.below(pairs + 1)).unwrap();
-        let token = if number == 0 { listening_token(0) } else { Token(FIRST_PAIR + number - 1) };
+        let pairs = 2 * (self.plan.clients.len() + 1);
+        let idlers = self.plan.settings.idlers;
+        let number = usize::try_from(self.choices.below((pairs + 1 + idlers) as u64)).unwrap();
+        let token = match number {
+            0 => listening_token(0),
+            number if number > pairs => Token(FIRST_IDLER + number - pairs - 1),
+            number => Token(FIRST_PAIR + number - 1),
+        };
         self.note(|_| format!("stray edge for {token:?}: {ready:?}"));
         self.strays.push((token, ready));
     }

@@ -43,6 +43,8 @@ pub struct Odds {
     pub late_edge: u64,
     /// A call is interrupted by a signal.
     pub interrupted: u64,
+    /// A server leaves a connection on which nobody has said anything within some seconds.
+    pub leaves: u64,
     /// There is no memory to watch a socket.
     pub unwatchable: u64,
     /// There is no memory for a ring or for more pairs.
@@ -70,6 +72,7 @@ impl Odds {
             split: 0,
             late_edge: 0,
             interrupted: 0,
+            leaves: 0,
             unwatchable: 0,
             memory: 0,
             disk: 0,
@@ -91,6 +94,7 @@ impl Odds {
             split: odds(&[0, 2, 10]),
             late_edge: odds(&[0, 2, 10]),
             interrupted: odds(&[0, 10, 50]),
+            leaves: odds(&[0, 1, 3]),
             unwatchable: odds(&[0, 0, 0, 6]),
             memory: odds(&[0, 0, 2, 6]),
             disk: odds(&[0, 0, 3]),
@@ -101,7 +105,7 @@ impl Odds {
             tells_all: choices.one_in(2),
         };
         if !with_faults {
-            (odds.unwatchable, odds.memory, odds.disk) = (0, 0, 0);
+            (odds.leaves, odds.unwatchable, odds.memory, odds.disk) = (0, 0, 0, 0);
         }
         odds
     }
@@ -344,6 +348,7 @@ impl Plan {
         common.conn_max = *choices.pick(&[500, 3, 1]);
         settings.pending_max = *choices.pick(&[100, 2, 1]);
         common.multi_accept = *choices.pick(&[100, 1]);
+        settings.idlers = *choices.pick(&[0, 0, 1, 5]);
         common.debug = *choices.pick(&[0, 0, 1, 2]);
         settings.modes.hash = choices.one_in(4);
         settings.modes.roundrobin = choices.one_in(4);

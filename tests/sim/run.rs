@@ -80,7 +80,7 @@ pub fn run(world: &Shared) {
     let ends_early = world.borrow().plan.ends_at.is_some();
     if !ends_early {
         let mut servers = proxy.listeners().main().balancer.servers.iter();
-        assert!(servers.all(|(_, server)| server.connections == 0), "every place at a server was given back");
+        assert!(servers.all(|(_, server)| server.clients() == 0), "every place at a server was given back");
         judge_health(&proxy, &world.borrow());
         let is_left = world.borrow().is_handed_over && proxy.pairs() == 0;
         assert!(!is_left || proxy.ending().is_some(), "with a successor and nothing left to do, pen leaves");
@@ -209,6 +209,8 @@ fn assert_turns(world: &World, time: Duration) {
     let clients = world.fates.len() as u64;
     // A pair that waits looks every 20 ms at its last bytes, or every 100 ms for a descriptor.
     let timers = clients * (2 + u64::try_from(time.as_millis()).unwrap() / 20);
+    // While idlers are missing or under way pen looks after them every second.
+    let timers = timers + if world.plan.settings.idlers > 0 { 2 * time.as_secs() } else { 0 };
     let limit = 100 + 2 * world.actions + 2 * world.progress + timers;
     assert!(world.calls.wait < limit, "{} turns for {} events", world.calls.wait, world.actions);
 }

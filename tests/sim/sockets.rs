@@ -131,6 +131,10 @@ impl Net for SimNet {
         self.world.borrow_mut().watch(stream.line, token)
     }
 
+    fn rewatch(&mut self, stream: &mut SimStream, token: Token) -> io::Result<()> {
+        self.world.borrow_mut().rewatch(stream.line, token)
+    }
+
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<Now> {
         let before = self.world.borrow().progress;
         self.world.borrow_mut().wait(events, timeout)?;

@@ -31,6 +31,8 @@ pub enum Action {
     Reset(usize, usize),
     /// A client's line, or with `true` that to its server, is cut by somebody in between.
     Cut(usize, bool),
+    /// The far end of an idler leaves; with `true` by a reset.
+    Leave(usize, bool),
     /// An edge that is owed after a `WouldBlock`.
     Owed(usize),
     /// The same for the listener.
@@ -91,6 +93,8 @@ pub struct Line {
     pub was_tried: bool,
     /// pen was told that it is connected.
     pub was_used: bool,
+    /// Its server left before there was a client for it.
+    pub has_left: bool,
     /// The far end, or somebody in between, reset it.
     pub was_reset: bool,
     /// Bytes that pen has looked at: reads bring them without fail.
@@ -115,6 +119,7 @@ pub struct Calls {
     pub accept: u64,
     pub connect: u64,
     pub watch: u64,
+    pub rewatch: u64,
     pub connected: u64,
     pub read: u64,
     pub peek: u64,
@@ -288,6 +293,7 @@ impl World {
             Action::Tick(line) => self.tick(line),
             Action::Reset(line, side) => self.reset(line, side),
             Action::Cut(client, at_server) => self.cut(client, at_server),
+            Action::Leave(line, abort) => self.leave(line, abort),
             Action::Owed(line) => self.stir(line),
             Action::OwedClient => self.stir_listener(),
             Action::Stray => self.stray(),
@@ -340,6 +346,7 @@ impl World {
             client,
             was_tried: false,
             was_used: false,
+            has_left: false,
             was_reset: false,
             promised: 0,
             is_open: far != Far::Client,
