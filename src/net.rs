@@ -103,6 +103,9 @@ pub struct ListenOptions {
     pub backlog: u32,
     /// For a Unix socket: only pen's user may connect. Without it the umask decides (umask(2)).
     pub private: bool,
+    /// Other processes of the same user may listen at the same address, if they say so too; the kernel
+    /// shares the clients out among them (`SO_REUSEPORT`, socket(7)). Nothing on a Unix socket.
+    pub shared: bool,
 }
 
 /// Where the request log goes.

@@ -35,6 +35,8 @@ mod process;
 mod relay;
 #[path = "pen/reload.rs"]
 mod reload;
+#[path = "pen/reuseport.rs"]
+mod reuseport;
 #[path = "pen/rights.rs"]
 mod rights;
 #[path = "pen/select.rs"]

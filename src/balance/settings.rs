@@ -136,6 +136,8 @@ pub struct Common {
     pub multi_accept: usize,
     /// Length of a listening socket's queue in the kernel.
     pub backlog: u32,
+    /// Whether other pens may listen where this one does.
+    pub shares_ports: bool,
     /// The request log as it was named; `None` for no log.
     pub log: Option<String>,
     /// The file of the HTML statistics.
@@ -159,6 +161,7 @@ impl Default for Common {
             dump_form: DumpForm::default(),
             multi_accept: 100,
             backlog: 500,
+            shares_ports: false,
             log: None,
             web_stats: None,
             control_token: None,

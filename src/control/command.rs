@@ -73,6 +73,8 @@ pub enum Command {
     Dump(DumpForm),
     /// Has pen answer each request itself.
     Dummy,
+    /// Lets other processes listen at the same addresses.
+    SharePorts,
     /// Ends pen.
     Exit,
     /// Tells whether connections end with one of their sides, or sets it.

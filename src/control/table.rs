@@ -143,6 +143,7 @@ pub static COMMANDS: &[Row] = &[
     switch("no prio", "Does not choose the server by its priority.", Mode::Prio, false),
     by("recent", "[SECONDS]", "Lists the clients that connected within that time, or within 300.", read::recent),
     is("reload", "Reads again what pen was started with, and applies what has changed.", Command::Reload),
+    is("reuseport", "Lets other pens listen at the same addresses; for what is opened later.", Command::SharePorts),
     switch("roundrobin", "Takes servers in turn for each connection.", Mode::RoundRobin, true),
     switch("no roundrobin", "Sends clients to the server that they had before.", Mode::RoundRobin, false),
     is("select", "Does nothing, as epoll.", Command::NoEffect),

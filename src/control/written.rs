@@ -119,7 +119,8 @@ impl Writer<'_> {
             DumpForm::Ascii => "ascii",
             DumpForm::Auto => "ascii auto",
         };
-        Ok(vec![
+        let ports = common.shares_ports.then(|| self.one("reuseport", String::from("reuseport")));
+        let mut blocks = vec![
             self.one("ascii", String::from(form)),
             self.says("conn_max", &common.conn_max),
             self.says("control_acl", &self.balancer.acls.name(common.control_acl)),
@@ -129,7 +130,9 @@ impl Writer<'_> {
             self.one("keepalive", probes(common.keepalive)),
             self.file("log", common.log.as_deref().map(Path::new))?,
             self.file("web_stats", common.web_stats.as_deref())?,
-        ])
+        ];
+        blocks.extend(ports);
+        Ok(blocks)
     }
 
     fn settings(&self) -> Vec<Block> {
@@ -300,6 +303,7 @@ mod tests {
             log: file(random).map(String::from),
             web_stats: file(random).map(Into::into),
             control_token: file(random).map(Into::into),
+            shares_ports: random.one_in(2),
             ..Common::default()
         }
     }

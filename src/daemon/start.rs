@@ -155,12 +155,14 @@ impl World {
 
     /// Opens all sockets for clients, and notes the ports that were chosen by the system.
     fn listen_for_clients(&mut self, plan: &mut Plan, backlog: u32) -> Result<Vec<Arriving<OsNet>>, Error> {
+        let shared = plan.listeners.common.shares_ports;
         let mut listening = Vec::new();
         for (place, (at, there)) in plan.listen.iter().enumerate() {
             if place >= LISTENING_MAX {
                 return Err(Error::config(format!("more than {LISTENING_MAX} listening addresses")));
             }
-            let (socket, written) = self.listen(there, false, backlog, listening_token(place))?;
+            let (socket, written) =
+                self.listen(there, ListenOptions { backlog, private: false, shared }, listening_token(place))?;
             listening.push(Arriving::new(*at, socket, written));
         }
         for (at, _) in &plan.listen {
@@ -170,16 +172,10 @@ impl World {
         Ok(listening)
     }
 
-    fn listen(
-        &mut self,
-        at: &ListenAt,
-        private: bool,
-        backlog: u32,
-        token: Token,
-    ) -> Result<(Listener, String), Error> {
+    fn listen(&mut self, at: &ListenAt, options: ListenOptions, token: Token) -> Result<(Listener, String), Error> {
         let endpoint = names::endpoint(&at.spec);
-        let listener = match self.inherited(&endpoint, backlog, token) {
-            Ok(None) => self.net.listen(&endpoint, ListenOptions { backlog, private }, token),
+        let listener = match self.inherited(&endpoint, options.backlog, token) {
+            Ok(None) => self.net.listen(&endpoint, options, token),
             Ok(Some(listener)) => Ok(listener),
             Err(error) => Err(error),
         };
@@ -230,7 +226,8 @@ impl World {
             self.warnings.push(String::from("no control port as root; use -u to run as another user, or -u root"));
             return Ok(None);
         }
-        let (listener, _) = self.listen(at, true, backlog, CONTROL_LISTENER)?;
+        let (listener, _) =
+            self.listen(at, ListenOptions { backlog, private: true, shared: false }, CONTROL_LISTENER)?;
         if let (Host::Unix(path), Some(identity)) = (&at.spec.host, &self.identity)
             && process::ids().0 == 0
         {

@@ -85,7 +85,8 @@ impl<N: Net> Proxy<N> {
             Host::Addr(ip) => Endpoint::inet(SocketAddr::new(*ip, there.spec.port)),
             Host::Name(_) => unreachable!("{LOOKED_UP}"),
         };
-        let options = ListenOptions { backlog: self.listeners.common.backlog, private: false };
+        let common = &self.listeners.common;
+        let options = ListenOptions { backlog: common.backlog, private: false, shared: common.shares_ports };
         let Some(token) = self.listening.vacant() else { return Err(String::from("there are too many addresses")) };
         let socket = self.net.listen(&endpoint, options, token).map_err(|error| reason(&error))?;
         let written = match (endpoint.port(), self.net.local(&socket)) {

@@ -158,7 +158,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn options() -> crate::net::ListenOptions {
-        crate::net::ListenOptions { backlog: 5, private: false }
+        crate::net::ListenOptions { backlog: 5, private: false, shared: false }
     }
 
     /// An inheritance with a copy of this listener for clients, and the old pen's end.

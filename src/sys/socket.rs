@@ -253,6 +253,9 @@ impl Listener {
             Endpoint::Inet(addr) => {
                 let fd = new_tcp_socket(*addr)?;
                 set_option(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, yes)?;
+                if options.shared {
+                    set_option(&fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, yes)?;
+                }
                 if addr.is_ipv6() {
                     let no: libc::c_int = 0;
                     set_option(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, no)?;

@@ -36,7 +36,7 @@ pub fn world(plan: Plan, choices: Choices, traced: bool) -> Shared {
 pub fn proxy(world: &Shared) -> Proxy<SimNet> {
     let plan = world.borrow().plan.clone();
     let mut net = SimNet::new(world.clone());
-    let options = ListenOptions { backlog: 500, private: false };
+    let options = ListenOptions { backlog: 500, private: false, shared: false };
     let at = "192.0.2.1:80".parse().unwrap();
     let socket = net.listen(&pen::base::addr::Endpoint::Inet(at), options, listening_token(0)).unwrap();
     let mut listeners = Listeners::new(plan.common, plan.settings);
