@@ -1,4 +1,4 @@
-//! What do the decisions cost: choosing a server, and finding a client?
+//! What do the decisions cost: choosing a server, finding a client, checking a list, holding bytes back?
 //!
 //! `cargo bench --bench micro` runs all; a word after `--` runs those whose name contains it.
 
@@ -12,6 +12,7 @@ use pen::balance::{Balancer, Clients, Modes, Server, ServerId, Settings};
 use pen::base::addr::ClientAddr;
 use pen::base::operand::{ServerSpec, Services};
 use pen::base::time::{Moment, Now};
+use pen::proxy::ring::{RING_SIZE, Ring};
 
 /// The 32-bit numbers in an order that jumps about: multiplication by an odd number is one to one.
 fn client(n: u32) -> ClientAddr {
@@ -39,6 +40,8 @@ fn selection(criterion: &mut Criterion) {
         ("hash of unequal weights", Modes { hash: true, ..Modes::default() }, true),
         ("weight", Modes { weight: true, ..off }, true),
         ("prio", Modes { prio: true, ..off }, false),
+        ("least", Modes { least: true, ..off }, false),
+        ("two choices", Modes { p2c: true, ..off }, false),
     ];
     let mut group = criterion.benchmark_group("selection");
     for (name, modes, weighted) in table {
@@ -103,9 +106,28 @@ fn access_list(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What does it cost to hold bytes back in a ring, and to take them out again?
+fn ring(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("ring");
+    let mut ring = Ring::new().expect("there is memory");
+    for size in [64, 1_448, RING_SIZE] {
+        let bytes = vec![7; size];
+        group.bench_function(BenchmarkId::new("push, consume", size), |bencher| {
+            bencher.iter(|| {
+                ring.push(black_box(&bytes));
+                while !ring.is_empty() {
+                    let count = black_box(ring.front()).len();
+                    ring.consume(count);
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
 fn short() -> Criterion {
     Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1))
 }
 
-criterion_group! { name = micro; config = short(); targets = selection, client_table, access_list }
+criterion_group! { name = micro; config = short(); targets = selection, client_table, access_list, ring }
 criterion_main!(micro);

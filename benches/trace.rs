@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 
 use pen::base::addr::ClientAddr;
 use pen::base::diag::DumpForm;
-use pen::logs::record::write_records;
+use pen::logs::record::{parse, write_records};
 use pen::trace::{Direction, Tracer};
 
 const SIZES: [usize; 3] = [64, 1448, 65_536];
@@ -87,5 +87,12 @@ fn record(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, step, record);
+/// How long does it take to read a record back?
+fn parsing(criterion: &mut Criterion) {
+    let line = b"192.0.2.7 1795369321 10.0.0.1 GET /index.html HTTP/1.1";
+    assert!(parse(line).is_some(), "this is a record");
+    criterion.bench_function("record/parse", |bencher| bencher.iter(|| parse(black_box(line))));
+}
+
+criterion_group!(benches, step, record, parsing);
 criterion_main!(benches);
