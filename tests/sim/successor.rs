@@ -15,6 +15,8 @@ use super::world::{Action, World};
 pub enum Fortune {
     /// It is ready after this time.
     TakesOver(Duration),
+    /// It is ready after this time, and listens somewhere else, so that the old listener closes for good.
+    MovesAway(Duration),
     /// It ends after this time, without having been ready.
     Fails(Duration),
     /// It is never ready.
@@ -28,7 +30,8 @@ impl Fortune {
     pub fn random(choices: &mut Choices) -> Fortune {
         let time = choices.millis(0, 1_000);
         let takes = Fortune::TakesOver(time);
-        *choices.pick(&[takes, takes, takes, Fortune::Fails(time), Fortune::Hangs, Fortune::IsRefused])
+        let moves = Fortune::MovesAway(time);
+        *choices.pick(&[takes, takes, moves, Fortune::Fails(time), Fortune::Hangs, Fortune::IsRefused])
     }
 }
 
@@ -37,7 +40,7 @@ impl World {
         assert_eq!(self.successor, None, "there is one successor at a time");
         assert!(self.is_listening && !self.is_handed_over, "there is something to hand over");
         let (time, is_ready) = match self.plan.fortune {
-            Fortune::TakesOver(time) => (Some(time), true),
+            Fortune::TakesOver(time) | Fortune::MovesAway(time) => (Some(time), true),
             Fortune::Fails(time) => (Some(time), false),
             Fortune::Hangs => (None, false),
             Fortune::IsRefused => return Err(String::from("there is no such program")),
@@ -72,8 +75,12 @@ impl World {
         self.note(|_| String::from("a successor takes over"));
     }
 
-    /// Whoever waits is served by the successor.
+    /// Whoever waits is served by the successor, or by nobody if that listens somewhere else.
     pub fn serve_elsewhere(&mut self) {
+        if matches!(self.plan.fortune, Fortune::MovesAway(_)) {
+            self.note(|world| format!("{} wait in vain", world.queue.len()));
+            return self.turn_away();
+        }
         for id in std::mem::take(&mut self.queue) {
             let client = self.lines[id].client.expect("clients wait in the queue");
             self.fates[client].is_elsewhere = true;

@@ -10,7 +10,7 @@ use super::choices::Choices;
 use super::dialogue::Dialogue;
 use super::peer::Sight;
 use super::plan::Plan;
-use super::run::{proxy, world};
+use super::run::{finished_by, proxy, world};
 use super::successor::Fortune;
 use super::world::{Action, World};
 
@@ -65,6 +65,31 @@ fn a_successor_gets_everybody_who_comes_later_and_those_who_are_there_finish() {
     assert!((15..=16).contains(&here) && here + elsewhere == 30, "{here} {elsewhere}");
     assert_eq!(reset, 0);
     assert!((3.4..3.8).contains(&time), "it leaves as soon as the last one has finished: {time}");
+}
+
+#[test]
+fn who_waits_when_a_successor_turns_out_to_listen_elsewhere_is_served_here() {
+    let mut waited = 0;
+    for seed in 0..32 {
+        let mut plan = Plan::plain(1, &vec![Dialogue::request(100, 100); 200]);
+        for (number, client) in (0..).zip(&mut plan.clients) {
+            client.at = 10 * number * MS;
+        }
+        // Other programs have the processor now and then, so that several things are found at once.
+        plan.odds.lazy = 2;
+        plan.fortune = Fortune::MovesAway(500 * MS);
+        plan.events.push((SECOND, Action::Send(Signal::Upgrade)));
+        let world = finished_by(plan, seed);
+        let trace = world.trace();
+        assert!(trace.contains("a successor takes over"), "{trace}");
+        let (_, at_once) = trace.split_once("a successor takes over").unwrap();
+        let left = at_once.lines().find(|line| line.ends_with(" wait in vain")).unwrap();
+        assert!(left.ends_with(" 0 wait in vain"), "seed {seed}: {trace}");
+        let (before, _) = trace.split_once("a successor takes over").unwrap();
+        // In the same moment, so by the same turn.
+        waited += usize::from(before.lines().rev().take(3).any(|line| line.contains("pen watches line")));
+    }
+    assert!(waited > 0, "nobody ever waited");
 }
 
 #[test]
