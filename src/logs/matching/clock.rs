@@ -18,9 +18,28 @@ pub(super) struct Clock {
     pub(super) offset: i64,
     samples: VecDeque<i64>,
     fresh: usize,
+    /// The latest time by this clock so far, and what it became.
+    latest: Option<(i64, i64)>,
 }
 
 impl Clock {
+    /// A time by pen's clock. What comes in order stays in order, also when the offset has just
+    /// become a little greater.
+    pub(super) fn correct(&mut self, at: i64) -> i64 {
+        let corrected = at - self.offset;
+        match self.latest {
+            Some((latest, _)) if at < latest => corrected,
+            Some((_, before)) if corrected < before && before - corrected < NEAR => {
+                self.latest = Some((at, before));
+                before
+            }
+            _ => {
+                self.latest = Some((at, corrected));
+                corrected
+            }
+        }
+    }
+
     /// What may be one and the same request was logged so many milliseconds after pen saw it.
     pub(super) fn sample(&mut self, difference: i64) {
         if self.samples.len() == SAMPLES {
@@ -73,6 +92,20 @@ mod tests {
                 assert!((clock.offset - (500 + step * 3)).abs() < 1500, "{step}: {}", clock.offset);
             }
         }
+    }
+
+    #[test]
+    fn a_change_of_the_offset_puts_nothing_out_of_order() {
+        let mut clock = Clock::default();
+        assert_eq!(clock.correct(5_000), 5_000);
+        clock.offset = 300;
+        assert_eq!([5_100, 5_200, 5_301].map(|at| clock.correct(at)), [5_000, 5_000, 5_001]);
+        // What is out of order stays so, and a clock that was set back is obeyed.
+        assert_eq!(clock.correct(5_000), 4_700);
+        clock.offset = 3_600_000;
+        assert_eq!(clock.correct(3_605_000), 5_001);
+        clock.offset = 7_200_000;
+        assert_eq!(clock.correct(3_606_000), -3_594_000);
     }
 
     #[test]

@@ -40,6 +40,8 @@ const SPARE_MAX: usize = 4096;
 pub struct Matcher {
     /// Partners are never farther apart, in milliseconds.
     jitter: i64,
+    /// All times are of one clock: none is followed.
+    are_one_clock: bool,
     /// By number of the log: its clock, and its server.
     clocks: Vec<(Clock, usize)>,
     /// By number of the server.
@@ -94,6 +96,7 @@ impl Matcher {
         let count = servers.iter().max().map_or(0, |most| most + 1);
         Matcher {
             jitter,
+            are_one_clock: false,
             clocks: servers.iter().map(|server| (Clock::default(), *server)).collect(),
             likelihoods: (0..count).map(|_| Likelihood::new()).collect(),
             queue_of: HashMap::new(),
@@ -103,6 +106,11 @@ impl Matcher {
             forgotten: i64::MIN,
             aligner: Aligner::default(),
         }
+    }
+
+    /// For times that are all of one clock.
+    pub fn with_one_clock(jitter: i64) -> Matcher {
+        Matcher { are_one_clock: true, ..Matcher::new(jitter, &[0]) }
     }
 
     /// Sets a log's clock: so many milliseconds ahead of pen's.
@@ -128,9 +136,11 @@ impl Matcher {
         let server = self.clocks[log].1;
         let queue = self.queue(key, server);
         let clock = &mut self.clocks[log].0;
-        let corrected = at - clock.offset;
-        for pen in self.queues[queue].partners_near(corrected, self.jitter) {
-            clock.sample(at - pen.at);
+        let corrected = clock.correct(at);
+        if !self.are_one_clock {
+            for pen in self.queues[queue].partners_near(corrected, self.jitter) {
+                clock.sample(at - pen.at);
+            }
         }
         let id = WebId(self.webs.insert(Web { queue, at: corrected, partner: Partner::Unsettled }));
         let webs = &mut self.queues[queue].webs;

@@ -34,7 +34,7 @@ struct Held {
 
 impl Requests {
     pub(super) fn new(most: usize) -> Requests {
-        let matcher = Matcher::new(EVER, &[0]);
+        let matcher = Matcher::with_one_clock(EVER);
         Requests { matcher, seen: VecDeque::new(), most, held: VecDeque::new(), text: Vec::new() }
     }
 
