@@ -14,7 +14,7 @@ use pen::proxy::FIRST_PAIR;
 use pen::proxy::listener::listening_token;
 use pen::proxy::ring::RING_SIZE;
 
-use super::plan::{Lack, Reach, ServerPlan};
+use super::plan::{Lack, Reach};
 use super::wire::PROXY;
 use super::world::{Action, Far, Line, Stage, Watch, World};
 
@@ -297,12 +297,19 @@ impl World {
         self.calls.resolve += 1;
         self.progress += 1;
         let number = name.strip_prefix("server").expect("pen asks for names of its servers only");
-        let server = number.parse().expect("they are numbered");
-        let plan: &mut ServerPlan = &mut self.plan.servers[server];
-        let (unanswered, time) = plan.named.as_mut().expect("pen asks for names without an address only");
-        let is_answered = *unanswered == 0;
-        *unanswered = unanswered.saturating_sub(1);
-        let time = *time;
+        let server: usize = number.parse().expect("they are numbered");
+        let (is_answered, time) = match &mut self.plan.servers[server].named {
+            Some((unanswered, time)) => {
+                let is_answered = *unanswered == 0;
+                *unanswered = unanswered.saturating_sub(1);
+                (is_answered, *time)
+            }
+            None => {
+                assert!(self.has_hung_up, "pen asks for a name that has an address at HUP only");
+                // What is known counts until there is an answer, and if there is none.
+                (self.choices.one_in(2), self.choices.millis(0, 3_000))
+            }
+        };
         self.note(|_| format!("pen asks for {name}, request {request}"));
         self.after(time, Action::Answer(request, server, is_answered));
     }

@@ -182,6 +182,8 @@ pub struct World {
     pub said: Vec<String>,
     /// The request log.
     pub log: Vec<u8>,
+    /// pen was sent a HUP.
+    pub has_hung_up: bool,
     /// The number of the successor that is being set up, and how many there were.
     pub successor: Option<u64>,
     pub successors: u64,
@@ -225,6 +227,7 @@ impl World {
             log: Vec::new(),
             successor: None,
             successors: 0,
+            has_hung_up: false,
             news: Vec::new(),
             is_handed_over: false,
             schedule: BTreeMap::new(),
@@ -303,7 +306,10 @@ impl World {
                 let answer = if is_answered { Ok(known()) } else { Err(NoAddress::NoAnswer) };
                 self.answers.push((request, answer));
             }
-            Action::Send(signal) => self.signals.push(signal),
+            Action::Send(signal) => {
+                self.has_hung_up |= signal == Signal::Hangup;
+                self.signals.push(signal);
+            }
             Action::Mature(number, is_ready) => self.mature(number, is_ready),
         }
     }
