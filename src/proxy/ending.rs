@@ -117,6 +117,10 @@ impl<N: Net> Proxy<N> {
             listener.balancer.left(client);
         }
         self.listeners.let_go(pair.listener);
+        if self.pairs.is_empty() {
+            // At rest a pen holds nothing that it can have again.
+            self.pool.drop_spare();
+        }
         self.has_given_back = true;
         self.listening.resume();
     }

@@ -57,6 +57,12 @@ impl<P: Pipe> Pool<P> {
         }
     }
 
+    /// Gives back to the system what nobody has borrowed.
+    pub fn drop_spare(&mut self) {
+        self.spare = Vec::new();
+        self.spare_pipes = Vec::new();
+    }
+
     /// Pipes that are out: as many as there are flows whose bytes wait in one.
     pub fn lent_pipes(&self) -> usize {
         self.lent_pipes

@@ -106,7 +106,9 @@ fn wait_for_standstill(count: &AtomicUsize) {
 #[test]
 fn twenty_megabytes_each_way_at_once_arrive_though_both_readers_are_late() {
     const TOTAL: usize = 20_000_000;
-    let (_pen, client, server) = Pen::start_with_both_ends(&[]);
+    let (pen, client, server) = Pen::start_with_both_ends(&[]);
+    let of_the_pair = 2;
+    let before = proc::descriptors(pen.pid()) - of_the_pair;
     let (up, down) = (Arc::new(Pattern::new(3)), Arc::new(Pattern::new(4)));
     let (sent_up, writing_up) = write_aside(&client, &up, TOTAL);
     let (sent_down, writing_down) = write_aside(&server, &down, TOTAL);
@@ -118,6 +120,9 @@ fn twenty_megabytes_each_way_at_once_arrive_though_both_readers_are_late() {
     assert_eq!(reading.join().unwrap(), TOTAL);
     writing_up.join().unwrap();
     writing_down.join().unwrap();
+    // Not even a pipe is kept when nobody is there.
+    drop(client);
+    wait::until_true("all descriptors are given back", || proc::descriptors(pen.pid()) == before);
 }
 
 #[test]
