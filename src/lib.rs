@@ -47,7 +47,7 @@
 //!
 //! | word | means |
 //! | --- | --- |
-//! | listener | the socket where clients arrive |
+//! | listener | a named place where clients arrive: its addresses, servers, client table, access lists, settings |
 //! | client | a remote address, remembered in the client table |
 //! | server | a configured destination: regular, emergency or abuse |
 //! | pair | a client's connection and the one made for it to a server |

@@ -23,6 +23,8 @@ mod idlers;
 mod leak;
 #[path = "pen/limits.rs"]
 mod limits;
+#[path = "pen/listeners.rs"]
+mod listeners;
 #[path = "pen/log.rs"]
 mod log;
 #[path = "pen/names.rs"]

@@ -45,11 +45,11 @@ pub fn check(input: &[u8]) {
         Some("absent") => Err(io::Error::from(io::ErrorKind::NotFound)),
         _ => Ok(text.chars().take(1000).collect()),
     };
-    match read_file(Path::new("file"), &services, read) {
+    match read_file(Path::new("file"), "main", &services, read) {
         Err(error) => check_line(&error.to_string()),
         Ok(lines) => {
             let mut pen = new();
-            match apply(&mut pen, MAIN, lines, now, &AROUND) {
+            match apply(&mut pen, lines, now, &AROUND) {
                 Ok(batch) => check_text(&batch.text),
                 Err(error) => {
                     check_line(&error.to_string());

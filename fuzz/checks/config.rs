@@ -4,10 +4,10 @@
 use std::io;
 use std::path::Path;
 
-use pen::balance::{Common, Listeners, MAIN, Settings};
+use pen::balance::{Common, Listeners, Settings};
 use pen::base::operand::Services;
 use pen::base::time::Now;
-use pen::control::command::{Command, parse};
+use pen::control::command::{Command, parse_for};
 use pen::control::config::{DEPTH_MAX, FILES_MAX, read_file};
 use pen::control::execute::{Around, apply};
 
@@ -29,16 +29,18 @@ pub fn check(input: &[u8]) {
         let file = files.get(index).ok_or(io::ErrorKind::NotFound)?;
         Ok(file.clone().ok_or(io::ErrorKind::InvalidData)?)
     };
-    let mut naive = Naive { services: &services, open: &open, above: Vec::new(), files: 0, lines: Vec::new() };
+    let listener = String::from("main");
+    let mut naive =
+        Naive { services: &services, open: &open, listener, above: Vec::new(), files: 0, lines: Vec::new() };
     let expected = naive.read("a").map(|()| naive.lines);
-    let found = read_file(Path::new("a"), &services, open);
+    let found = read_file(Path::new("a"), "main", &services, open);
     match (found, expected) {
         (Ok(lines), Ok(expected)) => {
-            let parts = lines.iter().map(|line| (line.file.display().to_string(), line.number, line.command.clone()));
-            assert_eq!(parts.collect::<Vec<_>>(), expected);
-            judge(|listeners| {
-                apply(listeners, MAIN, lines, Now::default(), &AROUND).map(|_| ()).map_err(|e| e.to_string())
+            let parts = lines.iter().map(|line| {
+                (line.file.display().to_string(), line.number, line.listener.to_string(), line.command.clone())
             });
+            assert_eq!(parts.collect::<Vec<_>>(), expected);
+            judge(|listeners| apply(listeners, lines, Now::default(), &AROUND).map(|_| ()).map_err(|e| e.to_string()));
         }
         (Err(error), Err(place)) => {
             let said = error.to_string();
@@ -58,6 +60,7 @@ fn judge(apply: impl FnOnce(&mut Listeners) -> Result<(), String>) {
         assert_eq!(balancer.settings, Settings::default());
         assert_eq!(listeners.common, Common::default());
         assert_eq!(balancer.servers.len(), 0);
+        assert_eq!(listeners.all().count(), 1);
     }
     balancer.check();
 }
@@ -66,12 +69,18 @@ fn judge(apply: impl FnOnce(&mut Listeners) -> Result<(), String>) {
 struct Naive<'a> {
     services: &'a Services,
     open: &'a dyn Fn(&Path) -> io::Result<String>,
+    listener: String,
     above: Vec<String>,
     files: usize,
-    lines: Vec<(String, usize, Command)>,
+    lines: Vec<(String, usize, String, Command)>,
 }
 
 impl Naive<'_> {
+    fn include(&mut self, path: &Path, place: String) -> Result<(), String> {
+        let below = self.read(&path.display().to_string());
+        below.map_err(|inner| if inner.is_empty() { place } else { inner })
+    }
+
     /// An error is the beginning of the message: where it is.
     fn read(&mut self, name: &str) -> Result<(), String> {
         let whole = match self.above.last() {
@@ -86,18 +95,28 @@ impl Naive<'_> {
         self.files += 1;
         let text = (self.open)(Path::new(name)).map_err(|_| whole)?;
         self.above.push(String::from(name));
+        let listener = self.listener.clone();
         for (index, line) in text.lines().enumerate() {
             let place = format!("{name}:{}: ", index + 1);
-            match parse(line, self.services).map_err(|_| place.clone())? {
+            match parse_for(&self.listener, line, self.services).map_err(|_| place.clone())? {
                 None => {}
-                Some(Command::Include(path)) => {
-                    let below = self.read(&path.display().to_string());
-                    below.map_err(|inner| if inner.is_empty() { place } else { inner })?;
+                Some(Command::Include(path)) => self.include(&path, place)?,
+                Some(Command::On { listener, command }) if matches!(*command, Command::Include(_)) => {
+                    let Command::Include(path) = *command else { continue };
+                    let before = std::mem::replace(&mut self.listener, listener);
+                    self.include(&path, place)?;
+                    self.listener = before;
                 }
-                Some(command) => self.lines.push((String::from(name), index + 1, command)),
+                Some(command) => {
+                    if let Command::Listener { name, .. } = &command {
+                        self.listener.clone_from(name);
+                    }
+                    self.lines.push((String::from(name), index + 1, self.listener.clone(), command));
+                }
             }
         }
         self.above.pop();
+        self.listener = listener;
         Ok(())
     }
 }

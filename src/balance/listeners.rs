@@ -175,6 +175,11 @@ impl Listeners {
         self[at].is_removed = false;
     }
 
+    /// True if this listener is there and was removed.
+    pub fn is_removed(&self, at: ListenerKey) -> bool {
+        self[at].is_removed
+    }
+
     /// Forgets a listener that was removed, has no pairs and listens nowhere any more.
     pub fn let_go(&mut self, at: ListenerKey) {
         let Listener { is_removed, pairs, at: addresses, .. } = &self[at];

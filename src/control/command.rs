@@ -7,14 +7,14 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use super::parse::{parse, parse_for};
 pub use super::table::{COMMANDS, Row};
-use super::words::{CommandError, LINE_MAX, Problem, Words};
 use crate::balance::acl::{Entry, ListName};
 use crate::balance::clients::CLIENTS_MAX;
 use crate::balance::settings::{DumpForm, FastClose, Rate};
 use crate::balance::{Duty, ServerId};
 use crate::base::keepalive::Keepalive;
-use crate::base::operand::{Host, ListenSpec, Services};
+use crate::base::operand::{Host, ListenSpec};
 
 /// The most pairs there may be; beyond it a typing error is likelier than a machine.
 pub const CONN_MAX: u32 = 1_000_000;
@@ -85,10 +85,28 @@ pub enum Command {
     Keepalive(Option<Keepalive>),
     /// Tells where a listener listens, if there is no address, or moves it.
     Listen(Vec<ListenAt>),
+    /// Goes on with a listener, and adds or moves it if there are addresses.
+    Listener {
+        /// Its name.
+        name: String,
+        /// Where it is to listen.
+        there: Vec<ListenAt>,
+    },
+    /// Lists the listeners.
+    Listeners,
     /// Tells where the request log goes, or moves it.
     Log(Option<LogSpec>),
     /// Ends the request log.
     NoLog,
+    /// Removes a listener.
+    NoListener(String),
+    /// Executes a command for a listener.
+    On {
+        /// Its name.
+        listener: String,
+        /// The command.
+        command: Box<Command>,
+    },
     /// Tells which modes are on.
     Modes,
     /// Asks for what pen does anyway, or has no need of.
@@ -132,6 +150,7 @@ impl Command {
     /// The file that the command has pen read or write, if its words name one.
     pub fn file(&self) -> Option<&Path> {
         match self {
+            Command::On { command, .. } => command.file(),
             Command::AclFile { path, .. } | Command::AclLoaded { path, .. } => Some(path),
             Command::Include(path) | Command::ControlToken(path) => Some(path),
             Command::Log(Some(LogSpec { to: LogTo::File(path), .. })) => Some(path),
@@ -279,45 +298,11 @@ pub struct ServerChanges {
     pub blacklist: Option<Duration>,
 }
 
-/// Reads one line. `None` stands for a blank line or a comment.
-///
-/// A line is at most 4096 bytes; its words are separated by blanks and tabs; a word that begins
-/// with `#` begins a comment. An error says in one sentence which word is wrong.
-pub fn parse(line: &str, services: &Services) -> Result<Option<Command>, CommandError> {
-    let fail = |problem| CommandError::new(None, problem);
-    if line.len() > LINE_MAX {
-        return Err(fail(Problem::LongLine));
-    }
-    if line.chars().any(|c| c.is_control() && c != '\t') {
-        return Err(fail(Problem::ControlCharacter));
-    }
-    let mut words = Words::new(line, services);
-    let Some(first) = words.next() else { return Ok(None) };
-    let row = if first == "no" {
-        let second = words.need("a command after 'no'").map_err(fail)?;
-        find_no(second).ok_or_else(|| fail(Problem::Unknown(format!("no {second}"))))?
-    } else {
-        find(first).ok_or_else(|| fail(Problem::Unknown(String::from(first))))?
-    };
-    // "not in this pen" names the command itself.
-    let command = if row.exists() { Some(row.name) } else { None };
-    row.read(&mut words).map(Some).map_err(|problem| CommandError::new(command, problem))
-}
-
-fn find(name: &str) -> Option<&'static Row> {
-    COMMANDS.iter().find(|row| row.name == name)
-}
-
-fn find_no(name: &str) -> Option<&'static Row> {
-    // What is not in this pen has no rows of its own for its "no" forms.
-    let absent = || find(name).filter(|row| !row.exists());
-    COMMANDS.iter().find(|row| row.name.strip_prefix("no ") == Some(name)).or_else(absent)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::operand::OperandError;
+    use crate::base::operand::{OperandError, Services};
+    use crate::control::LINE_MAX;
 
     fn services() -> Services {
         Services::parse("pop3 110/tcp\nwww 80/tcp\n")
@@ -388,6 +373,7 @@ mod tests {
             ("no keepalive", Command::Keepalive(None)),
             ("kqueue", Command::NoEffect),
             ("no log", Command::NoLog),
+            ("listeners", Command::Listeners),
             ("mode", Command::Modes),
             ("pid", Command::Pid),
             ("poll", Command::NoEffect),
@@ -759,6 +745,55 @@ mod tests {
             if let Err(error) = parse(&line, &services()) {
                 assert!(!error.to_string().chars().any(char::is_control), "{line:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_listener_has_a_name_and_addresses_and_commands_of_its_own() {
+        let at =
+            |text: &str, port| ListenAt { spec: ListenSpec { host: addr("0.0.0.0"), port }, text: String::from(text) };
+        let listener = |name: &str, there: Vec<ListenAt>| Command::Listener { name: String::from(name), there };
+        let on = |name: &str, command| Command::On { listener: String::from(name), command: Box::new(command) };
+        let table = [
+            ("listener", listener("main", vec![])),
+            ("listener main", listener("main", vec![])),
+            ("listener tls", listener("tls", vec![])),
+            ("listener tls-2_b.c 443 www", listener("tls-2_b.c", vec![at("443", 443), at("www", 80)])),
+            ("listen 443 www", Command::Listen(vec![at("443", 443), at("www", 80)])),
+            ("no listener tls", Command::NoListener(String::from("tls"))),
+            ("on tls servers", on("tls", Command::Servers)),
+            ("on tls no source", on("tls", Command::Source(None))),
+            ("on tls blacklist 3", on("tls", Command::Number(Number::Blacklist, Some(3)))),
+            ("on main pid", on("main", Command::Pid)),
+        ];
+        for (line, command) in table {
+            assert_eq!(good(line), command, "{line}");
+        }
+        let table = [
+            ("listener 443", "listener: '443' is no name: a letter, then letters, digits, '-', '_' or '.', 32 at most"),
+            ("listener tls x:y", "listener: 'x:y': 'y' is not a port or TCP service"),
+            ("no listener", "no listener: the name of a listener is missing"),
+            ("no listener tls 443", "no listener: unexpected word '443'"),
+            ("on", "on: the name of a listener is missing"),
+            ("on tls", "on: a command is missing"),
+            ("on tls frob", "unknown command 'frob'"),
+            ("on tls blacklist x", "blacklist: 'x' is not a number"),
+            ("on tls on tls servers", "on: what is for no listener in particular cannot be within 'on'"),
+            ("on tls listeners", "on: what is for no listener in particular cannot be within 'on'"),
+            ("on tls no listener a", "on: what is for no listener in particular cannot be within 'on'"),
+            ("on main listener a 80", "on: what is for no listener in particular cannot be within 'on'"),
+            ("on tls pid", "pid: it is for all of pen, and not for listener tls"),
+            ("on tls no log", "no log: it is for all of pen, and not for listener tls"),
+        ];
+        for (line, message) in table {
+            assert_eq!(bad(line), message, "{line}");
+        }
+        let long = "x".repeat(33);
+        assert!(bad(&format!("listener {long}")).contains("is no name"));
+        assert!(bad("listener tls\u{e4} 80").contains("is no name"));
+        assert!(parse_for("tls", "conn_max 3", &services()).is_err());
+        for line in ["listener", "listeners", "no listener a", "on main pid"] {
+            assert!(parse_for("tls", line, &services()).is_ok(), "{line}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::command::{Command, parse};
+use super::command::{Command, parse_for};
 use crate::balance::acl::Entry;
 use crate::base::error::reason;
 use crate::base::operand::Services;
@@ -25,6 +25,8 @@ pub struct Line {
     pub file: Rc<Path>,
     /// The number of the line, from 1.
     pub number: usize,
+    /// The name of the listener that the command is for.
+    pub listener: Rc<str>,
     /// The command.
     pub command: Command,
 }
@@ -55,12 +57,14 @@ impl std::error::Error for ConfigError {}
 
 /// Reads a file and the files that it includes, which stand in the place of their `include`
 /// lines. `read` brings the text of a file; names are taken as they are written, so a relative
-/// one begins at the directory of the process.
-pub fn read_file<R>(path: &Path, services: &Services, read: R) -> Result<Vec<Line>, ConfigError>
+/// one begins at the directory of the process. Commands are for `listener` up to a `listener` line;
+/// one in a file that is included counts to its end.
+pub fn read_file<R>(path: &Path, listener: &str, services: &Services, read: R) -> Result<Vec<Line>, ConfigError>
 where
     R: FnMut(&Path) -> io::Result<String>,
 {
-    let mut reader = Reader { services, read, open: Vec::new(), files: 0, lines: Vec::new() };
+    let listener = Rc::from(listener);
+    let mut reader = Reader { services, read, listener, open: Vec::new(), files: 0, lines: Vec::new() };
     match reader.file(path) {
         Ok(()) => Ok(reader.lines),
         Err(Fault::File(message)) => Err(ConfigError(message)),
@@ -78,6 +82,8 @@ enum Fault {
 struct Reader<'a, R> {
     services: &'a Services,
     read: R,
+    /// Whose commands are read.
+    listener: Rc<str>,
     /// The files that are being read, each included by the one before it.
     open: Vec<PathBuf>,
     files: usize,
@@ -100,25 +106,42 @@ impl<R: FnMut(&Path) -> io::Result<String>> Reader<'_, R> {
         let text = (self.read)(path).map_err(|error| Fault::File(format!("cannot read {name}: {}", reason(&error))))?;
         self.open.push(path.to_path_buf());
         let file: Rc<Path> = Rc::from(path);
+        let listener = Rc::clone(&self.listener);
         for (number, line) in (1..).zip(text.lines()) {
             self.line(&file, number, line)?;
         }
         self.open.pop();
+        self.listener = listener;
         Ok(())
+    }
+
+    fn include(&mut self, path: &Path, file: &Path, number: usize) -> Result<(), Fault> {
+        self.file(path).map_err(|fault| match fault {
+            Fault::File(message) => Fault::Line(ConfigError::at(file, number, &message)),
+            Fault::Line(error) => Fault::Line(error),
+        })
     }
 
     fn line(&mut self, file: &Rc<Path>, number: usize, line: &str) -> Result<(), Fault> {
         let fail = |message: &str| Fault::Line(ConfigError::at(file, number, message));
-        match parse(line, self.services) {
+        match parse_for(&self.listener, line, self.services) {
             Err(error) => Err(fail(&error.to_string())),
             Ok(None) => Ok(()),
-            Ok(Some(Command::Include(path))) => self.file(&path).map_err(|fault| match fault {
-                Fault::File(message) => fail(&message),
-                Fault::Line(error) => Fault::Line(error),
-            }),
+            Ok(Some(Command::Include(path))) => self.include(&path, file, number),
+            Ok(Some(Command::On { listener, command })) if matches!(*command, Command::Include(_)) => {
+                let Command::Include(path) = *command else { unreachable!("it was just looked at") };
+                let before = std::mem::replace(&mut self.listener, Rc::from(listener));
+                self.include(&path, file, number)?;
+                self.listener = before;
+                Ok(())
+            }
             Ok(Some(command)) => {
+                if let Command::Listener { name, .. } = &command {
+                    self.listener = Rc::from(name.as_str());
+                }
                 let command = load(command, &mut self.read).map_err(|error| fail(&error.to_string()))?;
-                self.lines.push(Line { file: Rc::clone(file), number, command });
+                let listener = Rc::clone(&self.listener);
+                self.lines.push(Line { file: Rc::clone(file), number, listener, command });
                 Ok(())
             }
         }
@@ -130,7 +153,13 @@ pub fn load<R>(command: Command, read: R) -> Result<Command, ConfigError>
 where
     R: FnOnce(&Path) -> io::Result<String>,
 {
-    let Command::AclFile { list, path } = command else { return Ok(command) };
+    let (list, path) = match command {
+        Command::AclFile { list, path } => (list, path),
+        Command::On { listener, command } => {
+            return load(*command, read).map(|command| Command::On { listener, command: Box::new(command) });
+        }
+        other => return Ok(other),
+    };
     let text =
         read(&path).map_err(|error| ConfigError(format!("cannot read {}: {}", path.display(), reason(&error))))?;
     let mut entries = Vec::new();
@@ -157,6 +186,7 @@ fn entry(line: &str) -> Result<Option<Entry>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::listeners::MAIN_NAME;
     use crate::control::command::{Mode, Number};
 
     /// Reads `main` of some files: file, number and command of each line.
@@ -165,7 +195,7 @@ mod tests {
             let found = files.iter().find(|(name, _)| Path::new(name) == path);
             found.map(|(_, text)| String::from(*text)).ok_or_else(|| io::Error::from_raw_os_error(2))
         };
-        match read_file(Path::new("main"), &Services::default(), open) {
+        match read_file(Path::new("main"), MAIN_NAME, &Services::default(), open) {
             Ok(lines) => {
                 let parts = |line: Line| (line.file.display().to_string(), line.number, line.command);
                 Ok(lines.into_iter().map(parts).collect())
@@ -185,6 +215,36 @@ mod tests {
         ];
         assert_eq!(lines, expected.map(|(file, number, command)| (String::from(file), number, command)));
         assert_eq!(read(&[("main", "")]), Ok(vec![]));
+    }
+
+    #[test]
+    fn commands_are_for_the_listener_of_their_section_and_a_file_has_sections_of_its_own() {
+        let main = "hash\nlistener a 80\nhash\ninclude other\nhash\nlistener\nhash\non b include third\nhash";
+        let files = [("main", main), ("other", "hash\nlistener b 81\nhash"), ("third", "hash\non a hash")];
+        let open = |path: &Path| {
+            let found = files.iter().find(|(name, _)| Path::new(name) == path);
+            Ok(String::from(found.expect("it is one of them").1))
+        };
+        let lines = read_file(Path::new("main"), MAIN_NAME, &Services::default(), open).unwrap();
+        let hash = Command::Switch(Mode::Hash, true);
+        let of: Vec<String> = lines.iter().map(|line| format!("{} {}", line.listener, line.command == hash)).collect();
+        let expected = [
+            "main true",
+            "a false",
+            "a true",
+            "a true",
+            "b false",
+            "b true",
+            "a true",
+            "main false",
+            "main true",
+            "b true",
+            "b false",
+            "main true",
+        ];
+        assert_eq!(of, expected);
+        let lines = read(&[("main", "listener a 80\nserver 0 port 1\nconn_max 3")]);
+        assert_eq!(lines.unwrap_err(), "main:3: conn_max: it is for all of pen, and not for listener a");
     }
 
     #[test]
@@ -228,7 +288,7 @@ mod tests {
         assert_eq!(read(&circle), Err(String::from("b:2: a includes itself")));
         // The same file under another name each time is stopped by the depth.
         let open = |path: &Path| Ok(format!("include y/../{}", path.display()));
-        let error = read_file(Path::new("x"), &Services::default(), open).unwrap_err().to_string();
+        let error = read_file(Path::new("x"), MAIN_NAME, &Services::default(), open).unwrap_err().to_string();
         assert!(error.ends_with("is included more than 8 files deep"), "{error}");
         // A file may well be included twice, but not for ever.
         assert_eq!(read(&[("main", "include a\ninclude a"), ("a", "hash")]).unwrap().len(), 2);

@@ -10,9 +10,10 @@ use super::command::{Command, ListenAt, LogSpec, Mode, Number};
 use super::config::{ConfigError, Line};
 use super::numbers::{client_rate, fast_close, set_idlers, set_number};
 use super::servers::{change_server, remove_server};
+pub use super::snapshot::Snapshot;
 use super::status;
 use crate::balance::acl::{AclError, Acls, ListName};
-use crate::balance::{Balancer, Common, ListenerKey, Listeners, ServerId, Servers, Settings};
+use crate::balance::{Balancer, Common, ListenerKey, Listeners, MAIN, ServerId, Settings};
 use crate::base::time::Now;
 
 /// What replies tell of pen besides its listeners.
@@ -69,7 +70,7 @@ pub enum Effect {
     Close(usize),
     /// Describe a connection; the reply is [`status::connection`].
     ShowConnection(usize),
-    /// Read a file of commands and [`apply`] it, beginning at this listener.
+    /// Read a file of commands, the first of which are for this listener, and [`apply`] it.
     Include(ListenerKey, PathBuf),
     /// Look the name of a server of this listener up.
     Resolve(ListenerKey, ServerId),
@@ -95,6 +96,8 @@ pub enum Effect {
     Write(Option<PathBuf>),
     /// Read again what pen was started with, and apply what has changed.
     Reload,
+    /// Close the sockets of this listener, which was removed.
+    RemoveListener(ListenerKey),
     /// Answer each request here, in place of servers; only before the loop runs.
     Dummy,
     /// Peers are probed in another way from now on.
@@ -106,7 +109,7 @@ pub enum Effect {
 /// Executes one command, for this listener.
 pub fn execute(listeners: &mut Listeners, at: ListenerKey, command: Command, now: Now, around: &Around<'_>) -> Outcome {
     let outcome = carry_out(listeners, at, command, now, around);
-    match settle(listeners, at) {
+    match settle_all(listeners) {
         Ok(()) => outcome,
         Err(reason) => Outcome::refused(reason),
     }
@@ -124,45 +127,21 @@ pub struct Batch {
     pub effects: Vec<Asked>,
 }
 
-/// What commands for a listener can change, to have it back.
-#[derive(Debug)]
-pub struct Snapshot {
-    at: ListenerKey,
-    common: Common,
-    settings: Settings,
-    servers: Servers,
-    acls: Acls,
-}
-
-impl Snapshot {
-    /// All as it is.
-    pub fn of(listeners: &Listeners, at: ListenerKey) -> Snapshot {
-        let Balancer { settings, servers, acls, .. } = &listeners[at].balancer;
-        let (settings, servers, acls) = (settings.clone(), servers.clone(), acls.clone());
-        Snapshot { at, common: listeners.common.clone(), settings, servers, acls }
-    }
-
-    /// Makes all what it was. Nobody may have come or gone since.
-    pub fn restore(self, listeners: &mut Listeners) {
-        listeners.common = self.common;
-        let balancer = &mut listeners[self.at].balancer;
-        (balancer.settings, balancer.servers, balancer.acls) = (self.settings, self.servers, self.acls);
-    }
-}
-
-/// Executes a file of commands, beginning at this listener, all or none: if one is refused, all is
-/// as it was. The client table is as it was in any case, until [`settle`].
-pub fn apply(
-    listeners: &mut Listeners,
-    at: ListenerKey,
-    lines: Vec<Line>,
-    now: Now,
-    around: &Around<'_>,
-) -> Result<Batch, ConfigError> {
-    let before = Snapshot::of(listeners, at);
+/// Executes a file of commands, all or none: if one is refused, all is as it was. The client tables
+/// are as they were in any case, until [`settle`].
+pub fn apply(listeners: &mut Listeners, lines: Vec<Line>, now: Now, around: &Around<'_>) -> Result<Batch, ConfigError> {
+    let before = Snapshot::of(listeners);
     let mut batch = Batch::default();
-    for Line { file, number, command } in lines {
-        let outcome = carry_out(listeners, at, command, now, around);
+    for Line { file, number, listener, command } in lines {
+        let at = match &command {
+            // It names its listener itself, which may not be there yet.
+            Command::Listener { .. } => Ok(MAIN),
+            _ => find(listeners, &listener),
+        };
+        let outcome = match at {
+            Ok(at) => carry_out(listeners, at, command, now, around),
+            Err(refusal) => refusal,
+        };
         match outcome.reply {
             Ok(reply) => batch.text.push_str(&reply),
             Err(reason) => {
@@ -173,6 +152,12 @@ pub fn apply(
         batch.effects.extend(outcome.effects.into_iter().map(|effect| (Rc::clone(&file), number, effect)));
     }
     Ok(batch)
+}
+
+/// Lets all client tables follow their settings.
+pub fn settle_all(listeners: &mut Listeners) -> Result<(), String> {
+    let keys: Vec<ListenerKey> = listeners.iter().map(|(at, _)| at).collect();
+    keys.into_iter().try_for_each(|at| settle(listeners, at))
 }
 
 /// Lets the client table follow its setting: last of all, because clients that leave it do not
@@ -188,8 +173,59 @@ pub fn settle(listeners: &mut Listeners, at: ListenerKey) -> Result<(), String> 
     Ok(())
 }
 
+/// For which listener a command is that was read for the one named `section`, and what it is then:
+/// `on` names another one, and `listener` the one that further commands are for.
+pub fn direct(listeners: &Listeners, section: &mut String, command: Command) -> Result<(ListenerKey, Command), String> {
+    let (name, command) = match command {
+        Command::On { listener, command } => (listener, *command),
+        Command::Listener { name, there } => {
+            section.clone_from(&name);
+            // It may not be there yet.
+            return Ok((MAIN, Command::Listener { name, there }));
+        }
+        other => (section.clone(), other),
+    };
+    let at = listeners.find(&name).ok_or_else(|| no_listener(&name))?;
+    Ok((at, command))
+}
+
+/// The listener of this name, or that there is none.
+fn find(listeners: &Listeners, name: &str) -> Result<ListenerKey, Outcome> {
+    listeners.find(name).ok_or_else(|| Outcome::refused(no_listener(name)))
+}
+
+fn no_listener(name: &str) -> String {
+    format!("there is no listener '{name}'")
+}
+
+/// Goes on with a listener: adds it if it is not there, and lets it listen at these addresses, if
+/// any are given.
+fn go_on_with(listeners: &mut Listeners, name: &str, there: Vec<ListenAt>) -> Outcome {
+    match listeners.find(name) {
+        Some(_) if there.is_empty() => Outcome::quiet(),
+        Some(at) => Outcome::asks(Effect::Listen(at, there)),
+        None if there.is_empty() => {
+            Outcome::refused(format!("there is no listener '{name}' yet: 'listener {name} ADDRESS' adds it"))
+        }
+        None => match listeners.add(name) {
+            Ok(at) => Outcome::asks(Effect::Listen(at, there)),
+            Err(error) => Outcome::refused(error.to_string()),
+        },
+    }
+}
+
+fn remove_listener(listeners: &mut Listeners, name: &str) -> Outcome {
+    match find(listeners, name) {
+        Ok(MAIN) => Outcome::refused("the first listener stays; 'listen' moves it"),
+        Ok(at) => {
+            listeners.remove(at);
+            Outcome::asks(Effect::RemoveListener(at))
+        }
+        Err(refusal) => refusal,
+    }
+}
+
 fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: Now, around: &Around<'_>) -> Outcome {
-    let addresses = line_of(&listeners[at].at.join(" "));
     let (common, balancer) = listeners.parts(at);
     match command {
         Command::Acl { list, entry } => change_list(balancer, &list, |acls, index| acls.add(index, entry)),
@@ -218,8 +254,15 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
             common.keepalive = how;
             Outcome::asks(Effect::Keepalive)
         }
-        Command::Listen(there) if there.is_empty() => Outcome::tells(addresses),
+        Command::Listen(there) if there.is_empty() => Outcome::tells(line_of(&listeners[at].at.join(" "))),
         Command::Listen(there) => Outcome::asks(Effect::Listen(at, there)),
+        Command::Listener { name, there } => go_on_with(listeners, &name, there),
+        Command::Listeners => Outcome::tells(status::listeners(listeners)),
+        Command::NoListener(name) => remove_listener(listeners, &name),
+        Command::On { listener, command } => match find(listeners, &listener) {
+            Ok(at) => carry_out(listeners, at, *command, now, around),
+            Err(refusal) => refusal,
+        },
         Command::Log(None) => Outcome::tells(line_of(common.log.as_deref().unwrap_or(""))),
         Command::Log(Some(log)) => Outcome { reply: Ok(line_of(&log.text)), effects: vec![Effect::SetLog(Some(log))] },
         Command::NoLog => Outcome::asks(Effect::SetLog(None)),
@@ -304,7 +347,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::balance::{MAIN, Server};
+    use crate::balance::Server;
     use crate::base::addr::{ClientAddr, Endpoint};
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::time::Moment;
@@ -518,8 +561,8 @@ mod tests {
     }
 
     fn apply_text(pen: &mut Listeners, text: &str) -> Result<Batch, String> {
-        let lines = read_file(Path::new("pen.cfg"), &Services::default(), |_| Ok(String::from(text)));
-        apply(pen, MAIN, lines.unwrap(), NOW, &AROUND).map_err(|error| error.to_string())
+        let lines = read_file(Path::new("pen.cfg"), "main", &Services::default(), |_| Ok(String::from(text)));
+        apply(pen, lines.unwrap(), NOW, &AROUND).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -546,5 +589,78 @@ mod tests {
         assert_eq!(reply(&mut pen, "servers"), servers);
         assert_eq!((main(&mut pen).clients.len(), main(&mut pen).clients.max()), (3, 2048));
         assert!(main(&mut pen).acls.entries(1).is_empty());
+    }
+
+    fn effects(batch: &Batch) -> Vec<Effect> {
+        batch.effects.iter().map(|(_, _, effect)| effect.clone()).collect()
+    }
+
+    #[test]
+    fn each_listener_has_servers_and_settings_of_its_own() {
+        let mut pen = pen();
+        let text = "listener tls 127.0.0.1:443 [::1]:443\nserver 0 address 192.0.2.1 port 8443\nblacklist 7\nhash\n\
+                    clients_max 5\nlistener\nblacklist 9\non tls tracking 3\nconn_max 77\n";
+        let outcome = apply_text(&mut pen, text).unwrap();
+        let at = pen.find("tls").unwrap();
+        assert!(
+            matches!(&effects(&outcome)[..], [Effect::Listen(key, there), Effect::ClientsMax(own), Effect::ConnMax(77)]
+                if *key == at && there.len() == 2 && *own == at)
+        );
+        settle_all(&mut pen).unwrap();
+        let (tls, own) = (&pen[at].balancer, &pen.main().balancer);
+        assert_eq!((tls.settings.blacklist.as_secs(), own.settings.blacklist.as_secs()), (7, 9));
+        assert_eq!((tls.settings.modes.hash, own.settings.modes.hash), (true, false));
+        assert_eq!((tls.settings.tracking.as_secs(), own.settings.tracking.as_secs()), (3, 0));
+        assert_eq!((tls.clients.max(), own.clients.max()), (5, 2048));
+        assert_eq!((tls.servers.len(), own.servers.len()), (1, 2));
+        assert_eq!(pen.common.conn_max, 77);
+        pen[at].at = vec![String::from("443"), String::from("444")];
+        assert!(reply(&mut pen, "on tls servers").starts_with("0 addr 192.0.2.1 port 8443 "));
+        assert_eq!(reply(&mut pen, "on tls listen"), "443 444\n");
+        assert_eq!(run(&mut pen, "listener tls"), Outcome::quiet());
+        let listed = "main conn 0 pending 0 servers 2 addr 21000\ntls conn 0 pending 0 servers 1 addr 443 444\n";
+        assert_eq!(reply(&mut pen, "listeners"), listed);
+        assert_eq!(
+            run(&mut pen, "on tls server 3 address host3 port 80").effects,
+            [Effect::Resolve(at, ServerId::Regular(3))]
+        );
+    }
+
+    #[test]
+    fn a_listener_that_cannot_be_is_refused_by_its_name() {
+        let mut pen = pen();
+        let table = [
+            ("on tls servers", "error: there is no listener 'tls'\n"),
+            ("no listener tls", "error: there is no listener 'tls'\n"),
+            ("listener tls", "error: there is no listener 'tls' yet: 'listener tls ADDRESS' adds it\n"),
+            ("no listener main", "error: the first listener stays; 'listen' moves it\n"),
+        ];
+        for (line, refusal) in table {
+            assert_eq!(reply(&mut pen, line), refusal, "{line}");
+        }
+        run(&mut pen, "listener tls 443");
+        let at = pen.find("tls").unwrap();
+        assert_eq!(run(&mut pen, "no listener tls").effects, [Effect::RemoveListener(at)]);
+        assert_eq!(reply(&mut pen, "on tls servers"), "error: there is no listener 'tls'\n");
+    }
+
+    #[test]
+    fn a_file_that_is_refused_leaves_the_listeners_as_they_were() {
+        let mut pen = pen();
+        run(&mut pen, "listener a 80");
+        run(&mut pen, "listener b 81");
+        let (a, b) = (pen.find("a").unwrap(), pen.find("b").unwrap());
+        let text = "no listener a\nlistener b 82\nblacklist 3\nlistener c 83\nlistener a 84\ndebug 2\n";
+        let error = apply_text(&mut pen, &text.replace("debug 2", "listener\ndebug 2\nexit")).unwrap_err();
+        assert_eq!(error, "pen.cfg:8: Exit is not enabled; restart with -X flag");
+        assert_eq!((pen.find("a"), pen.find("b"), pen.find("c")), (Some(a), Some(b), None));
+        assert_eq!((pen[b].balancer.settings.blacklist.as_secs(), pen.common.debug), (30, 0));
+        assert_eq!(pen.all().count(), 3);
+        // The same without the mistake: a name that was given up can be given again.
+        let outcome = apply_text(&mut pen, &text.replace("debug 2\n", "")).unwrap();
+        let new = pen.find("a").unwrap();
+        assert_ne!(new, a);
+        assert!(matches!(&effects(&outcome)[..], [Effect::RemoveListener(old), Effect::Listen(..), Effect::Listen(..),
+            Effect::Listen(last, _)] if (*old, *last) == (a, new)));
     }
 }

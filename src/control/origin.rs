@@ -8,12 +8,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::command::{Command, parse};
+use super::command::{Command, parse_for};
 use super::config::{ConfigError, Line, load, read_file};
-use super::execute::{Around, Effect, Outcome, apply, execute};
+use super::execute::{Around, Effect, Outcome, apply, direct, execute};
 use super::token::token_of;
 use super::written::Block;
-use crate::balance::{Common, Listeners, MAIN, Settings};
+use crate::balance::listeners::MAIN_NAME;
+use crate::balance::{Common, ListenerKey, Listeners, MAIN, Settings};
 use crate::base::error::reason;
 use crate::base::operand::Services;
 use crate::base::time::Now;
@@ -52,12 +53,13 @@ impl Origin {
         R: FnMut(&Path) -> io::Result<String>,
     {
         let listeners = Listeners::new(self.common.clone(), Settings::default());
-        let mut draft = Draft { listeners, services, now, around: *around, read };
+        let section = String::from(MAIN_NAME);
+        let mut draft = Draft { listeners, section, services, now, around: *around, read };
         for said in &self.said {
             match said {
-                Said::Command(command) => draft.command(command.clone())?,
+                Said::Command(command) => draft.command(MAIN, command.clone())?,
                 Said::Line(line) => draft.line(line).map_err(|why| format!("option -O: {why}"))?,
-                Said::File(path) => draft.file(path)?,
+                Said::File(path) => draft.file(path, MAIN_NAME)?,
             }
         }
         Ok(draft.listeners)
@@ -66,6 +68,8 @@ impl Origin {
 
 struct Draft<'a, R> {
     listeners: Listeners,
+    /// The name of the listener that commands of `-O` are for.
+    section: String,
     services: &'a Services,
     now: Now,
     around: Around<'a>,
@@ -73,24 +77,28 @@ struct Draft<'a, R> {
 }
 
 impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
-    fn command(&mut self, command: Command) -> Result<(), String> {
+    fn command(&mut self, at: ListenerKey, command: Command) -> Result<(), String> {
         let command = load(command, &mut self.read).map_err(|error| error.to_string())?;
-        let outcome = execute(&mut self.listeners, MAIN, command, self.now, &self.around);
+        let outcome = execute(&mut self.listeners, at, command, self.now, &self.around);
         self.obey(outcome)
     }
 
     fn line(&mut self, line: &str) -> Result<(), String> {
-        match parse(line, self.services).map_err(|error| error.to_string())? {
-            None => Ok(()),
-            Some(Command::Include(path)) => self.file(&path),
-            Some(command) => self.command(command),
+        let parsed = parse_for(&self.section, line, self.services).map_err(|error| error.to_string())?;
+        let Some(command) = parsed else { return Ok(()) };
+        match direct(&self.listeners, &mut self.section, command)? {
+            (at, Command::Include(path)) => {
+                let listener = self.listeners[at].name.clone();
+                self.file(&path, &listener)
+            }
+            (at, command) => self.command(at, command),
         }
     }
 
-    fn file(&mut self, path: &Path) -> Result<(), String> {
+    fn file(&mut self, path: &Path, listener: &str) -> Result<(), String> {
         let text = |error: ConfigError| error.to_string();
-        let lines = read_file(path, self.services, &mut self.read).map_err(text)?;
-        let batch = apply(&mut self.listeners, MAIN, lines, self.now, &self.around).map_err(text)?;
+        let lines = read_file(path, listener, self.services, &mut self.read).map_err(text)?;
+        let batch = apply(&mut self.listeners, lines, self.now, &self.around).map_err(text)?;
         for (file, number, effect) in batch.effects {
             self.take_down(effect).map_err(|why| text(ConfigError::at(&file, number, &why)))?;
         }
@@ -107,6 +115,10 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
         match effect {
             Effect::Listen(at, there) => {
                 self.listeners[at].at = there.into_iter().map(|there| there.text).collect();
+            }
+            Effect::RemoveListener(at) => {
+                self.listeners[at].at.clear();
+                self.listeners.let_go(at);
             }
             Effect::SetLog(log) => self.listeners.common.log = log.map(|log| log.text),
             Effect::Token(path) => {
@@ -147,21 +159,33 @@ pub struct Changes {
 pub fn changes(before: &[Block], after: &[Block], live: &[Block]) -> Changes {
     let same = |one: &Block, other: &Block| one.of == other.of && one.listener == other.listener;
     let is_in = |blocks: &[Block], block: &Block| blocks.iter().any(|other| same(block, other));
+    let shown = |sign, block: &Block, line| match block.is_said_by_itself() {
+        true => format!("{sign} {line}"),
+        false => format!("{sign} on {} {line}", block.listener),
+    };
     let mut changes = Changes { shown: Vec::new(), commands: Vec::new() };
     let (mut removals, mut names, mut lines) = (Vec::new(), Vec::new(), Vec::new());
     for old in before.iter().filter(|old| !is_in(after, old)) {
-        changes.shown.extend(old.lines.iter().map(|line| format!("- {line}")));
-        if let Some(removal) = old.removal.as_ref().filter(|_| is_in(live, old)) {
+        changes.shown.extend(old.lines.iter().map(|line| shown('-', old, line)));
+        // What is a listener's goes with it.
+        let stays = |of: &str| after.iter().any(|new| &*new.listener == of);
+        let goes_alone = old.is_listener() || stays(&old.listener);
+        if let Some(removal) = old.removal.as_ref().filter(|_| goes_alone && is_in(live, old)) {
             removals.push((Rc::clone(&old.listener), removal.clone()));
         }
     }
     for new in after {
         let old = before.iter().find(|old| same(old, new));
         if old.is_some_and(|old| old.lines == new.lines) {
+            if is_back(before, after, live, &new.listener) {
+                lines.extend(new.lines.iter().map(|line| (Rc::clone(&new.listener), line.clone())));
+            }
             continue;
         }
-        changes.shown.extend(old.iter().flat_map(|old| &old.lines).map(|line| format!("- {line}")));
-        changes.shown.extend(new.lines.iter().map(|line| format!("+ {line}")));
+        if let Some(old) = old {
+            changes.shown.extend(old.lines.iter().map(|line| shown('-', old, line)));
+        }
+        changes.shown.extend(new.lines.iter().map(|line| shown('+', new, line)));
         if new.of.starts_with("server ") && is_in(live, new) {
             // Two servers may exchange their names.
             names.push((Rc::clone(&new.listener), format!("{} name none", new.of)));
@@ -172,6 +196,14 @@ pub fn changes(before: &[Block], after: &[Block], live: &[Block]) -> Changes {
     changes
 }
 
+/// True if this listener was removed at run time, and something new is said of it: then all is.
+fn is_back(before: &[Block], after: &[Block], live: &[Block], listener: &str) -> bool {
+    let of = |blocks: &[Block]| -> Vec<Block> {
+        blocks.iter().filter(|block| &*block.listener == listener).cloned().collect()
+    };
+    listener != MAIN_NAME && of(live).is_empty() && of(before) != of(after)
+}
+
 /// The commands as lines of a file, which are applied all or none.
 pub fn as_lines<R>(changes: &Changes, services: &Services, mut read: R) -> Result<Vec<Line>, ConfigError>
 where
@@ -179,11 +211,12 @@ where
 {
     let file: Rc<Path> = Rc::from(Path::new("reload"));
     let mut lines = Vec::new();
-    for (number, (_, text)) in (1..).zip(&changes.commands) {
-        let command = parse(text, services).map_err(|error| ConfigError::at(&file, number, &error.to_string()))?;
+    for (number, (listener, text)) in (1..).zip(&changes.commands) {
+        let command =
+            parse_for(listener, text, services).map_err(|error| ConfigError::at(&file, number, &error.to_string()))?;
         let Some(command) = command else { continue };
         let command = load(command, &mut read).map_err(|error| ConfigError::at(&file, number, &error.to_string()))?;
-        lines.push(Line { file: Rc::clone(&file), number, command });
+        lines.push(Line { file: Rc::clone(&file), number, listener: Rc::clone(listener), command });
     }
     Ok(lines)
 }
@@ -244,7 +277,7 @@ mod tests {
         }
         assert!(changes.shown.iter().all(|line| !line.contains("client_max")));
         let lines = as_lines(&changes, &Services::default(), |_| Err(io::ErrorKind::NotFound.into())).unwrap();
-        apply(&mut live, MAIN, lines, NOW, &AROUND).unwrap();
+        apply(&mut live, lines, NOW, &AROUND).unwrap();
         assert_eq!(live.main().balancer.settings.client_max, 7);
         live.main_mut().balancer.settings.client_max = 0;
         assert_eq!(as_file(&written(&live).unwrap()), as_file(&after));
@@ -262,6 +295,62 @@ mod tests {
         ];
         for (file, message) in table {
             assert_eq!(read(&origin, file).unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn listeners_come_move_and_go_with_what_is_theirs() {
+        let origin = origin(&["listener early 90", "blacklist 4", "listener"]);
+        let old = "listen 80\nlistener a 81\nserver 0 address 127.0.0.1 port 1\nlistener b 82\nblacklist 7\n";
+        let new = "listen 80\nlistener b 83 84\nblacklist 8\nlistener c 85\nserver 0 address 127.0.0.2 port 2\n";
+        let (before, after) = (blocks(&origin, old), blocks(&origin, new));
+        let lines_of = |live: &Listeners| {
+            let changes = changes(&before, &after, &written(live).unwrap());
+            let lines = as_lines(&changes, &Services::default(), |_| Err(io::ErrorKind::NotFound.into())).unwrap();
+            (changes, lines)
+        };
+        let mut live = read(&origin, old).unwrap();
+        let (changes, lines) = lines_of(&live);
+        for line in
+            ["- listener a 81", "+ listener b 83 84", "- on b blacklist 7", "+ on b blacklist 8", "+ listener c 85"]
+        {
+            assert!(changes.shown.iter().any(|shown| shown == line), "{line}: {:#?}", changes.shown);
+        }
+        assert!(changes.commands.iter().all(|(listener, _)| &**listener != "early"), "{:#?}", changes.commands);
+        take(&mut live, lines);
+        assert_eq!(as_file(&written(&live).unwrap()), as_file(&after));
+        // One that was removed at run time is not missed when it goes, and is back when something new is said of it.
+        let mut live = read(&origin, old).unwrap();
+        for name in ["a", "b"] {
+            let gone = live.find(name).unwrap();
+            live[gone].at.clear();
+            live.remove(gone);
+            live.let_go(gone);
+        }
+        let (_, lines) = lines_of(&live);
+        take(&mut live, lines);
+        let sorted = |blocks: &[Block]| {
+            let mut lines: Vec<String> = blocks
+                .iter()
+                .flat_map(|block| block.lines.iter().map(|line| format!("{} {line}", block.listener)))
+                .collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(sorted(&written(&live).unwrap()), sorted(&after));
+    }
+
+    /// Does what the lines say, and what the loop would do.
+    fn take(live: &mut Listeners, lines: Vec<Line>) {
+        for (_, _, effect) in apply(live, lines, NOW, &AROUND).unwrap().effects {
+            match effect {
+                Effect::Listen(at, there) => live[at].at = there.into_iter().map(|there| there.text).collect(),
+                Effect::RemoveListener(at) => {
+                    live[at].at.clear();
+                    live.let_go(at);
+                }
+                _ => {}
+            }
         }
     }
 }

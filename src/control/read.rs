@@ -9,11 +9,15 @@ use std::time::Duration;
 use super::command::{CONN_MAX, Command, ListenAt, LogSpec, LogTo, SECONDS_MAX, ServerChanges, ServerRef};
 use super::words::{Problem, Words, number, unsigned};
 use crate::balance::acl::{Entry, ListName, parse_list};
+use crate::balance::listeners::MAIN_NAME;
 use crate::balance::servers::{SERVERS_MAX, is_name};
 use crate::balance::settings::{DumpForm, FastClose, Rate};
 use crate::balance::{Duty, ServerId};
 use crate::base::keepalive::{self, Keepalive};
 use crate::base::operand::{ListenSpec, OperandError, Services, parse_host, parse_port};
+
+/// The longest name of a listener, in bytes.
+const LISTENER_NAME_MAX: usize = 32;
 
 /// Clients that connected in the last five minutes are recent.
 const RECENT: u32 = 300;
@@ -121,6 +125,36 @@ pub(super) fn keepalive(words: &mut Words<'_>) -> Result<Command, Problem> {
 
 pub(super) fn listen(words: &mut Words<'_>) -> Result<Command, Problem> {
     Ok(Command::Listen(addresses(words)?))
+}
+
+/// `listener` alone stands for the first one.
+pub(super) fn listener(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let name = match words.next() {
+        None => String::from(MAIN_NAME),
+        Some(word) => name_of_listener(word)?,
+    };
+    Ok(Command::Listener { name, there: addresses(words)? })
+}
+
+pub(super) fn no_listener(words: &mut Words<'_>) -> Result<Command, Problem> {
+    Ok(Command::NoListener(listener_name(words)?))
+}
+
+/// There is one at the beginning of a line, and its reader has seen to it.
+pub(super) fn on(_: &mut Words<'_>) -> Result<Command, Problem> {
+    Err(Problem::WithinOn)
+}
+
+/// The next word, as the name of a listener.
+pub(super) fn listener_name(words: &mut Words<'_>) -> Result<String, Problem> {
+    name_of_listener(words.need("the name of a listener")?)
+}
+
+fn name_of_listener(word: &str) -> Result<String, Problem> {
+    let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let is_name = matches!(word.as_bytes(), [first, rest @ ..]
+        if first.is_ascii_alphabetic() && rest.iter().all(is_inner) && rest.len() < LISTENER_NAME_MAX);
+    if is_name { Ok(String::from(word)) } else { Err(Problem::NotAListener(String::from(word))) }
 }
 
 /// Addresses to listen on, up to the end of the line.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::balance::clients::Client;
 use crate::balance::settings::Modes;
-use crate::balance::{Balancer, Duty, Listeners, MAIN, Server, ServerId};
+use crate::balance::{Balancer, Duty, Listener, Listeners, MAIN, Server, ServerId};
 use crate::base::operand::Host;
 use crate::base::time::{Moment, Now};
 
@@ -120,6 +120,18 @@ pub fn state_of(server: &Server, moment: Moment) -> &'static str {
 pub fn socket(descriptor: i32, connection: Option<usize>) -> String {
     let connection = connection.map_or(String::from("-1"), |number| number.to_string());
     format!("Socket {descriptor} belongs to connection {connection}\n")
+}
+
+/// The reply to `listeners`: one line for each.
+pub fn listeners(listeners: &Listeners) -> String {
+    let mut text = String::new();
+    for (_, listener) in listeners.iter() {
+        let Listener { name, at, balancer, pairs, pending, .. } = listener;
+        let servers = balancer.servers.iter().count();
+        let addresses = if at.is_empty() { String::from("-") } else { at.join(" ") };
+        writeln!(text, "{name} conn {pairs} pending {pending} servers {servers} addr {addresses}").expect(INTO_STRING);
+    }
+    text
 }
 
 /// The reply to `recent`: one line for each client that came within a time.

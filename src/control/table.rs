@@ -4,6 +4,7 @@
 
 use super::command::{Command, Mode, Number};
 use super::read;
+use super::scope::{Scope, scope_of};
 use super::words::{Problem, Words, unsigned};
 use crate::balance::settings::DumpForm;
 
@@ -38,6 +39,11 @@ impl Row {
     /// False for a command of the original that is refused by its name.
     pub fn exists(&self) -> bool {
         !matches!(self.reading, Reading::Absent)
+    }
+
+    /// For whom it is.
+    pub fn scope(&self) -> Scope {
+        scope_of(self.name)
     }
 
     pub(super) fn read(&self, words: &mut Words<'_>) -> Result<Command, Problem> {
@@ -130,10 +136,14 @@ pub static COMMANDS: &[Row] = &[
     is("kqueue", "Does nothing, as epoll.", Command::NoEffect),
     switch("least", "Chooses the server with the fewest connections.", Mode::Least, true),
     switch("no least", "Does not choose the server by its connections alone.", Mode::Least, false),
-    by("listen", "[ADDRESS]", "Listens for clients there instead.", read::listen),
+    by("listen", "[ADDRESS ...]", "Listens for clients there instead.", read::listen),
+    by("listener", "[NAME [ADDRESS ...]]", "Goes on with a listener, which is added or moved.", read::listener),
+    by("no listener", "NAME", "Removes a listener; its connections go on to their ends.", read::no_listener),
+    is("listeners", "Lists the listeners.", Command::Listeners),
     by("log", "[FILE|HOST:PORT]", "Writes the request log there.", read::log),
     is("no log", "Ends the request log.", Command::NoLog),
     is("mode", "Tells which modes are on.", Command::Modes),
+    by("on", "NAME COMMAND ...", "Executes a command for a listener.", read::on),
     switch("p2c", "Chooses the better of two servers at random.", Mode::TwoChoices, true),
     switch("no p2c", "Does not choose among two servers at random.", Mode::TwoChoices, false),
     number("pending_max", "[N]", "Begins at most N connects at once.", Number::PendingMax),

@@ -51,6 +51,12 @@ pub(super) enum Problem {
     ControlCharacter,
     /// No such command.
     Unknown(String),
+    /// A command for the process where this listener is meant.
+    OfProcess(String),
+    /// A command about listeners where one for a listener is expected.
+    WithinOn,
+    /// Not the name of a listener.
+    NotAListener(String),
     /// A command of other pens.
     Absent(&'static str),
     /// The line ends too early; says what should have followed.
@@ -85,6 +91,11 @@ impl fmt::Display for Problem {
             Problem::LongLine => write!(f, "the line is longer than {LINE_MAX} bytes"),
             Problem::ControlCharacter => f.write_str("the line has a control character"),
             Problem::Unknown(word) => write!(f, "unknown command '{}'", shown(word)),
+            Problem::OfProcess(listener) => write!(f, "it is for all of pen, and not for listener {}", shown(listener)),
+            Problem::WithinOn => f.write_str("what is for no listener in particular cannot be within 'on'"),
+            Problem::NotAListener(word) => {
+                write!(f, "'{}' is no name: a letter, then letters, digits, '-', '_' or '.', 32 at most", shown(word))
+            }
             Problem::Absent(name) => write!(f, "'{name}' is not in this pen"),
             Problem::Missing(what) => write!(f, "{what} is missing"),
             Problem::Extra(word) => write!(f, "unexpected word '{}'", shown(word)),

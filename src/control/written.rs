@@ -8,6 +8,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::numbers::{shown_fast_close, shown_rate};
+use crate::balance::listeners::MAIN_NAME;
 use crate::balance::settings::{Common, DumpForm};
 use crate::balance::{Balancer, Duty, Listener, Listeners, MAIN, Server, ServerId};
 use crate::base::keepalive::Keepalive;
@@ -24,6 +25,21 @@ pub struct Block {
     pub lines: Vec<String>,
     /// The command that takes the thing away, for one that may be there or not.
     pub removal: Option<String>,
+}
+
+/// What the block that begins a listener says something of.
+const LISTENER: &str = "listener";
+
+impl Block {
+    /// True for the block that begins a listener.
+    pub fn is_listener(&self) -> bool {
+        self.of == LISTENER
+    }
+
+    /// True if its lines mean the same wherever they stand.
+    pub fn is_said_by_itself(&self) -> bool {
+        &*self.listener == MAIN_NAME || self.is_listener()
+    }
 }
 
 /// A word of the configuration that no line can have, because there is a quote in it.
@@ -43,6 +59,10 @@ impl std::error::Error for Unspeakable {}
 pub fn written(listeners: &Listeners) -> Result<Vec<Block>, Unspeakable> {
     let mut blocks = Vec::new();
     for (at, listener) in listeners.iter() {
+        // One that listens nowhere cannot be begun; the first needs no beginning.
+        if at != MAIN && listener.at.is_empty() {
+            continue;
+        }
         let own = Writer { listener: Rc::from(listener.name.as_str()), balancer: &listener.balancer };
         blocks.extend(own.listening(listener)?);
         for list in own.balancer.acls.indexes() {
@@ -95,7 +115,13 @@ impl Writer<'_> {
     /// Where it listens, which also begins what is said of it.
     fn listening(&self, listener: &Listener) -> Result<Option<Block>, Unspeakable> {
         let addresses = listener.at.iter().map(|at| word(at)).collect::<Result<Vec<_>, _>>()?.join(" ");
-        Ok((!addresses.is_empty()).then(|| self.says("listen", &addresses)))
+        if &*self.listener == MAIN_NAME {
+            return Ok((!addresses.is_empty()).then(|| self.says("listen", &addresses)));
+        }
+        let removal = Some(format!("no listener {}", self.listener));
+        let line = format!("listener {} {addresses}", self.listener);
+        let of = String::from(LISTENER);
+        Ok(Some(Block { listener: Rc::clone(&self.listener), of, lines: vec![line], removal }))
     }
 
     fn access_list(&self, list: usize) -> Result<Block, Unspeakable> {
@@ -334,9 +360,21 @@ mod tests {
         let mut pen = Listeners::new(random_common(random), random_settings(random));
         pen.main_mut().at =
             one_of(random, &[vec!["[::1]:80"], vec!["80", "/run/a b"]]).into_iter().map(String::from).collect();
-        let balancer = &mut pen.main_mut().balancer;
+        random_servers(random, &mut pen.main_mut().balancer);
+        for (name, at) in [("tls", vec!["443", "[::1]:443"]), ("b.c-d", vec!["/run/c d"]), ("nowhere", vec![])] {
+            if random.one_in(2) {
+                let key = pen.add(name).unwrap();
+                pen[key].at = at.into_iter().map(String::from).collect();
+                pen[key].balancer.settings = random_settings(random);
+                random_servers(random, &mut pen[key].balancer);
+            }
+        }
+        pen.common.control_acl = random.below(pen.main().balancer.acls.indexes().len() as u64) as usize;
+        pen
+    }
+
+    fn random_servers(random: &mut Random, balancer: &mut Balancer) {
         random_acls(random, balancer);
-        let control_acl = random.below(balancer.acls.indexes().len() as u64) as usize;
         let mut ids: Vec<ServerId> = (0..12).filter(|_| random.one_in(2)).map(ServerId::Regular).collect();
         ids.extend([ServerId::Emergency, ServerId::Abuse].into_iter().filter(|_| random.one_in(2)));
         for (count, id) in ids.into_iter().enumerate() {
@@ -354,24 +392,30 @@ mod tests {
             }
             balancer.servers.set(id, server).unwrap();
         }
-        pen.common.control_acl = control_acl;
-        pen
+    }
+
+    /// The entries of the first list with this file.
+    fn entries_of(pen: &Listeners, path: &Path) -> Option<Vec<Entry>> {
+        pen.iter().find_map(|(_, listener)| {
+            let acls = &listener.balancer.acls;
+            let list = acls.indexes().find(|list| acls.file(*list) == Some(path))?;
+            Some(acls.entries(list).to_vec())
+        })
     }
 
     /// A pen that starts from these lines; the files of access lists hold what they held before.
     fn read_back(before: &Listeners, text: &str) -> Listeners {
         let mut pen = Listeners::new(Common::default(), Settings::default());
-        let acls = &before.main().balancer.acls;
         let list_of = |path: &Path| {
-            let list = acls.indexes().find(|list| acls.file(*list) == Some(path))?;
-            Some(acls.entries(list).iter().map(|entry| format!("{entry}\n")).collect::<String>())
+            let entries = entries_of(before, path)?;
+            Some(entries.iter().map(|entry| format!("{entry}\n")).collect::<String>())
         };
-        let lines = read_file(Path::new("written"), &Services::default(), |path| match path.to_str() {
+        let lines = read_file(Path::new("written"), MAIN_NAME, &Services::default(), |path| match path.to_str() {
             Some("written") => Ok(String::from(text)),
             _ => list_of(path).ok_or_else(|| io::ErrorKind::NotFound.into()),
         });
         let around = Around { pid: 1, control: "" };
-        let outcome = apply(&mut pen, MAIN, lines.unwrap_or_else(|error| panic!("{error}\n{text}")), NOW, &around);
+        let outcome = apply(&mut pen, lines.unwrap_or_else(|error| panic!("{error}\n{text}")), NOW, &around);
         for (_, _, effect) in outcome.unwrap_or_else(|error| panic!("{error}\n{text}")).effects {
             match effect {
                 // What the loop notes once it is done.
@@ -390,32 +434,37 @@ mod tests {
             let mut random = Random::new(seed);
             let mut before = random_pen(&mut random);
             // Two lists of one file have the same entries, or the file would be two.
-            let acls = &mut before.main_mut().balancer.acls;
-            for list in acls.indexes() {
-                let Some(path) = acls.file(list).map(Path::to_path_buf) else { continue };
-                let first = acls.indexes().find(|list| acls.file(*list) == Some(&path)).unwrap();
-                let entries = acls.entries(first).to_vec();
-                acls.load(list, &path, &entries).unwrap();
+            let keys: Vec<_> = before.iter().map(|(at, _)| at).collect();
+            for at in keys {
+                for list in before[at].balancer.acls.indexes() {
+                    let Some(path) = before[at].balancer.acls.file(list).map(Path::to_path_buf) else { continue };
+                    let entries = entries_of(&before, &path).unwrap();
+                    before[at].balancer.acls.load(list, &path, &entries).unwrap();
+                }
             }
             let blocks = written(&before).unwrap();
             let text = as_file(&blocks);
             let after = read_back(&before, &text);
             assert_eq!(written(&after).as_ref(), Ok(&blocks), "seed {seed}");
             assert_eq!(after.common, before.common, "seed {seed}\n{text}");
-            let (after, before) = (after.main(), before.main());
-            assert_eq!(after.at, before.at);
-            let (after, before) = (&after.balancer, &before.balancer);
-            assert_eq!(after.settings, before.settings, "seed {seed}\n{text}");
-            assert_eq!(
-                after.servers.all().collect::<Vec<_>>(),
-                before.servers.all().collect::<Vec<_>>(),
-                "seed {seed}"
-            );
-            for list in before.acls.indexes() {
-                let name = before.acls.name(list);
-                let same = after.acls.find(&name).unwrap();
-                assert_eq!(after.acls.entries(same), before.acls.entries(list), "seed {seed}, {name}");
+            // One that listens nowhere is not written.
+            let all: Vec<_> = before.iter().filter(|(_, listener)| !listener.at.is_empty()).collect();
+            assert_eq!(after.iter().count(), all.len(), "seed {seed}\n{text}");
+            for (_, before) in all {
+                let after = &after[after.find(&before.name).unwrap()];
+                assert_eq!(after.at, before.at);
+                assert_same(&after.balancer, &before.balancer, &format!("seed {seed}\n{text}"));
             }
+        }
+    }
+
+    fn assert_same(after: &Balancer, before: &Balancer, place: &str) {
+        assert_eq!(after.settings, before.settings, "{place}");
+        assert_eq!(after.servers.all().collect::<Vec<_>>(), before.servers.all().collect::<Vec<_>>(), "{place}");
+        for list in before.acls.indexes() {
+            let name = before.acls.name(list);
+            let same = after.acls.find(&name).unwrap();
+            assert_eq!(after.acls.entries(same), before.acls.entries(list), "{name}, {place}");
         }
     }
 
@@ -425,8 +474,11 @@ mod tests {
         for _ in 0..50 {
             let blocks = written(&random_pen(&mut random)).unwrap();
             for (index, block) in blocks.iter().enumerate() {
-                assert!(blocks[..index].iter().all(|other| other.of != block.of), "{}", block.of);
-                let may_be_missing = block.of.starts_with("server ") || block.of.starts_with("acl ");
+                assert!(
+                    blocks[..index].iter().all(|other| (&other.of, &other.listener) != (&block.of, &block.listener))
+                );
+                let is_one_of_many = block.of.starts_with("server ") || block.of.starts_with("acl ");
+                let may_be_missing = is_one_of_many || block.is_listener();
                 assert_eq!(block.removal.is_some(), may_be_missing, "{block:?}");
             }
         }
@@ -450,7 +502,10 @@ mod tests {
             "exit",
             "include",
             "kqueue",
+            "listener",
+            "listeners",
             "mode",
+            "on",
             "pid",
             "poll",
             "recent",

@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 
 use super::options::{Options, Step, printable};
+use crate::balance::listeners::MAIN_NAME;
 use crate::balance::settings::{Common, Settings};
 use crate::balance::{Duty, ListenerKey, Listeners, MAIN, Server, ServerId};
 use crate::base::addr::Endpoint;
@@ -15,7 +16,7 @@ use crate::base::operand::{Host, ListenSpec, ServerSpec, Services};
 use crate::base::time::Now;
 use crate::control::command::{self, Command, ListenAt, LogSpec, ServerChanges, ServerRef};
 use crate::control::config::{self, ConfigError};
-use crate::control::execute::{Around, Effect, Outcome, apply, execute};
+use crate::control::execute::{Around, Effect, Outcome, apply, direct, execute, settle_all};
 use crate::control::origin::{Origin, Said};
 use crate::control::token::token_of;
 use crate::control::written::written;
@@ -60,11 +61,13 @@ where
     let listeners = Listeners::new(Common::default(), Settings::default());
     let (listen, control, token, log) = (Vec::new(), None, None, None);
     let said = Vec::new();
-    let mut draft = Draft { listeners, said, listen, control, token, log, is_dummy: false, services, now, read };
+    let section = String::from(MAIN_NAME);
+    let mut draft =
+        Draft { listeners, section, said, listen, control, token, log, is_dummy: false, services, now, read };
     draft.control = options.control.as_deref().map(|text| draft.listen_at("control address", text)).transpose()?;
     let replies = draft.steps(&options.steps)?;
     if let Some(path) = &options.config {
-        draft.file(path)?;
+        draft.file(path, MAIN_NAME)?;
         draft.said.push(Said::File(path.clone()));
     }
     let (first, servers) = match options.operands.split_first() {
@@ -95,9 +98,7 @@ where
     }
     let Draft { mut listeners, said, listen, control, token, log, is_dummy, .. } = draft;
     listeners.common.log = log.as_ref().map(|log| log.text.clone());
-    let main = &mut listeners.main_mut().balancer;
-    let no_room = |_| Error::config(format!("clients_max {}: out of memory", main.settings.clients_max));
-    main.clients.resize(main.settings.clients_max).map_err(no_room)?;
+    settle_all(&mut listeners).map_err(Error::config)?;
     // What no command can set stays as it is.
     let Common { multi_accept, backlog, may_exit, .. } = listeners.common;
     let pid_file = listeners.common.pid_file.clone();
@@ -109,6 +110,8 @@ where
 
 struct Draft<'a, R> {
     listeners: Listeners,
+    /// The name of the listener that commands of `-O` are for.
+    section: String,
     said: Vec<Said>,
     listen: Vec<(ListenerKey, ListenAt)>,
     control: Option<ListenAt>,
@@ -147,27 +150,29 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
     /// Obeys one command of `-O`, and returns its reply.
     fn command(&mut self, line: &str) -> Result<String, Error> {
         let wrong = |what: &dyn std::fmt::Display| Error::config(format!("option -O: {what}"));
-        let Some(command) = command::parse(line, self.services).map_err(|error| wrong(&error))? else {
-            return Ok(String::new());
-        };
+        let parsed = command::parse_for(&self.section, line, self.services).map_err(|error| wrong(&error))?;
+        let Some(command) = parsed else { return Ok(String::new()) };
+        let directed = direct(&self.listeners, &mut self.section, command);
+        let (at, command) = directed.map_err(|reason| wrong(&reason))?;
         if let Command::Include(path) = &command {
-            self.file(path)?;
+            let listener = self.listeners[at].name.clone();
+            self.file(path, &listener)?;
             return Ok(String::new());
         }
         let command = config::load(command, &mut self.read).map_err(|error| wrong(&error))?;
         let control = self.control_text();
         let around = Around { pid: std::process::id(), control: &control };
-        let outcome = execute(&mut self.listeners, MAIN, command, self.now, &around);
+        let outcome = execute(&mut self.listeners, at, command, self.now, &around);
         let reply = self.obey(outcome).map_err(|reason| wrong(&reason))?;
         Ok(reply)
     }
 
-    fn file(&mut self, path: &Path) -> Result<(), Error> {
+    fn file(&mut self, path: &Path, listener: &str) -> Result<(), Error> {
         let wrong = |error: &dyn std::fmt::Display| Error::config(error.to_string());
-        let lines = config::read_file(path, self.services, &mut self.read).map_err(|error| wrong(&error))?;
+        let lines = config::read_file(path, listener, self.services, &mut self.read).map_err(|error| wrong(&error))?;
         let control = self.control_text();
         let around = Around { pid: std::process::id(), control: &control };
-        let batch = apply(&mut self.listeners, MAIN, lines, self.now, &around).map_err(|error| wrong(&error))?;
+        let batch = apply(&mut self.listeners, lines, self.now, &around).map_err(|error| wrong(&error))?;
         for (file, number, effect) in batch.effects {
             self.take_down(effect).map_err(|reason| wrong(&ConfigError::at(&file, number, &reason)))?;
         }
@@ -188,6 +193,10 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             Effect::SetLog(log) => self.log = log,
             Effect::Close(_) | Effect::ShowConnection(_) | Effect::ShowSocket(_) => {
                 return Err(String::from("there are no connections yet"));
+            }
+            Effect::RemoveListener(at) => {
+                self.listen(at, Vec::new());
+                self.listeners.let_go(at);
             }
             Effect::Dummy => self.is_dummy = true,
             Effect::Exit => return not_yet("exit"),
@@ -402,5 +411,51 @@ mod tests {
             let error = plan(words).unwrap_err();
             assert_eq!((error.to_string().as_str(), error.exit_status()), (message, status), "{words:?}");
         }
+    }
+
+    #[test]
+    fn options_and_operands_are_for_the_first_listener_and_commands_for_the_one_named_last() {
+        let words = [
+            "-O",
+            "listener tls 443 [::]:443",
+            "-b",
+            "3",
+            "-O",
+            "server 0 address 10.0.0.1 port 8443",
+            "-O",
+            "blacklist 4",
+            "-O",
+            "on main tracking 5",
+            "-O",
+            "listener",
+            "-O",
+            "tracking 6",
+            "-F",
+            "good.cfg",
+            "82",
+            "10.0.0.9",
+        ];
+        let plan = plan(&words).unwrap();
+        let tls = plan.listeners.find("tls").unwrap();
+        let (own, main) = (&plan.listeners[tls].balancer, &plan.listeners.main().balancer);
+        assert_eq!(listen(&plan), [("443", 443), ("[::]:443", 443), ("82", 82)]);
+        assert_eq!(plan.listen.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [tls, tls, MAIN]);
+        assert_eq!((own.settings.blacklist.as_secs(), main.settings.blacklist.as_secs()), (4, 7));
+        assert_eq!((own.settings.tracking.as_secs(), main.settings.tracking.as_secs()), (0, 6));
+        assert_eq!(own.servers.regular(0).unwrap().port, 8443);
+        assert_eq!(servers(&plan), ["0 10.0.0.9:82", "1 10.0.0.2:8002"]);
+    }
+
+    #[test]
+    fn the_first_listener_may_listen_nowhere_if_another_does() {
+        let alone = plan(&["-O", "listener tls 443"]).unwrap();
+        assert_eq!(listen(&alone), [("443", 443)]);
+        let error = plan(&["-O", "listener tls 443", "-O", "no listener tls"]).unwrap_err();
+        assert_eq!(error.to_string(), "no listening address; try 'pen --help'");
+        let error = plan(&["-O", "listener tls", "80"]).unwrap_err();
+        assert!(error.to_string().starts_with("option -O: there is no listener 'tls' yet"), "{error}");
+        let error = plan(&["-O", "listener tls 443", "-O", "conn_max 3", "80"]).unwrap_err();
+        assert_eq!(error.to_string(), "option -O: conn_max: it is for all of pen, and not for listener tls");
+        assert_eq!(error.exit_status(), 78);
     }
 }

@@ -22,8 +22,6 @@ use crate::net::{Net, NoAddress};
 /// The lines of a file and of those that it includes.
 #[derive(Debug)]
 pub struct Batch {
-    /// The listener that they begin at.
-    at: ListenerKey,
     lines: Vec<Line>,
     /// The first line whose host may still be a name.
     next: usize,
@@ -42,8 +40,8 @@ struct Opened<N: Net> {
 
 impl Batch {
     /// Lines that were read.
-    pub fn new(at: ListenerKey, lines: Vec<Line>) -> Batch {
-        Batch { at, lines, next: 0 }
+    pub fn new(lines: Vec<Line>) -> Batch {
+        Batch { lines, next: 0 }
     }
 
     /// Goes on to the next name that must be looked up first, if there is one. `found` is the
@@ -69,7 +67,8 @@ impl Batch {
 /// The host of a command that must have an address, if it is still a name.
 fn unknown_host(command: &mut Command) -> Option<&mut Host> {
     let host = match command {
-        Command::Listen(there) => {
+        Command::On { command, .. } => return unknown_host(command),
+        Command::Listen(there) | Command::Listener { there, .. } => {
             let mut hosts = there.iter_mut().map(|at| &mut at.spec.host);
             return hosts.find(|host| matches!(host, Host::Name(_)));
         }
@@ -82,24 +81,24 @@ fn unknown_host(command: &mut Command) -> Option<&mut Host> {
 impl<N: Net> Proxy<N> {
     /// Reads a file of commands, and those that it includes.
     pub(super) fn read_batch(&mut self, at: ListenerKey, path: &Path, trust: Trust) -> Result<Batch, ConfigError> {
-        let lines = read_file(path, &self.control.services, |path| self.net.read_commands(path))?;
+        if !self.listeners.contains(at) {
+            return Err(ConfigError::of("the listener was removed"));
+        }
+        let listener = &self.listeners[at].name;
+        let lines = read_file(path, listener, &self.control.services, |path| self.net.read_commands(path))?;
         for Line { file, number, command, .. } in &lines {
             self.check_trust(command, trust).map_err(|why| ConfigError::at(file, *number, &why))?;
         }
-        Ok(Batch::new(at, lines))
+        Ok(Batch::new(lines))
     }
 
     /// Obeys all lines, or none; their names must have been looked up. The replies follow one
     /// another. An error says in which file and line it is.
     pub(super) fn obey_batch(&mut self, batch: Batch) -> Result<String, ConfigError> {
-        let at = batch.at;
-        if !self.listeners.contains(at) {
-            return Err(ConfigError::of("the listener was removed"));
-        }
-        let before = Snapshot::of(&self.listeners, at);
+        let before = Snapshot::of(&self.listeners);
         let keepalive = self.listeners.common.keepalive;
         let around = Around { pid: self.control.pid, control: &self.control.written };
-        let asked = apply(&mut self.listeners, at, batch.lines, self.now, &around)?;
+        let asked = apply(&mut self.listeners, batch.lines, self.now, &around)?;
         let mut opened = Opened { addresses: Vec::new(), log: None, token: None };
         if let Err(error) = self.try_all(&asked.effects, &mut opened) {
             opened.addresses.iter().for_each(|new| self.forgo_listen(new));
@@ -140,6 +139,7 @@ impl<N: Net> Proxy<N> {
             Effect::Close(_) | Effect::ShowConnection(_) | Effect::Dummy | Effect::Keepalive => {
                 self.take_effect(effect.clone())?;
             }
+            Effect::RemoveListener(at) => self.may_remove_listener(*at)?,
             Effect::Include(..) => unreachable!("what a file includes is part of it"),
             Effect::Recount(_) | Effect::ShowSocket(_) | Effect::Status => {}
             Effect::Resolve(..) | Effect::ConnMax(_) | Effect::PendingMax(_) | Effect::Limits | Effect::Exit => {}

@@ -108,6 +108,9 @@ impl<N: Net> Proxy<N> {
                     Some(Ok(ip)) => *host = Host::Addr(ip),
                     Some(Err(why)) => {
                         work.note(Err(not_found(&name, why)));
+                        if let Effect::Listen(at, _) = effect {
+                            self.drop_if_nowhere(at);
+                        }
                         continue;
                     }
                     None => {
@@ -155,6 +158,7 @@ impl<N: Net> Proxy<N> {
         let done = Ok(String::new());
         match effect {
             Effect::Listen(at, there) => self.listen_at(at, &there),
+            Effect::RemoveListener(at) => self.remove_listener(at).map(|()| String::new()),
             Effect::SetLog(log) => {
                 let log = self.prepare_log(log)?;
                 self.move_log(log);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::Proxy;
 use super::effects::LOOKED_UP;
 use super::listener::Arriving;
-use crate::balance::ListenerKey;
+use crate::balance::{ListenerKey, MAIN};
 use crate::base::addr::Endpoint;
 use crate::base::error::reason;
 use crate::base::operand::Host;
@@ -21,13 +21,20 @@ pub(super) struct NewAddresses {
     addresses: Vec<String>,
     /// Those that were opened for it.
     opened: Vec<String>,
+    /// Those that were a removed listener's, with those who wait there.
+    taken: Vec<(String, ListenerKey)>,
 }
 
 impl<N: Net> Proxy<N> {
     /// Lets a listener listen there and nowhere else: all or nothing. The reply is the addresses.
     pub(super) fn listen_at(&mut self, at: ListenerKey, there: &[ListenAt]) -> Result<String, String> {
-        let new = self.prepare_listen(at, there)?;
-        self.move_listener(new);
+        match self.prepare_listen(at, there) {
+            Ok(new) => self.move_listener(new),
+            Err(why) => {
+                self.drop_if_nowhere(at);
+                return Err(why);
+            }
+        }
         Ok(format!("{}\n", self.listeners[at].at.join(" ")))
     }
 
@@ -52,22 +59,30 @@ impl<N: Net> Proxy<N> {
             return Err(format!("cannot listen on {}: {why}", texts.join(" ")));
         }
         let mut addresses: Vec<String> = there.iter().map(|there| there.text.clone()).collect();
-        let mut opened: Vec<String> = Vec::new();
+        let (mut opened, mut taken): (Vec<String>, Vec<_>) = (Vec::new(), Vec::new());
         for (place, there) in there.iter().enumerate().filter(|(_, there)| new.contains(there)) {
+            let is_free = |one: &&Arriving<N>| one.written == there.text && self.listeners.is_removed(one.listener);
+            let of = self.listening.sockets().find(is_free).map(|one| one.listener);
+            if let Some(of) = of {
+                self.listening.pass_on(&there.text, of, at);
+                taken.push((there.text.clone(), of));
+                continue;
+            }
             match self.open_at(at, there) {
                 Ok(written) => addresses[place].clone_from(&written),
                 Err(why) => {
-                    self.forgo_listen(&NewAddresses { at, addresses, opened });
+                    self.forgo_listen(&NewAddresses { at, addresses, opened, taken });
                     return Err(format!("cannot listen on {}: {why}", there.text));
                 }
             }
             opened.push(addresses[place].clone());
         }
-        Ok(NewAddresses { at, addresses, opened })
+        Ok(NewAddresses { at, addresses, opened, taken })
     }
 
     /// Closes what was opened: the listener stays where it is.
     pub(super) fn forgo_listen(&mut self, new: &NewAddresses) {
+        new.taken.iter().for_each(|(written, of)| self.listening.pass_on(written, new.at, *of));
         drop(self.listening.close(|arriving| arriving.listener == new.at && new.opened.contains(&arriving.written)));
     }
 
@@ -95,6 +110,42 @@ impl<N: Net> Proxy<N> {
         };
         self.listening.open(Arriving::new(at, socket, written.clone()));
         Ok(written)
+    }
+
+    /// A listener that was to be added and has no socket is not added.
+    pub(super) fn drop_if_nowhere(&mut self, at: ListenerKey) {
+        let is_new = at != MAIN && self.listeners.contains(at) && self.listeners[at].at.is_empty();
+        // In a drain and after an upgrade nobody has a socket.
+        if is_new && !self.listeners.is_removed(at) && self.listening.sockets().next().is_some() {
+            self.listeners.remove(at);
+            self.names.forget(at);
+            self.listeners.let_go(at);
+        }
+    }
+
+    /// Closes a listener that was removed, or brings it back where that cannot be.
+    pub(super) fn remove_listener(&mut self, at: ListenerKey) -> Result<(), String> {
+        let removed = self.may_remove_listener(at);
+        match removed {
+            Ok(()) => self.close_listener(at),
+            Err(_) => self.listeners.bring_back(at),
+        }
+        removed
+    }
+
+    /// Why a listener cannot be removed now, if so.
+    pub(super) fn may_remove_listener(&self, at: ListenerKey) -> Result<(), String> {
+        match self.upgrade.holds_listener() {
+            Some(why) => Err(format!("cannot remove listener {}: {why}", self.listeners[at].name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets nobody in any more at a listener that was removed. Its pairs go on to their ends.
+    pub(super) fn close_listener(&mut self, at: ListenerKey) {
+        drop(self.listening.close(|arriving| arriving.listener == at));
+        self.names.forget(at);
+        self.forget_addresses(at);
     }
 
     /// Lets nobody in any more, anywhere.

@@ -98,6 +98,14 @@ impl<N: Net> Listening<N> {
         self.sockets.insert(arriving);
     }
 
+    /// Who arrives at this address of one listener is another one's client from now on.
+    pub fn pass_on(&mut self, written: &str, from: ListenerKey, to: ListenerKey) {
+        let mut sockets = self.sockets.iter_mut().map(|(_, arriving)| arriving);
+        if let Some(arriving) = sockets.find(|arriving| arriving.listener == from && arriving.written == written) {
+            arriving.listener = to;
+        }
+    }
+
     /// Lets nobody in any more at sockets which `closes` is true for; they are the caller's to close.
     pub fn close(&mut self, closes: impl Fn(&Arriving<N>) -> bool) -> Vec<Arriving<N>> {
         let leaving = self.sockets.iter().filter(|(_, arriving)| closes(arriving)).map(|(place, _)| place);

@@ -67,6 +67,11 @@ impl Names {
         self.last_request
     }
 
+    /// Asks no more for servers of a listener.
+    pub(super) fn forget(&mut self, listener: ListenerKey) {
+        self.open.retain(|question| question.listener != listener);
+    }
+
     /// When to ask again.
     pub(super) fn next_due(&self) -> Option<Moment> {
         let due = self.open.iter().filter_map(|question| match question.state {

@@ -6,7 +6,7 @@ use super::batch::Batch;
 use super::control::Asker;
 use super::effects::Work;
 use super::trust::Trust;
-use crate::balance::{ListenerKey, MAIN, ServerId};
+use crate::balance::{ListenerKey, ServerId};
 use crate::base::diag::Severity;
 use crate::base::operand::Host;
 use crate::control::execute::{Around, Effect, Outcome};
@@ -57,7 +57,7 @@ impl<N: Net> Proxy<N> {
         let lines = lines.map_err(|error| error.to_string())?;
         let text: String = changes.shown.iter().map(|line| format!("{line}\n")).collect();
         let shown = if text.is_empty() { String::from("nothing has changed\n") } else { text };
-        Ok((Batch::new(MAIN, lines), Loads { blocks, shown }))
+        Ok((Batch::new(lines), Loads { blocks, shown }))
     }
 
     /// The commands have been obeyed: what was read is in force. The difference.
