@@ -1,7 +1,9 @@
 //! HTTP and HTTPS in parallel: the same server for both, by `-h`; and with `-s` no fail-over.
 
 use crate::support::lab::{CLIENTS, Lab};
+use crate::support::pen::is_another;
 use crate::support::process::Process;
+use crate::support::report::not_tested_here;
 use crate::{assert_all_used, curl, fetch};
 
 const HOSTS: [&str; 2] = ["hello from host1\n", "hello from host2\n"];
@@ -74,4 +76,25 @@ fn a_stubborn_pen_closes_the_client_whose_server_is_down() {
     for pen in pens {
         lab.end_pen(pen);
     }
+}
+
+#[test]
+fn one_process_with_two_listeners_does_what_the_two_do() {
+    if is_another() {
+        return not_tested_here("one_process_with_two_listeners_does_what_the_two_do", "pen 0.34.1 has one listener");
+    }
+    let Some(lab) = Lab::up("HTTP + HTTPS of the HOWTO in one pen", &["nginx", "curl", "openssl"]) else { return };
+    let mut servers = servers(&lab);
+    lab.scratch().write(
+        "pen.cfg",
+        "listen lbhost:80\nhash\nserver 0 address host1 port 80\nserver 1 address host2 port 80\n\
+         listener tls lbhost:443\nhash\nserver 0 address host1 port 443\nserver 1 address host2 port 443\n",
+    );
+    let pen = lab.pen_in_background("pen -l pen.log -p pen.pid -F pen.cfg", 80);
+    lab.wait_until_listening("lbhost", 443);
+    let answers = by_both_protocols(&lab);
+    assert_all_used(&answers, &HOSTS);
+    lab.end_server("host1", servers[0].take().expect("still running"), 80);
+    assert_all_used(&by_both_protocols(&lab), &HOSTS[1..]);
+    lab.end_pen(pen);
 }

@@ -126,6 +126,32 @@ fn a_listener_with_addresses_of_both_families_keeps_those_that_stay() {
 }
 
 #[test]
+fn a_listener_that_takes_the_place_of_another_has_its_socket_and_a_mistake_gives_it_back() {
+    if !has_listeners("a_listener_that_takes_the_place_of_another_has_its_socket_and_a_mistake_gives_it_back") {
+        return;
+    }
+    let (own, one, two) = (Server::start(greet("main")), Server::start(greet("one")), Server::start(greet("two")));
+    let options = ["-O", "listener before 127.0.0.1:0", "-O", &server(0, one.address())];
+    let pen = Pen::start_with_control(&options, &[own.address()]);
+    let at = addresses(&pen, "before")[0];
+    let renamed = format!("no listener before\nlistener after {at}\n{}\n", server(0, two.address()));
+    pen.directory().write("bad", &format!("{renamed}listener third {}\n", pen.address()));
+    pen.directory().write("good", &renamed);
+    let refused = pen.penctl(&["include", "bad"]);
+    assert!(refused.stdout.contains("bad:4: ") || refused.stderr.contains("bad:4: "), "{refused:?}");
+    assert_eq!(addresses(&pen, "before"), [at]);
+    assert_served(at, "one");
+    pen.obey("include good");
+    assert_eq!(addresses(&pen, "after"), [at]);
+    assert_served(at, "two");
+    assert_eq!(pen.obey("listeners").lines().count(), 2);
+    // What is written starts a pen that is the same.
+    pen.obey("write saved");
+    let saved = pen.directory().read("saved");
+    assert!(saved.contains(&format!("listener after {at}\n")), "{saved}");
+}
+
+#[test]
 fn a_drain_closes_all_listeners_and_waits_for_their_connections() {
     if !has_listeners("a_drain_closes_all_listeners_and_waits_for_their_connections") {
         return;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::client::{End, ask, read_to_end};
+use crate::support::client::{End, ask, connect, connect_from, read_to_end};
 use crate::support::pen::{Pen, program};
 use crate::support::proc::descriptors;
 use crate::support::process::{Process, is_alive, listeners, send};
@@ -573,4 +573,34 @@ fn another_listening_address_in_the_file_counts_after_it() {
     assert_eq!(answer.unwrap().unwrap(), "here\n");
     assert!(!old_socket, "the old socket is left");
     assert!(!directory.file("two").exists());
+}
+
+#[test]
+fn all_listeners_are_handed_over_and_each_with_its_clients() {
+    let servers: [Server; 3] = std::array::from_fn(|number| Server::start(greet(&number.to_string())));
+    let server = |number: usize| {
+        let at = servers[number].address();
+        format!("server {} address {} port {}", number - 1, at.ip(), at.port())
+    };
+    let (first, second) = (server(1), server(2));
+    let options = ["-O", "listener other 127.0.0.1:0 [::1]:0 {dir}/other", "-O", &first, "-O", &second];
+    let mut line = Line::start(&options, &[servers[0].address()]);
+    let addresses: Vec<String> = line.pen.obey("on other listen").split_whitespace().map(String::from).collect();
+    let at: SocketAddr = addresses[0].parse().unwrap();
+    let served = |from: u8| read_to_end(&connect_from([127, 0, 0, from].into(), at)).0;
+    let before: Vec<Vec<u8>> = (1..9).map(served).collect();
+    assert!(before.contains(&b"1".to_vec()) && before.contains(&b"2".to_vec()), "{before:?}");
+    line.upgrade();
+    let ports = line.pen.obey("on other listen");
+    assert_eq!(ports.split_whitespace().collect::<Vec<_>>(), addresses, "the same sockets");
+    for (number, answer) in before.iter().enumerate().rev() {
+        assert_eq!(&served(number as u8 + 1), answer, "client {number} keeps its server");
+    }
+    assert_eq!(read_to_end(&connect(addresses[1].parse().unwrap())).1, End::Finished);
+    assert_eq!(read_to_end(&line.pen.connect()).0, b"0");
+    assert!(line.pen.directory().file("other").exists(), "the file of the socket is the new one's");
+    line.wait_for_end_of_old_ones();
+    assert!(line.pen.directory().file("other").exists());
+    line.stop();
+    assert!(!line.pen.directory().file("other").exists());
 }

@@ -162,7 +162,7 @@ impl World {
         outcome
     }
 
-    pub fn accept(&mut self) -> io::Result<(usize, Endpoint)> {
+    pub fn accept(&mut self, listener: usize) -> io::Result<(usize, Endpoint)> {
         self.calls.accept += 1;
         self.interruption()?;
         // The kernel looks for a descriptor before it looks for a client.
@@ -171,13 +171,13 @@ impl World {
         }
         let odds = self.odds().would_block;
         if self.choices.one_in(odds) {
-            self.listener_armed = true;
+            self.queues[listener].is_armed = true;
             let time = self.choices.micros(1, 2_000);
-            self.after(time, Action::OwedClient);
+            self.after(time, Action::OwedClient(listener));
             return Err(ErrorKind::WouldBlock.into());
         }
-        let Some(id) = self.queue.pop_front() else {
-            self.listener_armed = true;
+        let Some(id) = self.queues[listener].waiting.pop_front() else {
+            self.queues[listener].is_armed = true;
             return Err(ErrorKind::WouldBlock.into());
         };
         self.progress += 1;
@@ -361,7 +361,7 @@ impl World {
     }
 
     fn has_edges(&self) -> bool {
-        self.listener_pending || !self.edges.is_empty()
+        self.queues.iter().any(|queue| queue.has_edge) || !self.edges.is_empty()
     }
 
     /// pen has something to do, but other programs have the processor for a while.
@@ -406,9 +406,11 @@ impl World {
             events.push(Event::Ready { token, ready });
             self.note(|_| format!("edge on line {id}: {ready:?}"));
         }
-        if std::mem::take(&mut self.listener_pending) {
-            events
-                .push(Event::Ready { token: listening_token(0), ready: Ready { readable: true, ..Ready::default() } });
+        for (listener, queue) in self.queues.iter_mut().enumerate() {
+            if std::mem::take(&mut queue.has_edge) {
+                let ready = Ready { readable: true, ..Ready::default() };
+                events.push(Event::Ready { token: listening_token(listener), ready });
+            }
         }
         events.extend(self.strays.drain(..).map(|(token, ready)| Event::Ready { token, ready }));
         let answers = self.answers.drain(..);

@@ -16,6 +16,8 @@ mod idlers;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod listeners;
+#[cfg(test)]
 mod memory;
 pub mod network;
 pub mod peer;

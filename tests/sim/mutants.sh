@@ -238,6 +238,21 @@ plant limit-of-a-server-not-held src/balance/servers.rs \
     'self.max == 0 || self.connections < limit' 'self.max == 0 || self.connections <= limit'
 plant pending-not-counted-down $p/connect.rs \
     'listener.pending -= 1;' ''
+plant limit-of-connects-of-the-first-listener-for-all $p/listener.rs \
+    'self.listeners[arriving.listener].may_begin()' 'self.listeners.main().may_begin()'
+plant client-taken-for-one-of-the-first-listener $p/listener.rs \
+    'self.open(listener, stream, from);' '{ let _ = listener; self.open(MAIN, stream, from) }'
+plant place-released-at-the-first-listener $p/ending.rs \
+    'match listener.balancer.release(place.id) {' 'match self.listeners.main_mut().balancer.release(place.id) {'
+plant listeners-without-turns $p/listener.rs \
+    'let first = self.listening.last + 1;' 'let first = 0;'
+plant other-listeners-open-in-a-drain $p/listen.rs \
+    'self.listening.close(|_| true)' 'self.listening.close(|arriving| arriving.listener == MAIN)'
+plant pause-of-one-listener-forgotten-by-another $p/listener.rs \
+    'self.listening.has_told &= self.listening.sockets.iter().any(|(_, arriving)| arriving.is_ready);' \
+    'self.listening.has_told = false; self.listening.resume();'
+plant pairs-of-a-listener-not-counted-down $p/ending.rs \
+    'listener.pairs -= 1;' ''
 plant limit-of-connects-not-held src/balance/listeners.rs \
     'self.pending < self.balancer.settings.pending_max' 'self.pending <= self.balancer.settings.pending_max'
 plant queued-for-ever $p/turn.rs \

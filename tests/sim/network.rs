@@ -16,9 +16,9 @@ use super::world::{Action, Far, Stage, World};
 
 impl World {
     /// Nobody listens any more: who was not accepted is reset.
-    pub fn turn_away(&mut self) {
-        self.is_listening = false;
-        for id in std::mem::take(&mut self.queue) {
+    pub fn turn_away(&mut self, listener: usize) {
+        self.queues[listener].is_open = false;
+        for id in std::mem::take(&mut self.queues[listener].waiting) {
             self.hit(id);
             self.after(Duration::ZERO, Action::Reset(id, PEER));
         }
@@ -234,10 +234,11 @@ impl World {
         }
     }
 
-    pub fn stir_listener(&mut self) {
-        if self.listener_armed && !self.queue.is_empty() {
-            self.listener_armed = false;
-            self.listener_pending = true;
+    pub fn stir_listener(&mut self, listener: usize) {
+        let queue = &mut self.queues[listener];
+        if queue.is_armed && !queue.waiting.is_empty() {
+            queue.is_armed = false;
+            queue.has_edge = true;
         }
     }
 
@@ -265,12 +266,12 @@ impl World {
         let mut ready = self.some_ready();
         ready.failed = self.choices.one_in(4);
         let pairs = 2 * (self.plan.clients.len() + 1);
-        let idlers = self.plan.settings.idlers;
-        let number = usize::try_from(self.choices.below((pairs + 1 + idlers) as u64)).unwrap();
-        let token = match number {
-            0 => listening_token(0),
-            number if number > pairs => Token(FIRST_IDLER + number - pairs - 1),
-            number => Token(FIRST_PAIR + number - 1),
+        let (listeners, idlers) = (self.queues.len(), self.plan.settings.idlers);
+        let number = usize::try_from(self.choices.below((pairs + listeners + idlers) as u64)).unwrap();
+        let token = match number.checked_sub(listeners) {
+            None => listening_token(number),
+            Some(number) if number >= pairs => Token(FIRST_IDLER + number - pairs),
+            Some(number) => Token(FIRST_PAIR + number),
         };
         self.note(|_| format!("stray edge for {token:?}: {ready:?}"));
         self.strays.push((token, ready));

@@ -197,6 +197,8 @@ impl Reach {
 /// A server.
 #[derive(Clone, Debug)]
 pub struct ServerPlan {
+    /// Whose server it is.
+    pub listener: usize,
     /// By address.
     pub reach: Vec<Reach>,
     /// Its name has no address at the start: so many questions stay without an answer, and each
@@ -211,7 +213,7 @@ pub struct ServerPlan {
 impl ServerPlan {
     /// A server without limits.
     pub fn new(reach: &[Reach]) -> ServerPlan {
-        ServerPlan { reach: reach.to_vec(), named: None, max: 0, hard: 0, weight: 0, prio: 0 }
+        ServerPlan { listener: 0, reach: reach.to_vec(), named: None, max: 0, hard: 0, weight: 0, prio: 0 }
     }
 
     /// True if a client that is offered this server gets it.
@@ -229,8 +231,9 @@ impl ServerPlan {
 /// A client.
 #[derive(Clone, Debug)]
 pub struct ClientPlan {
-    /// When it comes.
+    /// When it comes, and to which listener.
     pub at: Duration,
+    pub listener: usize,
     pub from: Endpoint,
     pub dialogue: Dialogue,
 }
@@ -247,12 +250,15 @@ impl ClientPlan {
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub common: Common,
+    /// Of each listener.
     pub settings: Settings,
+    /// How many listeners there are.
+    pub listeners: usize,
     pub servers: Vec<ServerPlan>,
     pub clients: Vec<ClientPlan>,
     pub odds: Odds,
     pub lacks: Vec<LackWindow>,
-    /// Descriptors that pen may have at once, its listener included.
+    /// Descriptors that pen may have at once, its listeners included.
     pub descriptors: usize,
     /// Bytes of memory that pen can have at once.
     pub memory: usize,
@@ -286,12 +292,14 @@ impl Plan {
     pub fn plain(servers: usize, dialogues: &[Dialogue]) -> Plan {
         let client = |(number, dialogue): (usize, &Dialogue)| ClientPlan {
             at: Duration::ZERO,
+            listener: 0,
             from: Endpoint::inet(format!("10.1.0.{}:{}", number % 250 + 1, 1024 + number).parse().unwrap()),
             dialogue: dialogue.clone(),
         };
         Plan {
             common: Common::default(),
             settings: Settings::default(),
+            listeners: 1,
             servers: vec![ServerPlan::new(&[Reach::Sound]); servers],
             clients: dialogues.iter().enumerate().map(client).collect(),
             odds: Odds::plain(),
@@ -333,6 +341,12 @@ impl Plan {
                 1 => Endpoint::inet(format!("[2001:db8::{}]:{port}", 1 + choices.below(3)).parse().unwrap()),
                 _ => Endpoint::inet(format!("10.1.0.{}:{port}", 1 + choices.below(4)).parse().unwrap()),
             };
+        }
+        if choices.one_in(3) {
+            plan.listeners = usize::try_from(choices.between(2, 3)).unwrap();
+            let mut draw = || usize::try_from(choices.below(plan.listeners as u64)).unwrap();
+            plan.servers.iter_mut().for_each(|server| server.listener = draw());
+            plan.clients.iter_mut().for_each(|client| client.listener = draw());
         }
         for _ in 0..choices.below(60) {
             plan.events.push((choices.micros(0, 5_000_000), Action::Stray));
@@ -442,12 +456,15 @@ impl Plan {
         }
     }
 
-    /// True if every client that comes and stays must get a server.
-    pub fn serves_everybody(&self) -> bool {
+    /// True if every client that comes to this listener and stays must get a server.
+    pub fn serves_everybody_at(&self, listener: usize) -> bool {
         let timeout = self.settings.connect_timeout;
         !self.settings.modes.stubborn
             && self.descriptors == usize::MAX
             && self.ends_at.is_none()
-            && self.servers.iter().any(|server| server.max == 0 && server.is_sound(timeout))
+            && self
+                .servers
+                .iter()
+                .any(|server| server.listener == listener && server.max == 0 && server.is_sound(timeout))
     }
 }

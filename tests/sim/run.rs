@@ -16,7 +16,7 @@ use super::peer::{Peer, Sight};
 use super::plan::{Plan, Reach, endpoint};
 use super::sockets::SimNet;
 use super::wire::PROXY;
-use super::world::{Line, World};
+use super::world::{Far, Line, World};
 
 /// Virtual time that everything must be over in.
 const TIME_MAX: Duration = Duration::from_secs(3_000);
@@ -37,10 +37,16 @@ pub fn proxy(world: &Shared) -> Proxy<SimNet> {
     let plan = world.borrow().plan.clone();
     let mut net = SimNet::new(world.clone());
     let options = ListenOptions { backlog: 500, private: false, shared: false };
-    let at = "192.0.2.1:80".parse().unwrap();
-    let socket = net.listen(&pen::base::addr::Endpoint::Inet(at), options, listening_token(0)).unwrap();
-    let mut listeners = Listeners::new(plan.common, plan.settings);
-    let balancer = &mut listeners.main_mut().balancer;
+    let at = pen::base::addr::Endpoint::inet("192.0.2.1:80".parse().unwrap());
+    let mut listeners = Listeners::new(plan.common, plan.settings.clone());
+    let mut listening = Vec::new();
+    for number in 0..plan.listeners {
+        let key = if number == 0 { MAIN } else { listeners.add(&name(number)).unwrap() };
+        listeners[key].balancer.settings = plan.settings.clone();
+        let socket = net.listen(&at, options, listening_token(number)).unwrap();
+        listeners[key].at.push(String::from("80"));
+        listening.push(Arriving::new(key, socket, String::from("80")));
+    }
     for (index, server) in plan.servers.iter().enumerate() {
         let spec = ServerSpec {
             host: Host::Name(format!("server{index}")),
@@ -54,7 +60,9 @@ pub fn proxy(world: &Shared) -> Proxy<SimNet> {
         if server.named.is_none() {
             entry.endpoints = (0..server.reach.len()).map(|address| endpoint(index, address)).collect();
         }
-        balancer.servers.set(ServerId::Regular(u32::try_from(index).unwrap()), entry).unwrap();
+        let key = listeners.find(&name(server.listener)).expect("it was added");
+        // Numbers are the world's, with holes where others have theirs.
+        listeners[key].balancer.servers.set(ServerId::Regular(u32::try_from(index).unwrap()), entry).unwrap();
     }
     let log = plan.has_log.then(|| {
         let target = LogTarget::File("pen.log".into());
@@ -62,7 +70,7 @@ pub fn proxy(world: &Shared) -> Proxy<SimNet> {
         log.map(|log| (target, log))
     });
     let start = Start {
-        listening: vec![Arriving::new(MAIN, socket, String::from("80"))],
+        listening,
         control: None,
         control_at: String::new(),
         rights: Rights::default(),
@@ -73,13 +81,18 @@ pub fn proxy(world: &Shared) -> Proxy<SimNet> {
     Proxy::new(net, listeners, start)
 }
 
+/// The name of a listener.
+fn name(number: usize) -> String {
+    if number == 0 { String::from("main") } else { format!("listener{number}") }
+}
+
 /// Runs a world to its end, and judges it. Panics if anything is wrong.
 pub fn run(world: &Shared) {
     let mut proxy = proxy(world);
     turn_until(&mut proxy, world, |_, proxy| proxy.pairs() == 0);
     let ends_early = world.borrow().plan.ends_at.is_some();
     if !ends_early {
-        let mut servers = proxy.listeners().main().balancer.servers.iter();
+        let mut servers = proxy.listeners().iter().flat_map(|(_, listener)| listener.balancer.servers.iter());
         assert!(servers.all(|(_, server)| server.clients() == 0), "every place at a server was given back");
         judge_health(&proxy, &world.borrow());
         let is_left = world.borrow().is_handed_over && proxy.pairs() == 0;
@@ -241,7 +254,8 @@ fn finish(world: &Shared) {
 fn judge_health(proxy: &Proxy<SimNet>, world: &World) {
     for (index, plan) in world.plan.servers.iter().enumerate() {
         let id = ServerId::Regular(u32::try_from(index).unwrap());
-        let server = proxy.listeners().main().balancer.servers.server(id).unwrap();
+        let at = proxy.listeners().find(&name(plan.listener)).unwrap();
+        let server = proxy.listeners()[at].balancer.servers.server(id).unwrap();
         let is_sound = plan.reach.iter().all(|reach| *reach == Reach::Sound);
         if is_sound {
             assert_eq!(server.failed_at, 0, "server {index} never failed");
@@ -267,6 +281,8 @@ fn judge_client(world: &World, number: usize) {
         return judge_unserved(world, number, client);
     };
     let server = line.peer.as_ref().expect("it was connected");
+    let Far::Server(of, _) = line.far else { panic!("it is a server's") };
+    assert_eq!(world.plan.servers[of].listener, plan.listener, "client {number} got a server of its listener");
     judge_breaks(world, number, line);
     for (taker, giver, who) in [(client, server, "client"), (server, client, "server of client")] {
         assert!(taker.received <= giver.sent, "{who} {number} got more than was sent");
@@ -303,7 +319,10 @@ fn judge_unserved(world: &World, number: usize, client: &Peer) {
     if world.fates[number].was_hit || world.plan.ends_at.is_some() {
         return;
     }
-    assert!(!world.plan.serves_everybody(), "client {number} was not served though a server was there");
+    assert!(
+        !world.plan.serves_everybody_at(world.plan.clients[number].listener),
+        "client {number} was not served though a server was there"
+    );
     let is_eager = world.plan.clients[number].dialogue.client_reader == super::peer::Reader::Eager;
     assert!(!is_eager || client.sight == Some(Sight::Fin), "client {number} was sent away with a FIN");
 }

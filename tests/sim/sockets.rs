@@ -53,9 +53,9 @@ pub struct SimStream {
     unread: Option<Unread>,
 }
 
-/// The listener.
+/// A listener, and which.
 #[derive(Debug)]
-pub struct SimListener(Rc<RefCell<World>>);
+pub struct SimListener(Rc<RefCell<World>>, usize);
 
 /// A request log on a disk that may be full.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Drop for SimListener {
             world.open -= 1;
             // A successor that is being set up has the same socket, and would keep the port for nobody.
             assert!(world.successor.is_none() || std::thread::panicking(), "the port is free when the listener goes");
-            if world.is_handed_over { world.serve_elsewhere() } else { world.turn_away() }
+            if world.is_handed_over { world.serve_elsewhere() } else { world.turn_away(self.1) }
         }
     }
 }
@@ -94,17 +94,18 @@ impl Net for SimNet {
     type Log = SimLog;
 
     fn listen(&mut self, _: &Endpoint, _: ListenOptions, token: Token) -> io::Result<SimListener> {
-        assert_eq!(token, listening_token(0), "there is one listener");
+        let listeners = self.world.borrow().queues.len();
+        let listener = (0..listeners).find(|listener| token == listening_token(*listener));
         self.world.borrow_mut().count_open();
-        Ok(SimListener(self.world.clone()))
+        Ok(SimListener(self.world.clone(), listener.expect("there are no others")))
     }
 
     fn local(&self, _: &SimListener) -> io::Result<Endpoint> {
         Ok(Endpoint::inet("192.0.2.1:80".parse().unwrap()))
     }
 
-    fn accept(&mut self, _: &mut SimListener) -> io::Result<(SimStream, Endpoint)> {
-        let accepted = self.world.borrow_mut().accept();
+    fn accept(&mut self, listener: &mut SimListener) -> io::Result<(SimStream, Endpoint)> {
+        let accepted = self.world.borrow_mut().accept(listener.1);
         self.world.borrow_mut().note(|_| format!("pen accepts: {accepted:?}"));
         let (line, from) = accepted?;
         Ok((SimStream::new(&self.world, line), from))

@@ -38,7 +38,10 @@ impl Fortune {
 impl World {
     pub fn start_successor(&mut self) -> Result<(), String> {
         assert_eq!(self.successor, None, "there is one successor at a time");
-        assert!(self.is_listening && !self.is_handed_over, "there is something to hand over");
+        assert!(
+            self.queues.iter().all(|queue| queue.is_open) && !self.is_handed_over,
+            "there is something to hand over"
+        );
         let (time, is_ready) = match self.plan.fortune {
             Fortune::TakesOver(time) | Fortune::MovesAway(time) => (Some(time), true),
             Fortune::Fails(time) => (Some(time), false),
@@ -66,7 +69,7 @@ impl World {
         }
     }
 
-    /// The successor takes over; the listener is still to be closed here.
+    /// The successor takes over; the listeners are still to be closed here.
     pub fn hand_over(&mut self, clients: &[u8]) {
         assert!(self.successor.take().is_some(), "it is handed over to somebody");
         let mut copy = Listeners::new(Common::default(), Settings::default());
@@ -78,10 +81,11 @@ impl World {
     /// Whoever waits is served by the successor, or by nobody if that listens somewhere else.
     pub fn serve_elsewhere(&mut self) {
         if matches!(self.plan.fortune, Fortune::MovesAway(_)) {
-            self.note(|world| format!("{} wait in vain", world.queue.len()));
-            return self.turn_away();
+            let count: usize = self.queues.iter().map(|queue| queue.waiting.len()).sum();
+            self.note(|_| format!("{count} wait in vain"));
+            return (0..self.queues.len()).for_each(|listener| self.turn_away(listener));
         }
-        for id in std::mem::take(&mut self.queue) {
+        for id in self.queues.iter_mut().flat_map(|queue| std::mem::take(&mut queue.waiting)).collect::<Vec<_>>() {
             let client = self.lines[id].client.expect("clients wait in the queue");
             self.fates[client].is_elsewhere = true;
             self.lines[id].peer = None;

@@ -35,8 +35,8 @@ pub enum Action {
     Leave(usize, bool),
     /// An edge that is owed after a `WouldBlock`.
     Owed(usize),
-    /// The same for the listener.
-    OwedClient,
+    /// The same for a listener.
+    OwedClient(usize),
     /// An edge for no reason.
     Stray,
     /// A question about a server's name is answered; or it turns out that nobody answers.
@@ -135,6 +135,23 @@ pub struct Calls {
     pub dump: u64,
 }
 
+/// The queue of a listener.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    /// Lines of clients that pen has not accepted yet.
+    pub waiting: VecDeque<usize>,
+    pub is_open: bool,
+    /// An edge is owed for the next client.
+    pub is_armed: bool,
+    pub has_edge: bool,
+}
+
+impl Queue {
+    fn new() -> Queue {
+        Queue { waiting: VecDeque::new(), is_open: true, is_armed: true, has_edge: false }
+    }
+}
+
 /// What becomes of a client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Fate {
@@ -166,11 +183,8 @@ pub struct World {
     pub open_pipes: usize,
     /// The most that it had at once, and the most connects that were under way.
     pub peaks: (usize, usize),
-    /// Clients that pen has not accepted yet.
-    pub queue: VecDeque<usize>,
-    pub is_listening: bool,
-    pub listener_armed: bool,
-    pub listener_pending: bool,
+    /// By listener.
+    pub queues: Vec<Queue>,
     /// Lines with an edge to be told.
     pub edges: Vec<usize>,
     pub strays: Vec<(Token, Ready)>,
@@ -214,10 +228,7 @@ impl World {
             open: 0,
             open_pipes: 0,
             peaks: (0, 0),
-            queue: VecDeque::new(),
-            is_listening: true,
-            listener_armed: true,
-            listener_pending: false,
+            queues: (0..plan.listeners).map(|_| Queue::new()).collect(),
             edges: Vec::new(),
             strays: Vec::new(),
             signals: Vec::new(),
@@ -298,7 +309,7 @@ impl World {
             Action::Cut(client, at_server) => self.cut(client, at_server),
             Action::Leave(line, abort) => self.leave(line, abort),
             Action::Owed(line) => self.stir(line),
-            Action::OwedClient => self.stir_listener(),
+            Action::OwedClient(listener) => self.stir_listener(listener),
             Action::Stray => self.stray(),
             Action::Answer(request, server, is_answered) => {
                 let ip = |address| super::plan::address(server, address).ip();
@@ -322,15 +333,16 @@ impl World {
         self.lines[line].peer = Some(peer);
         self.fates[client].line = Some(line);
         self.fates[client].was_hit |= !self.plan.clients[client].dialogue.is_polite;
-        self.queue.push_back(line);
+        let listener = self.plan.clients[client].listener;
+        self.queues[listener].waiting.push_back(line);
         self.note(|_| format!("client {client} arrives on line {line}"));
         self.tick_after(line, 0);
         if self.is_handed_over {
             self.serve_elsewhere();
-        } else if self.is_listening {
-            self.stir_listener();
+        } else if self.queues[listener].is_open {
+            self.stir_listener(listener);
         } else {
-            self.turn_away();
+            self.turn_away(listener);
         }
     }
 
