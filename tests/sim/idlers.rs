@@ -12,7 +12,7 @@ use super::directed::ended_after;
 use super::peer::Sight;
 use super::peer::Step::{Abort, Fin, Heard, Send};
 use super::plan::{Plan, Reach, ServerPlan};
-use super::run::{finished, proxy, world};
+use super::run::{finished, finished_by, proxy, world};
 use super::world::{Action, Far, World};
 
 const MS: Duration = Duration::from_millis(1);
@@ -69,12 +69,15 @@ fn an_idler_that_has_ended_is_replaced_before_anybody_needs_it() {
 
 #[test]
 fn an_idler_that_ends_as_a_client_comes_is_not_handed_over_if_that_can_be_known() {
-    // Whatever comes first in the same turn.
+    // Whatever comes first in the same turn, and though some edges come a turn later.
     for micros in 0..400 {
-        let mut plan = plan(&[Reach::Sound], 1, &[Dialogue::request(100, 100)], SECOND);
+        let mut plan = plan(&[Reach::Sound], 3, &[Dialogue::request(100, 100)], SECOND);
         plan.odds.lazy = 2;
-        plan.events.push((SECOND - Duration::from_micros(micros), Action::Leave(0, micros % 2 == 0)));
-        finished(plan);
+        plan.odds.late_edge = 2;
+        for idler in 0..3 {
+            plan.events.push((SECOND - Duration::from_micros(micros), Action::Leave(idler, micros % 2 == 0)));
+        }
+        finished_by(plan, micros);
     }
 }
 
