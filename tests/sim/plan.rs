@@ -430,7 +430,7 @@ impl Plan {
             }
         }
         if choices.one_in(8) {
-            self.descriptors = usize::try_from(choices.between(3, 9)).unwrap();
+            self.descriptors = self.listeners - 1 + usize::try_from(choices.between(3, 9)).unwrap();
             // Pipes are for what is left over of them.
             self.pipes = 0;
         }
