@@ -49,6 +49,19 @@ fn a_short_connection_costs_nothing_that_tells_what_is_known_already() {
 }
 
 #[test]
+fn what_a_server_says_at_once_is_read_once() {
+    let greeting = [Send(10), Heard(10), Send(10), Fin, End];
+    let dialogue = Dialogue::polite(10, 20, &[Heard(10), Send(10), End, Fin], &greeting);
+    for (tells_all, reads) in [(true, 4), (false, 7)] {
+        let mut plan = Plan::plain(1, std::slice::from_ref(&dialogue));
+        plan.odds.tells_all = tells_all;
+        // The greeting is there when pen notices the connect.
+        plan.odds.lazy = 1;
+        assert_eq!(finished(plan).calls.read, reads);
+    }
+}
+
+#[test]
 fn a_connection_that_lasts_is_settled_once() {
     let lasts = |seconds| {
         let rest = Duration::from_secs(seconds);

@@ -7,7 +7,7 @@ use pen::proxy::Nobody;
 
 use super::choices::Choices;
 use super::dialogue::Dialogue;
-use super::peer::Step::{Abort, Close, End, Fin, Heard, Rest, Send};
+use super::peer::Step::{Abort, Close, End, Fin, Heard, Rest, Send, Urge};
 use super::peer::{Peer, Reader, Sight};
 use super::plan::{Buffers, Lack, LackWindow, Plan, Reach, ServerPlan};
 use super::run::{finished, finished_by, proxy, run, turn_until, world};
@@ -378,6 +378,9 @@ fn a_read_that_need_not_be_made_misses_nothing() {
             Dialogue::urgent(3, 0, 0),
             Dialogue::urgent(3, 10, 10),
             Dialogue::urgent(2, 0, 3_000),
+            // All of it may be there, the end too, before pen looks.
+            Dialogue::polite(21, 5, &[Send(10), Urge, Send(10), Fin, End], &[End, Send(5), Fin]),
+            Dialogue::polite(10, 21, &[Send(10), End, Fin], &[Heard(10), Send(10), Urge, Send(10), Fin, End]),
             Dialogue::request(10, 100),
             Dialogue::exchange(5, 10, 10),
             Dialogue::upload(100, 100, 10 * MS),
