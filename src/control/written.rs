@@ -486,7 +486,9 @@ mod tests {
 
     #[test]
     fn every_command_that_sets_something_is_written() {
-        let mut pen = Listeners::new(Common::default(), Settings::default());
+        // Ports that are not shared need no word.
+        let common = Common { shares_ports: true, ..Common::default() };
+        let mut pen = Listeners::new(common, Settings::default());
         pen.main_mut().at.push(String::from("80"));
         let blocks = written(&pen).unwrap();
         // What is asked or done, and has no state, or is the same for every pen.

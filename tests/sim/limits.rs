@@ -66,6 +66,22 @@ fn a_pair_whose_peer_takes_nothing_is_reset_after_its_time() {
 }
 
 #[test]
+fn a_pair_whose_bytes_wait_in_a_pipe_is_reset_after_its_time_as_any() {
+    let client = [Send(100), Rest(3_600 * SECOND), Close];
+    let deaf = Dialogue::rude(100, 4_000_000, &client, &[Heard(100), Send(4_000_000), End])
+        .read_by(Reader::After(3_000 * SECOND), Reader::Eager);
+    let mut plan = Plan { pipes: 100, ..Plan::plain(1, &[deaf]) };
+    plan.odds.buffers = Buffers::Huge;
+    // What is bulk comes faster than pen looks.
+    plan.odds.lazy = 1;
+    plan.settings.stuck_timeout = 30 * SECOND;
+    assert_eq!(pairs_after(plan.clone(), 28).0, 1);
+    let (pairs, trace) = pairs_after(plan, 45);
+    assert!(trace.contains("pen moves from line"), "{trace}");
+    assert_eq!(pairs, 0, "{trace}");
+}
+
+#[test]
 fn a_pair_is_not_stuck_while_its_reader_takes_a_byte_now_and_then_nor_for_the_other_direction() {
     // The client takes little at a time; meanwhile the server's bytes do not count for the client's.
     let slow = Dialogue::request(10, 7_000).read_by(Reader::Slow(100, 9 * SECOND), Reader::Eager);

@@ -95,6 +95,7 @@ pub fn run(world: &Shared) {
         let mut servers = proxy.listeners().iter().flat_map(|(_, listener)| listener.balancer.servers.iter());
         assert!(servers.all(|(_, server)| server.clients() == 0), "every place at a server was given back");
         judge_health(&proxy, &world.borrow());
+        judge_accounts(&proxy, &world.borrow());
         let is_left = world.borrow().is_handed_over && proxy.pairs() == 0;
         assert!(!is_left || proxy.ending().is_some(), "with a successor and nothing left to do, pen leaves");
     }
@@ -248,6 +249,14 @@ fn finish(world: &Shared) {
         let time = Duration::from_nanos(world.now - 1_000_000_000);
         assert!(time < TIME_MAX, "{}", unfinished(&world, 0));
     }
+}
+
+/// What was carried is in the servers' accounts, both ways.
+fn judge_accounts(proxy: &Proxy<SimNet>, world: &World) {
+    let servers = proxy.listeners().all().flat_map(|(_, listener)| listener.balancer.servers.all());
+    let accounted: u64 = servers.map(|(_, server)| server.sent + server.received).sum();
+    let written: u64 = world.lines.iter().map(|line| line.wire.halves[PROXY].written).sum();
+    assert_eq!(accounted, written, "every byte that was carried is accounted for");
 }
 
 /// A server that never failed was never taken for failed.
