@@ -71,14 +71,24 @@ impl Aligner {
 
     /// Fills in a row, from the one before.
     fn fill(&mut self, row: usize, pens: &[i64], webs: &[i64], reach: i64, likelihood: &Likelihood, skip_web: i32) {
-        let band = self.bands[row].clone();
-        for column in band.columns.clone() {
-            let mut cost = self.cell(row - 1, column).saturating_add(skip_web);
+        let columns = self.bands[row].columns.clone();
+        // The cells to the left of the one that is filled in, and above that.
+        let mut left = NEVER;
+        let mut corner = columns.start.checked_sub(1).map_or(NEVER, |column| self.cell(row - 1, column));
+        for column in columns.clone() {
+            let above = self.cell(row - 1, column);
+            let mut cost = above.saturating_add(skip_web);
             if column > 0 {
-                cost = cost.min(self.cell(row, column - 1).saturating_add(SKIP_PEN));
-                cost = cost.min(self.pairing(pens, webs, row, column, reach, likelihood));
+                cost = cost.min(left.saturating_add(SKIP_PEN));
+                let residual = webs[row - 1] - pens[column - 1];
+                if residual.abs() <= reach {
+                    cost = cost.min(corner.saturating_add(likelihood.cost(residual)));
+                }
             }
-            self.cells[band.start + column - band.columns.start] = cost.min(NEVER);
+            left = cost.min(NEVER);
+            corner = above;
+            let at = self.bands[row].start + column - columns.start;
+            self.cells[at] = left;
         }
     }
 

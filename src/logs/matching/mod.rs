@@ -9,6 +9,7 @@
 
 mod align;
 mod clock;
+mod folding;
 mod likelihood;
 mod survey;
 
@@ -20,6 +21,7 @@ pub use survey::{Estimate, Survey};
 
 use self::align::{Aligner, SKIP_PEN, skip_web};
 use self::clock::Clock;
+use self::folding::Folding;
 use self::likelihood::Likelihood;
 use crate::base::addr::ClientAddr;
 
@@ -46,7 +48,7 @@ pub struct Matcher {
     clocks: Vec<(Clock, usize)>,
     /// By number of the server.
     likelihoods: Vec<Likelihood>,
-    queue_of: HashMap<u64, usize>,
+    queue_of: HashMap<u64, usize, Folding>,
     queues: Slab<Queue>,
     spare: Vec<Queue>,
     webs: Slab<Web>,
@@ -99,7 +101,7 @@ impl Matcher {
             are_one_clock: false,
             clocks: servers.iter().map(|server| (Clock::default(), *server)).collect(),
             likelihoods: (0..count).map(|_| Likelihood::new()).collect(),
-            queue_of: HashMap::new(),
+            queue_of: HashMap::default(),
             queues: Slab::new(),
             spare: Vec::new(),
             webs: Slab::new(),
@@ -284,8 +286,9 @@ impl Queue {
     /// clock: the only one there is, or a few that are near.
     fn partners_near(&self, time: i64, jitter: i64) -> impl Iterator<Item = &Pen> {
         let near = if self.pens.len() == 1 { jitter } else { jitter.min(NEAR) };
-        // pen's log is read a few seconds ahead: these are the last ones.
-        let nearest = self.pens.iter().rev().skip_while(move |pen| pen.at > time.saturating_add(near)).take(FEW + 1);
+        // pen's log is read ahead by the whole window: the later ones, which are many, are not looked at.
+        let end = self.pens.partition_point(|pen| pen.at <= time.saturating_add(near));
+        let nearest = self.pens.range(..end).rev().take(FEW + 1);
         let count = nearest.clone().take_while(|pen| pen.at >= time.saturating_sub(near)).count();
         nearest.take(if count <= FEW { count } else { 0 })
     }

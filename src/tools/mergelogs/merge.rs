@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
+use std::net::IpAddr;
 
 use super::sources::{Held, PenLog, RecordReader, WebLog, open};
 use super::survey::{self, Scout};
 use super::{Options, PROGRAM};
+use crate::base::addr::ClientAddr;
 use crate::base::error::Error;
 use crate::logs::matching::Matcher;
 use crate::logs::weblog::write_utc;
@@ -136,7 +138,7 @@ impl Merge {
         self.webs[log].total.named += u64::from(client.is_some());
         self.line.clear();
         match client {
-            Some(client) => write!(self.line, "{client}").expect("writing to memory does not fail"),
+            Some(client) => write_client(&mut self.line, client),
             None => {
                 let server = &self.servers[self.webs[log].server];
                 self.line.extend_from_slice(server.as_bytes());
@@ -202,5 +204,42 @@ impl Merge {
             say(format!("{}: {} {lines}", self.pen.lines.name(), self.pen.strange()));
         }
         text
+    }
+}
+
+/// Appends a client's address. IPv4 addresses, of which there are many, without the formatter, which
+/// does more than digits for each.
+fn write_client(line: &mut Vec<u8>, client: ClientAddr) {
+    let ClientAddr::Inet(IpAddr::V4(ip)) = client else {
+        return write!(line, "{client}").expect("writing to memory does not fail");
+    };
+    for (place, octet) in ip.octets().into_iter().enumerate() {
+        if place > 0 {
+            line.push(b'.');
+        }
+        if octet >= 100 {
+            line.push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            line.push(b'0' + octet / 10 % 10);
+        }
+        line.push(b'0' + octet % 10);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_formatter_has_them() {
+        let every = (0..=255).flat_map(|octet: u8| [[octet, 9, 10, 99], [100, 0, 255, octet]]);
+        let clients = every.map(|octets| ClientAddr::Inet(IpAddr::from(octets)));
+        let others = [ClientAddr::Unix, ClientAddr::Inet("2001:db8::7".parse().unwrap())];
+        for client in clients.chain(others) {
+            let mut line = b"before ".to_vec();
+            write_client(&mut line, client);
+            assert_eq!(line, format!("before {client}").into_bytes());
+        }
     }
 }
