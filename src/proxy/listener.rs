@@ -21,6 +21,9 @@ use crate::net::{Net, Token};
 /// How long to leave the sockets alone when something is lacking to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long nothing must have been lacking for a lack to be told of again.
+const NEWS_AFTER: Duration = Duration::from_secs(60);
+
 /// The listening sockets, and whether clients may wait there.
 #[derive(Debug)]
 pub struct Listening<N: Net> {
@@ -29,8 +32,8 @@ pub struct Listening<N: Net> {
     last: usize,
     /// What is lacking to accept is lacking for all.
     paused_until: Option<Moment>,
-    /// The operator was told why clients wait.
-    has_told: bool,
+    /// When something was lacking the last time.
+    lacked_at: Option<Moment>,
 }
 
 /// A listening socket.
@@ -57,7 +60,7 @@ impl<N: Net> Listening<N> {
     /// These sockets, each watched as [`listening_token`] of its place here.
     pub fn new(sockets: Vec<Arriving<N>>) -> Listening<N> {
         let sockets = sockets.into_iter().enumerate().collect();
-        Listening { sockets, last: 0, paused_until: None, has_told: false }
+        Listening { sockets, last: 0, paused_until: None, lacked_at: None }
     }
 
     /// Somebody came.
@@ -172,11 +175,7 @@ impl<N: Net> Proxy<N> {
                 self.open(listener, stream, from);
             }
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => {
-                    arriving.is_ready = false;
-                    // Nobody waits any more: the next time is news again.
-                    self.listening.has_told &= self.listening.sockets.iter().any(|(_, arriving)| arriving.is_ready);
-                }
+                io::ErrorKind::WouldBlock => arriving.is_ready = false,
                 _ if self.net.is_lack(&error) => self.pause_accepting(&error),
                 // This client is gone already (accept(2)); the next may be there.
                 _ => {}
@@ -191,7 +190,9 @@ impl<N: Net> Proxy<N> {
             return;
         }
         self.listening.paused_until = Some(self.now.moment + ACCEPT_PAUSE);
-        if !std::mem::replace(&mut self.listening.has_told, true) {
+        let before = self.listening.lacked_at.replace(self.now.moment);
+        // After a while without lack it is news again.
+        if before.is_none_or(|before| self.now.moment.since(before) >= NEWS_AFTER) {
             let text = format!("cannot accept: {}; clients wait", reason(error));
             self.say(Severity::Warning, &text);
         }
