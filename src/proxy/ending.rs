@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Proxy;
 use super::pair::{Pair, PairKey, Phase, Side};
 use super::timers::TimerKind;
-use crate::balance::Emptied;
+use crate::balance::{Duty, Emptied};
 use crate::base::diag::Severity;
 use crate::net::{Net, Stream};
 
@@ -146,7 +146,10 @@ impl<N: Net> Proxy<N> {
         if let Some(place) = place
             && pair.place().is_none_or(|now| now.id != place.id)
         {
-            let name = listener.name_of(place.id);
+            // Only a server that loses its last connection for good is spoken of: a name costs an allocation.
+            let server = listener.balancer.servers.server(place.id);
+            let is_told = server.is_some_and(|server| server.duty != Duty::Enabled);
+            let name = if is_told { listener.name_of(place.id) } else { String::new() };
             let emptied = listener.balancer.release(place.id);
             self.tell_emptied(&name, emptied);
         }

@@ -21,8 +21,8 @@ use crate::net::{Net, Token};
 /// How long to leave the sockets alone when something is lacking to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long nothing must have been lacking for a lack to be told of again.
-const NEWS_AFTER: Duration = Duration::from_secs(60);
+/// How long nothing must have been lacking before it is said again that clients wait.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// The listening sockets, and whether clients may wait there.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub struct Listening<N: Net> {
     last: usize,
     /// What is lacking to accept is lacking for all.
     paused_until: Option<Moment>,
-    /// When something was lacking the last time.
-    lacked_at: Option<Moment>,
+    /// When something was lacking last.
+    lacked: Option<Moment>,
 }
 
 /// A listening socket.
@@ -60,7 +60,7 @@ impl<N: Net> Listening<N> {
     /// These sockets, each watched as [`listening_token`] of its place here.
     pub fn new(sockets: Vec<Arriving<N>>) -> Listening<N> {
         let sockets = sockets.into_iter().enumerate().collect();
-        Listening { sockets, last: 0, paused_until: None, lacked_at: None }
+        Listening { sockets, last: 0, paused_until: None, lacked: None }
     }
 
     /// Somebody came.
@@ -190,9 +190,9 @@ impl<N: Net> Proxy<N> {
             return;
         }
         self.listening.paused_until = Some(self.now.moment + ACCEPT_PAUSE);
-        let before = self.listening.lacked_at.replace(self.now.moment);
-        // After a while without lack it is news again.
-        if before.is_none_or(|before| self.now.moment.since(before) >= NEWS_AFTER) {
+        // As long as it lasts it is tried once a second, or when something was given back.
+        let before = self.listening.lacked.replace(self.now.moment);
+        if before.is_none_or(|before| self.now.moment.since(before) >= SILENCE) {
             let text = format!("cannot accept: {}; clients wait", reason(error));
             self.say(Severity::Warning, &text);
         }

@@ -58,10 +58,16 @@ fn a_crowd_at_one_listener_does_not_keep_away_those_who_come_to_another() {
 }
 
 #[test]
-fn what_is_lacking_to_accept_is_lacking_for_all_and_is_said_once() {
-    let mut plan = plan(&[3, 3], &Dialogue::request(100, 100));
-    plan.lacks.push(LackWindow { from: Duration::ZERO, until: SECOND / 2, lack: Lack::Descriptors });
+fn what_is_lacking_to_accept_is_lacking_for_all_and_is_said_once_in_a_while() {
+    // Of each listener two clients come while something is lacking, again soon after, and again later.
+    let mut plan = plan(&[6, 6], &Dialogue::request(100, 100));
+    for (number, at) in [Duration::ZERO, 3 * SECOND, 30 * SECOND].into_iter().enumerate() {
+        plan.lacks.push(LackWindow { from: at, until: at + SECOND / 2, lack: Lack::Descriptors });
+        for client in [0, 1, 6, 7] {
+            plan.clients[client + 2 * number].at = at + MS;
+        }
+    }
     let world = finished(plan);
-    assert_eq!(world.said.len(), 1, "{:?}", world.said);
-    assert!((1.0..1.2).contains(&done(&world, 0)) && (1.0..1.2).contains(&done(&world, 1)));
+    assert_eq!(world.said.len(), 2, "{:?}", world.said);
+    assert!((31.0..31.2).contains(&done(&world, 0)) && (31.0..31.2).contains(&done(&world, 1)));
 }

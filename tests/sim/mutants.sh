@@ -243,14 +243,16 @@ plant limit-of-connects-of-the-first-listener-for-all $p/listener.rs \
 plant client-taken-for-one-of-the-first-listener $p/listener.rs \
     'self.open(listener, stream, from);' '{ let _ = listener; self.open(MAIN, stream, from) }'
 plant place-released-at-the-first-listener $p/ending.rs \
-    'match listener.balancer.release(place.id) {' 'match self.listeners.main_mut().balancer.release(place.id) {'
+    'let emptied = listener.balancer.release(place.id);' \
+    'let emptied = self.listeners.main_mut().balancer.release(place.id);'
 plant listeners-without-turns $p/listener.rs \
     'let first = self.listening.last + 1;' 'let first = 0;'
 plant other-listeners-open-in-a-drain $p/listen.rs \
     'self.listening.close(|_| true)' 'self.listening.close(|arriving| arriving.listener == MAIN)'
-plant pause-of-one-listener-forgotten-by-another $p/listener.rs \
-    'self.listening.has_told &= self.listening.sockets.iter().any(|(_, arriving)| arriving.is_ready);' \
-    'self.listening.has_told = false; self.listening.resume();'
+plant lack-told-after-every-pause $p/listener.rs \
+    'if before.is_none_or(|before| self.now.moment.since(before) >= SILENCE) {' 'if let _ = before {'
+plant lack-told-only-once-for-ever $p/listener.rs \
+    'before.is_none_or(|before| self.now.moment.since(before) >= SILENCE)' 'before.is_none()'
 plant pairs-of-a-listener-not-counted-down $p/ending.rs \
     'listener.pairs -= 1;' ''
 plant limit-of-connects-not-held src/balance/listeners.rs \
