@@ -39,9 +39,12 @@ impl Hasher for Folded {
 
     #[inline]
     fn write_u64(&mut self, key: u64) {
-        let product = u128::from(self.folded ^ key ^ self.secret.rotate_left(32)) * u128::from(self.secret);
-        // The upper half hangs on all bits below it, the lower half on those of the key.
-        self.folded = (product as u64) ^ ((product >> 64) as u64);
+        // Each step can be undone, so keys that differ stay different whatever the secret is; a product moves
+        // differences up, a shift moves them down, and the constants spread what a secret such as 1 leaves as it is.
+        let mut mixed = (self.folded ^ key ^ self.secret.rotate_left(32)).wrapping_mul(self.secret);
+        mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.folded = mixed ^ (mixed >> 32);
     }
 
     fn finish(&self) -> u64 {
@@ -53,20 +56,42 @@ impl Hasher for Folded {
 mod tests {
     use super::*;
 
+    /// Of 4096 keys that differ in twelve bits beside each other: how many places of a table of 4096 they take, and
+    /// how many values their top seven bits have, which a table compares first.
+    fn spread(secret: u64, shift: u32) -> (u32, u32) {
+        let folding = Folding { secret };
+        let (mut places, mut tops) = ([0u64; 64], 0u128);
+        for key in 0..4096u64 {
+            let hash = folding.hash_one(key << shift);
+            places[(hash % 4096 / 64) as usize] |= 1 << (hash % 64);
+            tops |= 1 << (hash >> 57);
+        }
+        (places.iter().map(|word| word.count_ones()).sum(), tops.count_ones())
+    }
+
+    /// Secrets that a multiplication does little with: few bits, all but few bits, simple fractions of all.
+    fn weak_secrets() -> Vec<u64> {
+        let powers = (0..64).map(|bit| 1u64 << bit);
+        let near = powers.flat_map(|power| [power, power.wrapping_sub(3), power.wrapping_add(3), !power]);
+        let fractions = (1..32).map(|part| u64::MAX / part);
+        let constants = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93u64];
+        let all = near.chain(fractions).chain(constants);
+        all.flat_map(|secret| [secret | 1, secret.wrapping_neg() | 1]).collect()
+    }
+
     #[test]
     fn keys_that_agree_in_most_bits_are_spread() {
-        for shift in [0, 20, 44, 52] {
-            let folding = Folding::default();
-            let hashes: Vec<u64> = (0..4096u64).map(|key| folding.hash_one(key << shift)).collect();
-            // A table takes its place from the low bits, and compares the top seven first.
-            let distinct = |of: &dyn Fn(u64) -> u64| {
-                let mut found: Vec<u64> = hashes.iter().map(|hash| of(*hash)).collect();
-                found.sort_unstable();
-                found.dedup();
-                found.len()
-            };
-            assert!(distinct(&|hash| hash % 4096) > 1000, "{shift} {folding:?}");
-            assert!(distinct(&|hash| hash >> 57) > 60, "{shift} {folding:?}");
+        const SHIFTS: [u32; 7] = [0, 8, 12, 20, 32, 44, 52];
+        let weak = weak_secrets().into_iter().flat_map(|secret| SHIFTS.map(|shift| (secret, shift)));
+        let mut last = 0u64;
+        let many = (0..20_000).map(|count| {
+            last = last.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (last ^ (last >> 31) | 1, SHIFTS[count % SHIFTS.len()])
+        });
+        for (secret, shift) in weak.chain(many) {
+            // Chance alone gives 2589 places and every one of the 128 values.
+            let (places, tops) = spread(secret, shift);
+            assert!(places > 2300 && tops > 120, "secret {secret:#x} shift {shift}: {places} {tops}");
         }
     }
 
