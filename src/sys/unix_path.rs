@@ -45,9 +45,13 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
-    /// The file of a socket that was just bound to `path`.
+    /// The file of a socket that was just bound to `path`. Fails if something that is no socket has
+    /// taken its place in this moment: nobody could reach the socket.
     pub fn bound(path: &Path) -> io::Result<SocketFile> {
         let about = fs::symlink_metadata(path)?;
+        if !about.file_type().is_socket() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "another file took its place"));
+        }
         Ok(SocketFile { path: path.to_path_buf(), device: about.dev(), inode: about.ino(), is_ours: true })
     }
 
@@ -150,6 +154,11 @@ mod tests {
         let _three = UnixListener::bind(&path).unwrap();
         drop(file);
         assert!(path.exists());
+        fs::remove_file(&path).unwrap();
+        assert_eq!(SocketFile::bound(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::write(&path, "precious").unwrap();
+        assert_eq!(SocketFile::bound(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
         fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -223,9 +223,10 @@ fn what_took_the_place_of_its_socket_is_left_alone() {
     let directory = Scratch::new();
     let path = directory.file("socket");
     let mut command = Command::new(program());
-    command.arg("-f").arg(&path);
+    command.arg("-df").arg(&path);
     let mut pen = Process::start(command, &directory, "pen");
-    wait::until_true("pen listens", || path.exists());
+    // The file is there a moment before pen has seen which one is its own.
+    pen.wait_for_stderr(" listens on ");
     fs::remove_file(&path).unwrap();
     fs::write(&path, "precious").unwrap();
     assert_eq!(pen.stop("TERM").status.code(), Some(0));
