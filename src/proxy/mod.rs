@@ -275,6 +275,7 @@ impl<N: Net> Proxy<N> {
         };
         assert_eq!(self.pool.lent_pipes(), pairs().map(pipes).sum::<usize>(), "a pipe for each flow that waits in one");
         assert_eq!(self.pool.lent(), pairs().map(rings).sum::<usize>(), "a ring for each flow that holds bytes");
+        self.pool.check(self.pairs.is_empty());
         assert_eq!(self.leaving, pairs().filter(|pair| pair.is_leaving()).count(), "pairs in their farewell");
         assert_eq!(self.lacking, pairs().filter(|pair| pair.is_lacking()).count(), "pairs that lack something");
         for pair in pairs() {

@@ -63,6 +63,13 @@ impl<P: Pipe> Pool<P> {
         self.spare_pipes = Vec::new();
     }
 
+    /// What must hold between turns: little is spare, and nothing when nobody is connected.
+    pub fn check(&self, is_at_rest: bool) {
+        let most = if is_at_rest { [0, 0] } else { [SPARE_MAX, SPARE_PIPES_MAX] };
+        assert!(self.spare.len() <= most[0], "{} spare rings", self.spare.len());
+        assert!(self.spare_pipes.len() <= most[1], "{} spare pipes", self.spare_pipes.len());
+    }
+
     /// Pipes that are out: as many as there are flows whose bytes wait in one.
     pub fn lent_pipes(&self) -> usize {
         self.lent_pipes

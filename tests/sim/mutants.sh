@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Plants old bugs in a copy of the source, one at a time, and shows what catches each.
 #
-# usage: tests/sim/mutants.sh [name...]
+# usage: tests/sim/mutants.sh [--dry] [name...]
+#
+# --dry only tells whether each edit still applies.
 #
 # Run it whenever the simulation changes: a bug that survives means that a judge is missing. An
 # edit that no longer applies is an error, and so is a copy that does not compile, or one without
@@ -15,6 +17,8 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target/mutants}
 export SEEDS=${SEEDS:-600} RUST_BACKTRACE=0
 # Four times as fast, all assertions included: most of the time goes into runs, not into builds.
 export CARGO_PROFILE_DEV_OPT_LEVEL=${CARGO_PROFILE_DEV_OPT_LEVEL:-1} CARGO_PROFILE_DEV_DEBUG=0
+dry=
+[ "${1:-}" != --dry ] || { dry=yes; shift; }
 only=("$@")
 survivors=0
 planted=0
@@ -37,6 +41,10 @@ edit() {
 # judge NAME: runs the simulation, and says what caught the bug.
 judge() {
     local output status=0 caught
+    if [ "$dry" ]; then
+        planted=$((planted + 1))
+        return
+    fi
     output=$(cd "$copy" && timeout 900 cargo test --no-default-features --test sim 2>&1) || status=$?
     if grep -q '^error: could not compile' <<<"$output"; then
         printf '%s\nmutants.sh: "%s" does not compile\n' "$output" "$1" >&2
@@ -76,7 +84,7 @@ plant() {
     for file in "${files[@]}"; do cp "$root/$file" "$copy/$file"; done
 }
 
-if ! sound=$(cd "$copy" && timeout 900 cargo test --no-default-features --test sim 2>&1); then
+if [ -z "$dry" ] && ! sound=$(cd "$copy" && timeout 900 cargo test --no-default-features --test sim 2>&1); then
     printf '%s\nmutants.sh: it fails without a bug\n' "$sound" >&2
     exit 1
 fi
@@ -126,6 +134,8 @@ plant moves-do-not-block $p/flow.rs \
     $'source.readable = false;\n                *self = Flow::Open(Pace::Bulk);' '*self = Flow::Open(Pace::Bulk);'
 plant spare-pipes-hoarded $p/pool.rs \
     'self.spare_pipes.len() < SPARE_PIPES_MAX' 'self.spare_pipes.len() < 100'
+plant spare-pipes-kept-at-rest $p/pool.rs \
+    $'        self.spare_pipes = Vec::new();\n' ''
 plant short-write-taken-for-full $p/flow.rs \
     'sink.sent += count as u64;' \
     'sink.sent += count as u64; sink.writable = written == bytes.len();'
@@ -143,17 +153,17 @@ plant accept-not-retried-after-a-close-at-the-limit $p/listener.rs \
 plant accept-not-resumed-by-a-close $p/ending.rs \
     'self.listening.resume();' ''
 plant aborted-client-taken-for-an-empty-queue $p/listener.rs \
-    'io::ErrorKind::WouldBlock => {' 'io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted => {'
+    'io::ErrorKind::WouldBlock => arriving' 'io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted => arriving'
 plant limit-of-pairs-not-held $p/listener.rs \
     'self.pairs.len() - self.leaving < self.listeners.common.conn_max' \
     'self.pairs.len() - self.leaving <= self.listeners.common.conn_max'
 plant ring-not-given-back $p/ending.rs \
     $'            up.abandon(&mut self.pool);\n' ''
 plant ring-overwritten $p/flow.rs \
-    'Flow::Stuck(_) | Flow::Ended => return Receipt::Nothing,' \
-    'Flow::Stuck(_) => {}  Flow::Ended => return Receipt::Nothing,' \
+    'Flow::Stuck(_) | Flow::Piped(_) | Flow::Ended => return Receipt::Nothing,' \
+    'Flow::Stuck(_) | Flow::Piped(_) => {}  Flow::Ended => return Receipt::Nothing,' \
     $p/flow.rs \
-    'debug_assert!(matches!(self, Flow::Open), "only an open flow is read");' \
+    'debug_assert!(self.is_open(), "only an open flow is read");' \
     'self.abandon(pool);'
 plant server-not-released-on-fail-over $p/connect.rs \
     $'        self.enter(key, Phase::Searching { place: None, until });\n        self.connect(key);' \
@@ -209,8 +219,11 @@ plant flow-without-a-ring-not-limited $p/flow.rs \
 plant memory-not-asked-for $p/memory.rs \
     'if net.has_memory(RING_SIZE) && pool.grow() {' 'if pool.grow() {'
 plant interruption-taken-for-a-break $p/flow.rs \
-    $'            Err(error) if error.kind() == ErrorKind::Interrupted => {}\n            Err(_) => {\n                sink' \
-    $'            Err(_) => {\n                sink'
+    $'                sink.sent += count as u64;\n            }\n            Err(error) if error.kind() == ErrorKind::WouldBlock => sink.writable = false,\n            Err(error) if error.kind() == ErrorKind::Interrupted => {}\n' \
+    $'                sink.sent += count as u64;\n            }\n            Err(error) if error.kind() == ErrorKind::WouldBlock => sink.writable = false,\n'
+plant interruption-at-a-pipe-taken-for-a-break $p/flow.rs \
+    $'            Ok(count) => sink.sent += count as u64,\n            Err(error) if error.kind() == ErrorKind::WouldBlock => sink.writable = false,\n            Err(error) if error.kind() == ErrorKind::Interrupted => {}\n' \
+    $'            Ok(count) => sink.sent += count as u64,\n            Err(error) if error.kind() == ErrorKind::WouldBlock => sink.writable = false,\n'
 plant rest-of-a-ring-dropped $p/flow.rs \
     'ring.consume(written);' 'ring.clear(); let _ = written;'
 plant lack-taken-for-the-server-s-fault $p/connect.rs \
@@ -235,7 +248,7 @@ plant place-released-at-connect $p/connect.rs \
     'listener.balancer.connected(place.id, pair.client_id, self.now);' \
     'listener.balancer.connected(place.id, pair.client_id, self.now); listener.balancer.release(place.id);'
 plant limit-of-a-server-not-held src/balance/servers.rs \
-    'self.max == 0 || self.connections < limit' 'self.max == 0 || self.connections <= limit'
+    'self.max == 0 || self.clients() < limit' 'self.max == 0 || self.clients() <= limit'
 plant pending-not-counted-down $p/connect.rs \
     'listener.pending -= 1;' ''
 plant limit-of-connects-of-the-first-listener-for-all $p/listener.rs \

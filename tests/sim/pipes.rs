@@ -50,7 +50,7 @@ impl SimPipe {
         state.count_open();
         state.count_open();
         state.open_pipes += 1;
-        assert!(state.open_pipes <= state.plan.pipes + 2, "two spare pipes are kept");
+        assert_eq!(state.open_pipes, lent + 1, "a spare pipe is used before another is opened");
         let room = if state.odds().short > 0 { *state.choices.pick(&[1, 5_000, 65_536]) } else { 1_000_000 };
         drop(state);
         Ok(SimPipe { world: world.clone(), bytes: VecDeque::new(), room })
