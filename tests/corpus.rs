@@ -22,6 +22,8 @@ mod datagram;
 mod dns;
 #[path = "../fuzz/checks/dump.rs"]
 mod dump;
+#[path = "../fuzz/checks/http_head.rs"]
+mod http_head;
 #[path = "../fuzz/checks/inherited.rs"]
 mod inherited;
 #[path = "../fuzz/checks/operand.rs"]
@@ -79,6 +81,11 @@ fn answers_of_name_servers_stand_what_was_found() {
 #[test]
 fn dumps_stand_what_was_found() {
     judge("dump", dump::check);
+}
+
+#[test]
+fn http_connections_stand_what_was_found() {
+    judge("http_head", http_head::check);
 }
 
 #[test]

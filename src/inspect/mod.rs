@@ -4,3 +4,4 @@
 //! stream is bounded, whoever sends it.
 
 pub mod ftp;
+pub mod http;
