@@ -72,6 +72,15 @@ pub enum Successor {
     Failed(String),
 }
 
+/// How much was lost of what is for the operator, because nobody read it in time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Lost {
+    /// Lines.
+    pub messages: u64,
+    /// Dumps.
+    pub dumps: u64,
+}
+
 /// Why a name has no address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NoAddress {
@@ -308,6 +317,12 @@ pub trait Net {
     /// Writes one dump of the tracer, whole or not at all, never mixed with anything else. Never
     /// blocks; what cannot be written is dropped and counted, and the count is said later.
     fn dump(&mut self, bytes: &[u8]);
+
+    /// What was lost of [`Net::say`] and [`Net::dump`] since the start. A world that loses nothing has
+    /// nothing to count.
+    fn lost(&self) -> Lost {
+        Lost::default()
+    }
 
     /// Starts the program anew, as a successor that gets the listeners: those for clients, and the
     /// one for commands. [`Event::Successor`] tells what becomes of it. An error is the end of a

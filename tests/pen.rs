@@ -45,6 +45,8 @@ mod rights;
 mod select;
 #[path = "pen/start.rs"]
 mod start;
+#[path = "pen/status.rs"]
+mod status;
 #[path = "pen/trace.rs"]
 mod trace;
 #[path = "pen/upgrade.rs"]

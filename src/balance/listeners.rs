@@ -188,6 +188,11 @@ impl Listeners {
         }
     }
 
+    /// So many intervals of the history are over: what went on lately at each server.
+    pub fn note_lately(&mut self, intervals: usize) {
+        self.all.iter_mut().for_each(|(_, listener)| listener.balancer.servers.note_lately(intervals));
+    }
+
     /// Whether somebody may use the control port.
     pub fn control_allows(&self, from: ClientAddr) -> bool {
         self.main().balancer.acls.check(self.common.control_acl, from)

@@ -6,6 +6,7 @@
 
 pub mod acl;
 pub mod clients;
+pub mod counts;
 pub mod idlers;
 pub mod legacy;
 pub mod limits;
@@ -22,6 +23,7 @@ use crate::select::{Candidates, FULL_SHARE, Kind, Selectors, Stage};
 pub use crate::select::Search;
 pub use acl::Acls;
 pub use clients::{Client, ClientId, Clients};
+pub use counts::{Failure, Traffic};
 pub use limits::{Over, Refusals};
 pub use listeners::{Listener, ListenerKey, Listeners, MAIN};
 pub use servers::{Duty, Server, ServerId, Servers};
@@ -71,6 +73,10 @@ pub struct Balancer {
     pub refusals: Refusals,
     /// Idlers that are connected, of all servers.
     pub idlers_ready: usize,
+    /// What was carried; clients that were refused count as begun, too.
+    pub traffic: Traffic,
+    /// Clients that no server could serve.
+    pub unserved: u64,
 }
 
 impl Balancer {
@@ -87,6 +93,8 @@ impl Balancer {
             current: 0,
             refusals: Refusals::default(),
             idlers_ready: 0,
+            traffic: Traffic::default(),
+            unserved: 0,
         }
     }
 
@@ -106,6 +114,7 @@ impl Balancer {
     /// that it cannot drive others out.
     pub fn admit(&mut self, from: ClientAddr, port: u16, now: Now) -> Admission {
         let from = canonical(from);
+        self.traffic.begun += 1;
         if !self.acls.check(self.settings.client_acl, from) {
             let search = Search::new(from, port, None, Stage::Refused);
             self.refusals.by_list += 1;
@@ -198,6 +207,7 @@ impl Balancer {
     pub fn connected(&mut self, id: ServerId, client: Option<ClientId>, now: Now) {
         if let Some(server) = self.servers.server_mut(id) {
             server.failing = false;
+            server.counts.connects += 1;
         }
         let ServerId::Regular(index) = id else { return };
         self.current = index;
@@ -260,6 +270,7 @@ impl Balancer {
 
     /// Counts bytes that went to the server (`up`) and came from it (`down`).
     pub fn account(&mut self, id: ServerId, client: Option<ClientId>, up: u64, down: u64) {
+        self.traffic = self.traffic.and(Traffic { begun: 0, up, down });
         if let Some(server) = self.servers.server_mut(id) {
             server.sent = server.sent.saturating_add(up);
             server.received = server.received.saturating_add(down);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::counts::{Counts, Lately, Traffic};
 use crate::base::addr::Endpoint;
 use crate::base::operand::{Host, ServerSpec};
 use crate::base::time::Moment;
@@ -108,6 +109,10 @@ pub struct Server {
     pub sent: u64,
     /// Bytes received from the server.
     pub received: u64,
+    /// What else was counted.
+    pub counts: Counts,
+    /// What went on lately.
+    pub lately: Lately,
 }
 
 impl Server {
@@ -133,6 +138,8 @@ impl Server {
             failed_at: 0,
             sent: 0,
             received: 0,
+            counts: Counts::default(),
+            lately: Lately::default(),
         };
         server.set_host(spec.host.clone());
         server
@@ -204,6 +211,11 @@ impl Server {
     pub fn has_place(&self, comes_back: bool) -> bool {
         let limit = if comes_back { self.max.max(self.hard) } else { self.max };
         self.max == 0 || self.clients() < limit
+    }
+
+    /// What was carried since the start.
+    pub fn traffic(&self) -> Traffic {
+        Traffic { begun: self.counts.connects, up: self.sent, down: self.received }
     }
 
     /// Places in use by clients. Those of idlers are theirs to take.
@@ -303,6 +315,7 @@ impl Servers {
             server.idlers = old.idlers;
             server.sent = old.sent;
             server.received = old.received;
+            (server.counts, server.lately) = (old.counts, old.lately);
         }
         match id {
             ServerId::Emergency => self.emergency = Some(server),
@@ -319,6 +332,14 @@ impl Servers {
             }
         }
         Ok(())
+    }
+
+    /// So many intervals of the history are over: what went on lately.
+    pub fn note_lately(&mut self, intervals: usize) {
+        let special = [self.emergency.as_mut(), self.abuse.as_mut()];
+        for server in self.regular.iter_mut().flatten().chain(special.into_iter().flatten()) {
+            server.lately.note(server.traffic(), intervals);
+        }
     }
 
     /// Fills in where to connect, once the name of a server is resolved.

@@ -135,7 +135,7 @@ pub enum Command {
     /// Sets the local address of connections to servers.
     Source(Option<IpAddr>),
     /// Tells how pen is doing.
-    Status,
+    Status(StatusForm),
     /// Turns a mode on or off.
     Switch(Mode, bool),
     /// Tells where the status page goes, or sets it.
@@ -220,6 +220,19 @@ impl Number {
             Number::Idlers => (0, IDLERS_MAX),
         }
     }
+}
+
+/// How it is told how pen is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StatusForm {
+    /// As the HTML page of the original.
+    Page,
+    /// As what USR1 says.
+    Text,
+    /// As JSON.
+    Json,
+    /// As metrics.
+    Prometheus,
 }
 
 /// The modes of choosing a server.
@@ -364,7 +377,6 @@ mod tests {
             ("p2c", Command::Switch(Mode::TwoChoices, true)),
             ("no p2c", Command::Switch(Mode::TwoChoices, false)),
             ("reload", Command::Reload),
-            ("status", Command::Status),
             ("no web_stats", Command::NoWebStats),
             ("dummy", Command::Dummy),
             ("exit", Command::Exit),
@@ -442,6 +454,10 @@ mod tests {
         let keepalive = |idle, interval, count| Command::Keepalive(Some(Keepalive { idle, interval, count }));
         let network = |host, port| LogTo::Network { host, port };
         let table = [
+            ("status", Command::Status(StatusForm::Page)),
+            ("status text", Command::Status(StatusForm::Text)),
+            ("status json", Command::Status(StatusForm::Json)),
+            ("status prometheus", Command::Status(StatusForm::Prometheus)),
             ("acl 1 permit 192.0.2.1", acl(1, &["permit", "192.0.2.1"])),
             ("acl 0 deny 10.0.0.0 255.0.0.0", acl(0, &["deny", "10.0.0.0", "255.0.0.0"])),
             ("acl 9 deny 10.0.0.0/8", acl(9, &["deny", "10.0.0.0/8"])),

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::command::{Command, ListenAt, LogSpec, Mode, Number};
+use super::command::{Command, ListenAt, LogSpec, Mode, Number, StatusForm};
 use super::config::{ConfigError, Line};
 use super::numbers::{client_rate, fast_close, set_idlers, set_number};
 use super::servers::{change_server, remove_server};
@@ -86,9 +86,9 @@ pub enum Effect {
     Recount(ListenerKey),
     /// Tell whose socket has a descriptor; the reply is [`status::socket`].
     ShowSocket(i32),
-    /// Tell how pen is doing; the reply is [`page::page`](super::page::page), which also goes to
-    /// the file of `web_stats`.
-    Status,
+    /// Tell how pen is doing; the page of the original is [`page::page`](super::page::page), which also
+    /// goes to the file of `web_stats`.
+    Status(StatusForm),
     /// Users of the control port by TCP must know the word in this file, or none; note it in the
     /// settings.
     Token(Option<PathBuf>),
@@ -277,7 +277,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::Servers => Outcome::tells(status::servers(balancer, now.moment)),
         Command::Socket(descriptor) => Outcome::asks(Effect::ShowSocket(descriptor)),
         Command::Source(source) => set(&mut balancer.settings.source, source),
-        Command::Status => Outcome::asks(Effect::Status),
+        Command::Status(form) => Outcome::asks(Effect::Status(form)),
         Command::Switch(mode, on) => set(mode_of(&mut balancer.settings, mode), on),
         Command::WebStats(None) => Outcome::tells(line_of(&shown_path(common.web_stats.as_deref()))),
         Command::WebStats(path) => set_web_stats(common, path),

@@ -3,15 +3,19 @@
 //!
 //! Pure: `command` reads lines by the rows of `table`, `config` whole files, `execute` applies a command to a
 //! [`Balancer`](crate::balance::Balancer) and says what the event loop must do besides, `status`
-//! has the texts of reports. One parser and one executor serve all three ways in.
+//! has the texts of reports, and `overview` what programs read of them. One parser and one executor serve all three ways in.
 
 pub mod command;
 pub mod config;
 pub mod execute;
+pub mod history;
+pub mod json;
 mod numbers;
 pub mod origin;
+pub mod overview;
 pub mod page;
 mod parse;
+pub mod prometheus;
 mod read;
 pub mod scope;
 mod servers;

@@ -128,7 +128,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             Effect::Close(_) | Effect::ShowConnection(_) | Effect::ShowSocket(_) => {
                 return Err(String::from("there are no connections at the start"));
             }
-            Effect::Exit | Effect::Reload | Effect::Status | Effect::Write(_) | Effect::Include(..) => {
+            Effect::Exit | Effect::Reload | Effect::Status(_) | Effect::Write(_) | Effect::Include(..) => {
                 return Err(String::from("exit, reload, status and write are not for the start"));
             }
             // What the settings say already, or what the loop does once it has them.

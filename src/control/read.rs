@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::command::{CONN_MAX, Command, ListenAt, LogSpec, LogTo, SECONDS_MAX, ServerChanges, ServerRef};
+use super::command::{CONN_MAX, Command, ListenAt, LogSpec, LogTo, SECONDS_MAX, ServerChanges, ServerRef, StatusForm};
 use super::words::{Problem, Words, number, unsigned};
 use crate::balance::acl::{Entry, ListName, parse_list};
 use crate::balance::listeners::MAIN_NAME;
@@ -271,6 +271,16 @@ pub(super) fn source(words: &mut Words<'_>) -> Result<Command, Problem> {
 pub(super) fn socket(words: &mut Words<'_>) -> Result<Command, Problem> {
     let descriptor = unsigned(words.need("the number of a descriptor")?, 0, i32::MAX as u32)?;
     Ok(Command::Socket(i32::try_from(descriptor).expect("the range is one of i32")))
+}
+
+pub(super) fn status(words: &mut Words<'_>) -> Result<Command, Problem> {
+    match words.next() {
+        None => Ok(Command::Status(StatusForm::Page)),
+        Some("text") => Ok(Command::Status(StatusForm::Text)),
+        Some("json") => Ok(Command::Status(StatusForm::Json)),
+        Some("prometheus") => Ok(Command::Status(StatusForm::Prometheus)),
+        Some(other) => Err(Problem::NotOneOf(String::from(other), "text, json or prometheus")),
+    }
 }
 
 pub(super) fn tcp_fastclose(words: &mut Words<'_>) -> Result<Command, Problem> {

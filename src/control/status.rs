@@ -104,6 +104,9 @@ pub fn servers(balancer: &Balancer, moment: Moment) -> String {
     text
 }
 
+/// All that [`state_of`] can say.
+pub const STATES: [&str; 6] = ["up", "draining", "blacklisted", "unresolved", "disabled", "leaving"];
+
 /// Whom a server serves, in a word: `up` is everybody.
 pub fn state_of(server: &Server, moment: Moment) -> &'static str {
     match server.duty {

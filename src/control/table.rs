@@ -169,7 +169,12 @@ pub static COMMANDS: &[Row] = &[
     by("socket", "N", "Tells whose socket has descriptor N.", read::socket),
     by("source", "ADDRESS", "Connects to servers from this local address.", read::source),
     is("no source", "Leaves the local address to the system.", Command::Source(None)),
-    is("status", "Tells how pen is doing, as an HTML page.", Command::Status),
+    by(
+        "status",
+        "[text|json|prometheus]",
+        "Tells how pen is doing: as an HTML page, or in another form.",
+        read::status,
+    ),
     switch("stubborn", "Closes a client whose server is not available.", Mode::Stubborn, true),
     switch("no stubborn", "Tries other servers for such a client.", Mode::Stubborn, false),
     number(

@@ -201,7 +201,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             Effect::Dummy => self.is_dummy = true,
             Effect::Exit => return not_yet("exit"),
             Effect::Reload => return not_yet("reload"),
-            Effect::Status => return not_yet("status"),
+            Effect::Status(_) => return not_yet("status"),
             Effect::Write(_) => return not_yet("write"),
             Effect::Token(path) => {
                 self.token = path.as_deref().map(|path| self.token(path)).transpose()?;

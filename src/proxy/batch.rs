@@ -141,7 +141,7 @@ impl<N: Net> Proxy<N> {
             }
             Effect::RemoveListener(at) => self.may_remove_listener(*at)?,
             Effect::Include(..) => unreachable!("what a file includes is part of it"),
-            Effect::Recount(_) | Effect::ShowSocket(_) | Effect::Status => {}
+            Effect::Recount(_) | Effect::ShowSocket(_) | Effect::Status(_) => {}
             Effect::Resolve(..) | Effect::ConnMax(_) | Effect::PendingMax(_) | Effect::Limits | Effect::Exit => {}
         }
         Ok(())

@@ -12,7 +12,7 @@ use super::flow::{Flow, Pace};
 use super::pair::{End, PairKey, Phase, Place, Side};
 use super::timers::TimerKind;
 use super::{Proxy, token};
-use crate::balance::{ListenerKey, ServerId};
+use crate::balance::{Failure, ListenerKey, ServerId};
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::time::Moment;
@@ -80,7 +80,7 @@ impl<N: Net> Proxy<N> {
         }
         // A server that has no address any more was not tried, and is not to blame.
         if let Some(error) = last_error {
-            self.server_failed(at, id, &reason(&error));
+            self.server_failed(at, id, &error);
         }
         Attempt::Failed
     }
@@ -173,7 +173,7 @@ impl<N: Net> Proxy<N> {
                 return;
             }
         } else if address > 0 {
-            self.server_failed(at, place.id, &reason(error));
+            self.server_failed(at, place.id, error);
         }
         self.enter(key, Phase::Searching { place: None, until });
         self.connect(key);
@@ -208,12 +208,15 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    pub(super) fn server_failed(&mut self, at: ListenerKey, id: ServerId, why: &str) {
+    pub(super) fn server_failed(&mut self, at: ListenerKey, id: ServerId, error: &io::Error) {
         let listener = &mut self.listeners[at];
+        if let Some(server) = listener.balancer.servers.server_mut(id) {
+            server.counts.fail(Failure::of(error));
+        }
         if !listener.balancer.failed(id, self.now) {
             return;
         }
-        let mut text = format!("{} failed: {why}", listener.name_of(id));
+        let mut text = format!("{} failed: {}", listener.name_of(id), reason(error));
         let pause = listener.balancer.settings.blacklist.as_secs();
         if pause > 0 {
             // Writing to a String cannot fail.

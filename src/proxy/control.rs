@@ -242,6 +242,11 @@ impl<N: Net> Control<N> {
         self.socket.take()
     }
 
+    /// How many are there.
+    pub(super) fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// True if nobody is there.
     pub(super) fn is_quiet(&self) -> bool {
         self.sessions.is_empty()

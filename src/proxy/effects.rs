@@ -193,7 +193,7 @@ impl<N: Net> Proxy<N> {
                 done
             }
             Effect::ShowSocket(descriptor) => Ok(self.owner_of(descriptor)),
-            Effect::Status => self.status_page(),
+            Effect::Status(form) => self.status(form),
             Effect::Token(path) => self.set_token(path),
             Effect::Write(path) => self.write_configuration(path),
             // Whether there is room is asked anew for every client.

@@ -47,6 +47,42 @@ pub enum CloseReason {
     Shutdown,
 }
 
+/// All of them in a word, as metrics name them.
+pub const CLOSE_REASONS: [&str; 12] = [
+    "done",
+    "broken",
+    "no_server",
+    "no_resources",
+    "client_gone",
+    "fast_close",
+    "idle",
+    "half_closed",
+    "stuck_client",
+    "stuck_server",
+    "operator",
+    "shutdown",
+];
+
+impl CloseReason {
+    /// Its place in [`CLOSE_REASONS`].
+    pub fn place(self) -> usize {
+        match self {
+            CloseReason::Done => 0,
+            CloseReason::Broken => 1,
+            CloseReason::NoServer => 2,
+            CloseReason::NoResources => 3,
+            CloseReason::ClientGone => 4,
+            CloseReason::FastClose => 5,
+            CloseReason::Idle => 6,
+            CloseReason::HalfClosed => 7,
+            CloseReason::Stuck(Side::Client) => 8,
+            CloseReason::Stuck(Side::Server) => 9,
+            CloseReason::Operator => 10,
+            CloseReason::Shutdown => 11,
+        }
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -84,6 +120,10 @@ impl<N: Net> Proxy<N> {
             let (up, down) = pair.sent();
             let text = format!("connection {}: closed, {why}; {up} bytes up, {down} down", key.0);
             self.net.say(Severity::Debug, &text);
+        }
+        self.closed[why.place()] += 1;
+        if why == CloseReason::NoServer {
+            self.listeners[pair.listener].balancer.unserved += 1;
         }
         match why {
             CloseReason::NoServer | CloseReason::NoResources => return self.say_farewell(key),

@@ -239,7 +239,7 @@ impl<N: Net> Proxy<N> {
         self.give_idlers_place_back(at, id, false);
         self.idlers.put_off(at, id, self.now.moment);
         if let Some(error) = error {
-            self.server_failed(at, id, &reason(&error));
+            self.server_failed(at, id, &error);
         }
         self.idlers.is_due = true;
         true

@@ -39,10 +39,12 @@ use crate::balance::{Listeners, Settings};
 use crate::base::diag::Severity;
 use crate::base::operand::Services;
 use crate::base::time::{Moment, Now};
+use crate::control::history::History;
 use crate::control::origin::Origin;
 use crate::net::{Event, LogTarget, Net, Ready, Stream, Token};
 use crate::trace::Tracer;
 use control::Control;
+use ending::CLOSE_REASONS;
 use idlers::Idlers;
 use listener::{Arriving, Listening};
 use names::Names;
@@ -171,6 +173,11 @@ pub struct Proxy<N: Net> {
     upgrade: Upgrade,
     refusing: Refusing,
     reload: Reload,
+    /// When the first turn was.
+    started: Option<Now>,
+    /// How connections have ended, by [`CloseReason::place`](ending::CloseReason::place).
+    closed: [u64; CLOSE_REASONS.len()],
+    history: History,
     ending: Option<Ending>,
 }
 
@@ -200,6 +207,9 @@ impl<N: Net> Proxy<N> {
             draining_since: None,
             upgrade: Upgrade::None,
             refusing: Refusing::default(),
+            started: None,
+            closed: [0; CLOSE_REASONS.len()],
+            history: History::default(),
             ending: None,
             net,
             listeners,

@@ -4,16 +4,91 @@
 use std::path::{Path, PathBuf};
 
 use super::Proxy;
+use super::ending::CLOSE_REASONS;
 use super::pair::Phase;
-use crate::balance::ListenerKey;
+use super::upgrade::Upgrade;
+use crate::balance::{ListenerKey, Traffic};
 use crate::base::diag::Severity;
 use crate::base::error::reason;
+use crate::control::command::StatusForm;
+use crate::control::history::Sample;
+use crate::control::overview::{Overview, Process, Standing};
 use crate::control::page::page;
 use crate::control::status::{self, ConnectionStatus};
 use crate::control::written::{as_file, written};
 use crate::net::{Net, Stream};
 
 impl<N: Net> Proxy<N> {
+    /// Takes the samples of the history that are due: nothing has happened yet in this turn.
+    pub(super) fn note_history(&mut self) {
+        if !self.history.is_due(self.now.moment) {
+            return;
+        }
+        self.started.get_or_insert(self.now);
+        let all = self.listeners.all().map(|(_, listener)| listener.balancer.traffic);
+        let sample = Sample { connections: self.pairs.len(), traffic: all.fold(Traffic::default(), Traffic::and) };
+        let intervals = self.history.catch_up(self.now.moment, sample);
+        if intervals > 0 {
+            self.listeners.note_lately(intervals);
+        }
+    }
+
+    /// How pen is doing.
+    pub(super) fn status(&mut self, form: StatusForm) -> Result<String, String> {
+        match form {
+            StatusForm::Page => self.status_page(),
+            StatusForm::Text => Ok(self.statistics().iter().map(|text| format!("{}\n", text.trim_end())).collect()),
+            StatusForm::Json => Ok(self.with_overview(|seen| seen.json())),
+            StatusForm::Prometheus => Ok(self.with_overview(|seen| seen.prometheus())),
+        }
+    }
+
+    /// What somebody makes of all there is to see.
+    pub(super) fn with_overview<T>(&self, make: impl FnOnce(Overview<'_>) -> T) -> T {
+        let process = self.process();
+        let (listeners, history) = (&self.listeners, &self.history);
+        make(Overview { now: self.now, process: &process, listeners, history })
+    }
+
+    /// What the loop knows of itself.
+    fn process(&self) -> Process {
+        let standing = match self.upgrade {
+            Upgrade::HandedOver => Standing::HandedOver,
+            Upgrade::None | Upgrade::Starting(_) if self.draining_since.is_some() => Standing::Draining,
+            Upgrade::None | Upgrade::Starting(_) => Standing::Serving,
+        };
+        let lost = self.net.lost();
+        let of_servers = self.pairs.iter().filter(|(_, pair)| match pair.phase {
+            Phase::Connecting { .. } | Phase::Relaying { .. } => true,
+            Phase::Searching { .. } | Phase::Farewell => false,
+        });
+        let of_pairs = self.pairs.len() + of_servers.count();
+        let listening = self.listening.sockets().count() + usize::from(self.control.socket().is_some());
+        let sessions = self.control.sessions();
+        let idlers: usize = self.listeners.all().map(|(at, _)| self.idlers.count(at)).sum();
+        Process {
+            pid: self.control.pid,
+            started: self.started.unwrap_or(self.now),
+            standing,
+            pairs: self.pairs.len(),
+            leaving: self.leaving,
+            sockets: of_pairs + listening + sessions + idlers,
+            rings: self.pool.lent(),
+            pipes: self.pool.lent_pipes(),
+            control_sessions: sessions,
+            closed: CLOSE_REASONS.into_iter().zip(self.closed).collect(),
+            log_lines_lost: self.reqlog.lines_lost(),
+            messages_lost: lost.messages,
+            dumps_lost: lost.dumps,
+        }
+    }
+
+    fn statistics(&self) -> Vec<String> {
+        let time = self.net.local_time(self.now.unix);
+        let pairs = self.pairs.iter().map(|(number, pair)| self.status_of(number, pair));
+        status::statistics(&self.listeners, pairs, self.now, &time)
+    }
+
     /// Says what USR1 asks for, or writes the page if there is a file for it.
     pub(super) fn say_statistics(&mut self) {
         if self.listeners.common.web_stats.is_some() {
@@ -22,9 +97,7 @@ impl<N: Net> Proxy<N> {
             }
             return;
         }
-        let time = self.net.local_time(self.now.unix);
-        let pairs = self.pairs.iter().map(|(number, pair)| self.status_of(number, pair));
-        for text in status::statistics(&self.listeners, pairs, self.now, &time) {
+        for text in self.statistics() {
             self.net.say(Severity::Notice, &text);
         }
     }

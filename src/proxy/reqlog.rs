@@ -28,6 +28,8 @@ pub struct ReqLog<L> {
     log: Option<(LogTarget, L)>,
     waiting: Vec<u8>,
     lines_lost: u64,
+    /// Those that the operator was told of.
+    lines_told: u64,
     is_failing: bool,
     /// What was written last is not the end of a line.
     is_within_line: bool,
@@ -50,12 +52,26 @@ impl<L: Write> ReqLog<L> {
     /// A log that is open, or none.
     pub fn new(log: Option<(LogTarget, L)>) -> ReqLog<L> {
         let (is_failing, is_within_line, is_torn, is_unheard) = (false, false, false, false);
-        ReqLog { log, waiting: Vec::new(), lines_lost: 0, is_failing, is_within_line, is_torn, is_unheard }
+        ReqLog {
+            log,
+            waiting: Vec::new(),
+            lines_lost: 0,
+            lines_told: 0,
+            is_failing,
+            is_within_line,
+            is_torn,
+            is_unheard,
+        }
     }
 
     /// True if records are wanted.
     pub fn is_open(&self) -> bool {
         self.log.is_some()
+    }
+
+    /// How many lines are lost since the start.
+    pub fn lines_lost(&self) -> u64 {
+        self.lines_told + self.lines_lost
     }
 
     /// Notes what a client sent.
@@ -98,7 +114,9 @@ impl<L: Write> ReqLog<L> {
                     self.is_within_line = self.waiting[start - 1] != b'\n';
                     // One that is merely slow has caught up only when it has taken all.
                     if start == self.waiting.len() && std::mem::take(&mut self.is_failing) {
-                        found = Some(Found::Working(std::mem::take(&mut self.lines_lost)));
+                        let lost = std::mem::take(&mut self.lines_lost);
+                        self.lines_told += lost;
+                        found = Some(Found::Working(lost));
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -157,7 +175,12 @@ impl<L: Write> ReqLog<L> {
         self.is_torn = is_within_line && !ended && is_same;
         self.is_unheard = false;
         self.log = log;
-        if self.is_failing { 0 } else { std::mem::take(&mut self.lines_lost) }
+        if self.is_failing {
+            return 0;
+        }
+        let lost = std::mem::take(&mut self.lines_lost);
+        self.lines_told += lost;
+        lost
     }
 }
 

@@ -37,6 +37,7 @@ impl<N: Net> Proxy<N> {
         let timeout = self.timeout(foreign);
         let mut events = std::mem::take(&mut self.events);
         self.now = self.net.wait(&mut events, timeout)?;
+        self.note_history();
         for event in events.drain(..) {
             match event {
                 Event::Ready { token, ready } if token.0 >= FOREIGN => {

@@ -16,6 +16,7 @@ use super::clock::{LocalTime, unix_now};
 use super::poll_one;
 use super::syslog::Syslog;
 use crate::base::diag::Severity;
+use crate::net::Lost;
 
 /// How many bytes of dumps may wait.
 const DUMP_ROOM: usize = 1 << 20;
@@ -39,6 +40,8 @@ pub struct Console {
     queued: usize,
     lost_lines: u64,
     lost_dumps: u64,
+    /// What was lost and told.
+    told: Lost,
 }
 
 /// How to write without blocking and without making anybody else's descriptor non-blocking.
@@ -84,7 +87,15 @@ impl Console {
     fn with(out: Output) -> Console {
         // The C library reads the time zone now, and not from within a jail.
         LocalTime::at(unix_now());
-        Console { out, queue: VecDeque::new(), written: 0, queued: 0, lost_lines: 0, lost_dumps: 0 }
+        Console {
+            out,
+            queue: VecDeque::new(),
+            written: 0,
+            queued: 0,
+            lost_lines: 0,
+            lost_dumps: 0,
+            told: Lost::default(),
+        }
     }
 
     /// Says something. Text of several lines stays together; control characters other than
@@ -95,6 +106,11 @@ impl Console {
         if !self.put(records, DUMP_ROOM + LINE_ROOM) {
             self.lost_lines += 1;
         }
+    }
+
+    /// How much was lost since the start.
+    pub fn lost(&self) -> Lost {
+        Lost { messages: self.told.messages + self.lost_lines, dumps: self.told.dumps + self.lost_dumps }
     }
 
     /// Writes one dump as it is, whole or not at all; to syslog in pieces of bounded size.
@@ -159,6 +175,7 @@ impl Console {
             format!("{} dumps and {} lines were lost: nobody read them in time", self.lost_dumps, self.lost_lines);
         let records = self.lines(Severity::Warning, &text);
         if self.put(records, DUMP_ROOM + LINE_ROOM) {
+            self.told = self.lost();
             self.lost_lines = 0;
             self.lost_dumps = 0;
         }

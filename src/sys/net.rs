@@ -29,7 +29,7 @@ use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::keepalive::Keepalive;
 use crate::base::time::{Moment, Now};
-use crate::net::{Event, ListenOptions, LogTarget, Net, Ready, Token};
+use crate::net::{Event, ListenOptions, LogTarget, Lost, Net, Ready, Token};
 
 /// Events taken from the kernel in one turn at most; the others come in the next.
 const EVENTS_MAX: usize = 256;
@@ -318,6 +318,10 @@ impl Net for OsNet {
 
     fn dump(&mut self, bytes: &[u8]) {
         self.console.dump(bytes);
+    }
+
+    fn lost(&self) -> Lost {
+        self.console.lost()
     }
 
     fn start_successor(&mut self, listeners: &[&Listener], control: Option<&Listener>) -> Result<(), String> {

@@ -3,6 +3,7 @@
 //! * `wait` bounded waiting for a condition, `report` what could not be tested, `scratch` a directory for one test
 //! * `process` a child with its output kept, ended with the test
 //! * `pen` the program under test on loopback, `servers` small TCP servers in threads, `client` the other end
+//! * `metrics` a strict reader of what Prometheus reads
 //! * `dumps` reads the tracer's output, `pattern` bytes that show what is missing, `proc` what a process uses
 //! * `lab` the load-balancing HOWTO's machines as network namespaces, with real servers
 //!
@@ -14,6 +15,7 @@
 pub mod client;
 pub mod dumps;
 pub mod lab;
+pub mod metrics;
 pub mod pattern;
 pub mod pen;
 pub mod proc;
