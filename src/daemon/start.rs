@@ -89,7 +89,7 @@ impl World {
         let mut resolver = Resolver::new(identity.clone());
         if options.chroot.is_some() {
             // From within the jail the system's names could not be looked up.
-            resolver.start().map_err(|error| failed("start the resolver", &error))?;
+            resolver.keep().map_err(|error| failed("start the resolver", &error))?;
         }
         let net =
             OsNet::new(Console::stderr(), signals, resolver).map_err(|error| failed("wait for events", &error))?;

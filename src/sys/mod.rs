@@ -6,7 +6,8 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 pub mod arrivals;
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod dns;
 pub mod folder;
 pub mod inheritance;
 pub mod log;
+pub mod look_up;
 pub mod memory;
 pub mod net;
 pub mod peer;
@@ -55,6 +57,19 @@ pub(crate) fn poll_one(fd: impl AsFd, events: libc::c_short, milliseconds: libc:
     let mut entry = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events, revents: 0 };
     // SAFETY: `entry` is one valid element, and the call keeps no reference to it.
     unsafe { libc::poll(&raw mut entry, 1, milliseconds) == 1 }
+}
+
+/// Waits until one of the descriptors can be read, or is at its end or in error, or `timeout` is
+/// over; which of them are. No time: as long as it takes.
+pub(crate) fn poll_readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> Vec<bool> {
+    let entry = |fd: &BorrowedFd<'_>| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let mut entries: Vec<libc::pollfd> = fds.iter().map(entry).collect();
+    // A part of a millisecond more is better than none.
+    let milliseconds =
+        timeout.map_or(-1, |time| libc::c_int::try_from(time.as_millis() + 1).unwrap_or(libc::c_int::MAX));
+    // SAFETY: the entries are as many as is said, and the call keeps no reference to them.
+    let result = unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, milliseconds) };
+    entries.iter().map(|entry| result > 0 && entry.revents != 0).collect()
 }
 
 /// A new directory of this test's own, which it removes when it is done.

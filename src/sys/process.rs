@@ -43,6 +43,11 @@ impl From<std::process::Child> for Child {
 }
 
 impl Child {
+    /// The number of the process.
+    pub fn number(&self) -> u32 {
+        self.pid.unsigned_abs()
+    }
+
     /// Ends the child at once.
     pub fn kill(&self) {
         // SAFETY: no memory is passed; the child is not waited for yet, so its number is still its.

@@ -1,18 +1,17 @@
 //! Host names to addresses, in a child process, because getaddrinfo(3) blocks.
 //!
-//! The child is forked when the first name is asked for (or at [`Resolver::start`]), answers one
-//! question after another over a socket pair, and ends with pen. When it dies, what it was asked
-//! counts as not answered, and the next question starts another one.
+//! The child is forked when the first name is asked for (or at [`Resolver::keep`]), takes questions
+//! over a socket pair, answers each as soon as it can, and ends with pen. When it dies, what it was
+//! asked counts as not answered, and the next question starts another one.
 
 use std::collections::VecDeque;
-use std::ffi::CString;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
+use super::look_up::{self, Way};
 use super::process::{self, Child, Fork, Identity};
-use super::signal;
 use crate::net::NoAddress;
 
 /// What a name turned out to be: at least one address, or why there is none.
@@ -20,15 +19,18 @@ pub type Answer = Result<Vec<IpAddr>, NoAddress>;
 
 /// How many questions may be with the child; more would fill the socket if names are slow.
 const ASKED_AT_ONCE: usize = 64;
-/// The most addresses of one name.
-const ADDRESSES_MAX: usize = 32;
 /// Longest answer in bytes, with room to spare; longer ones are not from our child.
-const ANSWER_MAX: usize = 4096;
+pub(super) const ANSWER_MAX: usize = 4096;
+/// What says that nothing that was asked before will be answered.
+pub(super) const LOST: &str = "lost\n";
 
 /// Asks for names without blocking.
 #[derive(Debug, Default)]
 pub struct Resolver {
     identity: Option<Identity>,
+    way: Way,
+    /// The child that there is was started for good: another one would see other files.
+    is_kept: bool,
     child: Option<Running>,
     /// Not yet sent to the child.
     waiting: VecDeque<(usize, String)>,
@@ -53,18 +55,29 @@ impl Resolver {
         Resolver { identity, ..Resolver::default() }
     }
 
-    /// Forks the child now if it is not there. A child from before chroot(2) still sees the files
-    /// of the system (resolv.conf(5), hosts(5)), one from after it those of the jail.
-    pub fn start(&mut self) -> io::Result<()> {
+    /// Forks the child now, and for good. A child from before chroot(2) still sees the files of the
+    /// system (resolv.conf(5), hosts(5)), which one from after it would not: so this one is kept
+    /// alive by a process of its own, and if both are ended, no name is looked up any more.
+    pub fn keep(&mut self) -> io::Result<()> {
+        self.start(true)?;
+        self.is_kept = true;
+        Ok(())
+    }
+
+    /// Forks the child if it is not there.
+    fn start(&mut self, for_good: bool) -> io::Result<()> {
         if self.child.is_some() {
             return Ok(());
+        }
+        if self.is_kept {
+            return Err(io::ErrorKind::NotFound.into());
         }
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         match process::fork()? {
             Fork::Child => {
                 drop(ours);
-                serve(theirs, self.identity.as_ref())
+                look_up::serve(theirs, self.identity.as_ref(), self.way, for_good)
             }
             Fork::Parent(process) => {
                 self.child = Some(Running { _process: process, socket: ours, input: Vec::new() });
@@ -118,7 +131,7 @@ impl Resolver {
             self.asked.push(request);
             // The name is a word without control characters, or it would not be a name.
             let line = format!("{request} {name}\n");
-            let sent = self.start().is_ok()
+            let sent = self.start(false).is_ok()
                 && self.child.as_mut().is_some_and(|running| running.socket.write_all(line.as_bytes()).is_ok());
             if !sent {
                 self.child = None;
@@ -134,9 +147,14 @@ impl Resolver {
     }
 
     fn take_lines(&mut self) {
-        let Some(running) = &mut self.child else { return };
-        while let Some(end) = memchr::memchr(b'\n', &running.input) {
+        while let Some(running) = &mut self.child
+            && let Some(end) = memchr::memchr(b'\n', &running.input)
+        {
             let line: Vec<u8> = running.input.drain(..=end).collect();
+            if line == LOST.as_bytes() {
+                self.give_up();
+                continue;
+            }
             let Some((request, answer)) = read_answer(&String::from_utf8_lossy(&line)) else { continue };
             if let Some(at) = self.asked.iter().position(|asked| *asked == request) {
                 self.asked.swap_remove(at);
@@ -189,87 +207,11 @@ pub fn read_answer(line: &str) -> Option<(usize, Answer)> {
     Some((request, answer))
 }
 
-/// The child's life: one question after another until pen closes the socket.
-fn serve(socket: UnixStream, identity: Option<&Identity>) -> ! {
-    signal::default_actions();
-    // What is meant for pen, and sent to its process group, must not end the child.
-    let _ = signal::ignore(libc::SIGHUP);
-    let _ = signal::ignore(libc::SIGUSR1);
-    let _ = signal::ignore(libc::SIGUSR2);
-    process::close_all_but(&socket);
-    if identity.is_some_and(|identity| identity.assume().is_err()) {
-        process::exit_child(1);
-    }
-    process::end_with_parent();
-    let Ok(questions) = socket.try_clone() else { process::exit_child(1) };
-    answer_all(BufReader::new(questions), socket);
-    process::exit_child(0)
-}
-
-fn answer_all(questions: impl BufRead, mut answers: impl Write) {
-    for line in questions.lines() {
-        let Ok(line) = line else { return };
-        let Some((request, name)) = line.split_once(' ') else { return };
-        let Ok(request) = request.parse() else { return };
-        if answers.write_all(write_answer(request, &look_up(name)).as_bytes()).is_err() {
-            return;
-        }
-    }
-}
-
-/// What getaddrinfo(3) says when the name exists without an address; not every system has it.
-#[cfg(any(target_os = "linux", target_os = "macos"))]
-const NO_ADDRESS: libc::c_int = libc::EAI_NODATA;
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-const NO_ADDRESS: libc::c_int = libc::EAI_NONAME;
-
-/// The addresses of a host, in the order of RFC 6724. Blocks.
-pub fn look_up(name: &str) -> Answer {
-    let name = CString::new(name).map_err(|_| NoAddress::NoSuchName)?;
-    // SAFETY: `addrinfo` is plain numbers and pointers that may be null.
-    let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
-    hints.ai_socktype = libc::SOCK_STREAM;
-    let mut list: *mut libc::addrinfo = std::ptr::null_mut();
-    // SAFETY: all pointers are to live values, and the name ends with a NUL.
-    let code = unsafe { libc::getaddrinfo(name.as_ptr(), std::ptr::null(), &raw const hints, &raw mut list) };
-    if code != 0 {
-        let unknown = code == libc::EAI_NONAME || code == NO_ADDRESS;
-        return Err(if unknown { NoAddress::NoSuchName } else { NoAddress::NoAnswer });
-    }
-    let mut addresses = Vec::new();
-    let mut entry = list.cast_const();
-    // SAFETY: getaddrinfo(3) made the list, which ends with null and lives until it is freed below.
-    while let Some(row) = unsafe { entry.as_ref() } {
-        if let Some(ip) = address(row).filter(|ip| !addresses.contains(ip) && addresses.len() < ADDRESSES_MAX) {
-            addresses.push(ip);
-        }
-        entry = row.ai_next;
-    }
-    // SAFETY: the list came from getaddrinfo(3), and nothing refers to it any more.
-    unsafe { libc::freeaddrinfo(list) };
-    if addresses.is_empty() { Err(NoAddress::NoSuchName) } else { Ok(addresses) }
-}
-
-fn address(row: &libc::addrinfo) -> Option<IpAddr> {
-    match row.ai_family {
-        libc::AF_INET => {
-            // SAFETY: the family says what the address points to; it need not be aligned.
-            let at: libc::sockaddr_in = unsafe { row.ai_addr.cast::<libc::sockaddr_in>().read_unaligned() };
-            Some(IpAddr::V4(Ipv4Addr::from(u32::from_be(at.sin_addr.s_addr))))
-        }
-        libc::AF_INET6 => {
-            // SAFETY: as above.
-            let at: libc::sockaddr_in6 = unsafe { row.ai_addr.cast::<libc::sockaddr_in6>().read_unaligned() };
-            Some(IpAddr::V6(Ipv6Addr::from(at.sin6_addr.s6_addr)).to_canonical())
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sys::poll_one;
+    use std::time::Duration;
 
     fn wait_for(resolver: &mut Resolver, count: usize) -> Vec<(usize, Answer)> {
         let mut answers = Vec::new();
@@ -302,15 +244,6 @@ mod tests {
     }
 
     #[test]
-    fn names_are_looked_up_by_the_system() {
-        // Numeric names need no name service, so they work wherever the test runs.
-        assert_eq!(look_up("127.0.0.1"), Ok(vec!["127.0.0.1".parse().unwrap()]));
-        assert_eq!(look_up("::1"), Ok(vec!["::1".parse().unwrap()]));
-        assert_eq!(look_up("::ffff:127.0.0.1"), Ok(vec!["127.0.0.1".parse().unwrap()]));
-        assert!(look_up("localhost").is_ok_and(|found| found.iter().all(IpAddr::is_loopback)));
-    }
-
-    #[test]
     fn answers_carry_the_number_of_their_question() {
         let mut resolver = Resolver::new(None);
         assert!(resolver.fd().is_none());
@@ -340,6 +273,114 @@ mod tests {
         assert_eq!(wait_for(&mut resolver, 1), [(2, Err(NoAddress::NoAnswer))]);
         resolver.ask(3, "127.0.0.3");
         assert_eq!(wait_for(&mut resolver, 1), [(3, Ok(vec!["127.0.0.3".parse().unwrap()]))]);
+    }
+
+    /// Looks up what is an address; other names say how it goes wrong.
+    fn oddly(name: &str) -> Answer {
+        match name {
+            "hangs" => loop {
+                std::thread::park();
+            },
+            "dies" => process::exit_child(3),
+            "says-nothing" => process::exit_child(0),
+            _ => look_up::look_up(name),
+        }
+    }
+
+    fn odd(seconds: u64) -> Resolver {
+        let way = Way { look_up: oddly, patience: Duration::from_secs(seconds) };
+        Resolver { way, ..Resolver::new(None) }
+    }
+
+    fn known(last: u8) -> Answer {
+        Ok(vec![IpAddr::from([127, 0, 0, last])])
+    }
+
+    #[test]
+    fn a_name_that_hangs_or_kills_holds_up_no_other() {
+        let mut resolver = odd(3600);
+        for (request, name) in ["hangs", "127.0.0.1", "hangs", "dies", "says-nothing", "127.0.0.2"].iter().enumerate() {
+            resolver.ask(request, name);
+        }
+        let none = || Err(NoAddress::NoAnswer);
+        assert_eq!(wait_for(&mut resolver, 4), [(1, known(1)), (3, none()), (4, none()), (5, known(2))]);
+    }
+
+    #[test]
+    fn names_that_hang_are_given_up_in_time_and_make_room() {
+        let mut resolver = odd(1);
+        let many = 2 * ASKED_AT_ONCE;
+        for request in 0..many {
+            resolver.ask(request, if request % 2 == 0 { "hangs" } else { "127.0.0.9" });
+        }
+        for (at, (request, answer)) in wait_for(&mut resolver, many).into_iter().enumerate() {
+            let right = if at % 2 == 0 { Err(NoAddress::NoAnswer) } else { known(9) };
+            assert_eq!((request, answer), (at, right));
+        }
+    }
+
+    /// The children of a process.
+    #[cfg(target_os = "linux")]
+    fn children(pid: u32) -> Vec<u32> {
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn kill(pid: u32) {
+        assert_eq!(unsafe { libc::kill(pid.cast_signed(), libc::SIGKILL) }, 0);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_child_that_is_kept_is_started_again_by_its_keeper_alone() {
+        let mut resolver = odd(3600);
+        resolver.keep().unwrap();
+        let keeper = resolver.child.as_ref().unwrap()._process.number();
+        for request in 0..3 {
+            resolver.ask(10 * request, "hangs");
+            resolver.ask(10 * request + 1, "127.0.0.1");
+            assert_eq!(wait_for(&mut resolver, 1), [(10 * request + 1, known(1))]);
+            let [child] = children(keeper)[..] else { panic!("not one child") };
+            kill(child);
+            assert_eq!(wait_for(&mut resolver, 1), [(10 * request, Err(NoAddress::NoAnswer))], "what it was asked");
+        }
+        // Without its keeper it goes on.
+        resolver.ask(100, "127.0.0.1");
+        assert_eq!(wait_for(&mut resolver, 1), [(100, known(1))]);
+        let [child] = children(keeper)[..] else { panic!("not one child") };
+        kill(keeper);
+        resolver.child.as_ref().unwrap()._process.wait();
+        resolver.ask(101, "127.0.0.1");
+        assert_eq!(wait_for(&mut resolver, 1), [(101, known(1))]);
+        // With neither of them nobody is started, for it would see other files.
+        kill(child);
+        resolver.ask(102, "127.0.0.1");
+        assert_eq!(wait_for(&mut resolver, 1), [(102, Err(NoAddress::NoAnswer))]);
+        resolver.ask(103, "127.0.0.1");
+        assert!(resolver.has_answers() && resolver.fd().is_none());
+        assert_eq!(resolver.read_answers(), [(103, Err(NoAddress::NoAnswer))]);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn nothing_is_left_of_a_child_that_was_kept() {
+        let mut resolver = odd(3600);
+        resolver.keep().unwrap();
+        resolver.ask(1, "hangs");
+        resolver.ask(2, "127.0.0.1");
+        assert_eq!(wait_for(&mut resolver, 1), [(2, known(1))]);
+        let keeper = resolver.child.as_ref().unwrap()._process.number();
+        let [child] = children(keeper)[..] else { panic!("not one child") };
+        let [hanging] = children(child)[..] else { panic!("not one name") };
+        drop(resolver);
+        let is_there =
+            |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+        let end = std::time::Instant::now() + Duration::from_secs(30);
+        while [keeper, child, hanging].into_iter().any(is_there) {
+            assert!(std::time::Instant::now() < end, "one of {keeper}, {child}, {hanging} is left");
+            std::thread::yield_now();
+        }
     }
 
     #[test]
