@@ -14,6 +14,8 @@ mod answer;
 mod command;
 #[path = "../fuzz/checks/config.rs"]
 mod config;
+#[path = "../fuzz/checks/conversation.rs"]
+mod conversation;
 #[cfg(feature = "tools")]
 #[path = "../fuzz/checks/datagram.rs"]
 mod datagram;
@@ -131,4 +133,13 @@ fn every_target_has_a_corpus_and_every_corpus_a_target() {
         names
     };
     assert_eq!(names("corpus"), names("fuzz_targets"));
+}
+
+#[test]
+fn decoders_stand_what_was_found() {
+    judge("said_dns", conversation::dns);
+    judge("said_http", conversation::http);
+    judge("said_ldap", conversation::ldap);
+    judge("said_lines", conversation::lines);
+    judge("said_tls", conversation::tls);
 }

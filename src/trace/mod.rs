@@ -1,14 +1,39 @@
 //! The tracer: shows what a protocol says, as it passes.
 //!
+//! Dumps show bytes; a [`Conversation`] tells in words what they say, and veils what is secret in
+//! them. Each protocol has its decoder, in a file of its own. They are pure, and what they keep of a
+//! connection is bounded, whoever sends it.
+//!
 //! It turns bytes into text and holds the level and the form asked for; whoever owns it writes
 //! the text out. Whether anything is to be shown is one compare, so a tracer that is off costs
 //! the relay nothing.
 
+mod asked;
+mod ber;
+pub mod conversation;
+mod dns;
 pub mod dump;
+mod ftp;
+mod http;
+mod imap;
+mod ldap;
+mod ldap_filter;
+mod ldap_secrets;
+mod ldap_text;
+mod lines;
+mod pop3;
+pub mod protocol;
+mod replies;
+mod smtp;
+mod tls;
+mod tls_hello;
+mod told;
 
 pub use crate::base::bytes::syslog_lines as for_syslog;
 use crate::base::diag::DumpForm;
+pub use conversation::Conversation;
 pub use dump::Direction;
+pub use protocol::Protocol;
 
 /// From this level on (`-d`) events are told in words.
 const EVENTS: u32 = 1;
