@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn lengths_have_both_forms_and_bounds() {
-        let table: [(&[u8], Option<(u8, usize, usize)>); 9] = [
+        type Row = (&'static [u8], Option<(u8, usize, usize)>);
+        let table: [Row; 9] = [
             (b"\x30\x05", Some((0x30, 5, 2))),
             (b"\x30\x7f", Some((0x30, 127, 2))),
             (b"\x30\x81\x80", Some((0x30, 128, 3))),

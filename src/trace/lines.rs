@@ -116,8 +116,8 @@ enum BodyEnd {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Dot {
     LineStart,
-    Dot,
-    DotReturn,
+    Point,
+    PointReturn,
     Within,
 }
 
@@ -149,15 +149,15 @@ impl Body {
             BodyEnd::Dot(state) => {
                 for (place, &byte) in chunk.iter().enumerate() {
                     let end = match (*state, byte) {
-                        (Dot::Dot, b'\n') => 2,
-                        (Dot::DotReturn, b'\n') => 3,
+                        (Dot::Point, b'\n') => 2,
+                        (Dot::PointReturn, b'\n') => 3,
                         _ => 0,
                     };
                     *state = match (*state, byte) {
                         (_, b'\n') => Dot::LineStart,
-                        (Dot::LineStart, b'.') => Dot::Dot,
-                        (Dot::Dot, b'\r') => Dot::DotReturn,
-                        (Dot::LineStart | Dot::Dot | Dot::DotReturn | Dot::Within, _) => Dot::Within,
+                        (Dot::LineStart, b'.') => Dot::Point,
+                        (Dot::Point, b'\r') => Dot::PointReturn,
+                        (Dot::LineStart | Dot::Point | Dot::PointReturn | Dot::Within, _) => Dot::Within,
                     };
                     if end > 0 {
                         self.bytes = (self.bytes + place as u64 + 1).saturating_sub(end);

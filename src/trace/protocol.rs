@@ -187,7 +187,8 @@ mod tests {
     fn protocols_are_told_from_port_greeting_command_or_first_bytes() {
         use Protocol::*;
         let is = Verdict::Is;
-        let table: [(Option<u16>, &[u8], &[u8], Verdict); 22] = [
+        type Row = (Option<u16>, &'static [u8], &'static [u8], Verdict);
+        let table: [Row; 22] = [
             (Some(21), b"", b"", is(Ftp)),
             (Some(21), b"\x16\x03\x01\x02\x00\x01", b"", is(Tls)),
             (Some(21), b"\x16", b"", Verdict::Open),

@@ -38,8 +38,8 @@ enum Decoder {
     Smtp(Smtp),
     Pop3(Pop3),
     Imap(Imap),
-    Http(Http),
-    Ldap(Ldap),
+    Http(Box<Http>),
+    Ldap(Box<Ldap>),
     Tls(Tls),
     Dns(Dns),
     /// None that is known.
@@ -53,8 +53,8 @@ impl Decoder {
             Protocol::Smtp => Decoder::Smtp(Smtp::new(is_fresh)),
             Protocol::Pop3 => Decoder::Pop3(Pop3::new(is_fresh)),
             Protocol::Imap => Decoder::Imap(Imap::new(is_fresh)),
-            Protocol::Http => Decoder::Http(Http::default()),
-            Protocol::Ldap => Decoder::Ldap(Ldap::default()),
+            Protocol::Http => Decoder::Http(Box::default()),
+            Protocol::Ldap => Decoder::Ldap(Box::default()),
             Protocol::Tls => Decoder::Tls(Tls::default()),
             Protocol::Dns => Decoder::Dns(Dns::default()),
         }
@@ -178,5 +178,4 @@ fn secret_of_any(line: &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[path = "conversation_tests.rs"]
 mod tests;

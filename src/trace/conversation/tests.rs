@@ -286,7 +286,8 @@ fn what_is_no_such_protocol_is_counted() {
 #[test]
 fn of_a_conversation_whose_beginning_was_missed_the_next_message_is_found() {
     let unbind: &[u8] = b"\x30\x05\x02\x01\x04\x42\x00";
-    let table: [(Option<u16>, &[(Direction, &[u8])], &str); 5] = [
+    type Row<'a> = (Option<u16>, &'a Said<'a>, &'a str);
+    let table: [Row<'_>; 5] = [
         (
             Some(389),
             &[(Up, b"rest of one"), (Up, unbind)],
