@@ -1,6 +1,9 @@
 //! What the fuzzers have found, and what they begin with: every file of `fuzz/corpus` is judged by the very function
 //! that the fuzz target calls, so that nothing that was ever found comes back unnoticed.  The simulation's files are
 //! judged in `tests/sim.rs`.
+//!
+//! Each target is also fuzzed for a short while, from these files and always in the same way: `MUTATIONS=1000000` does
+//! so for longer, and with `SEED=` in another way.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -38,19 +41,79 @@ mod ring;
 #[path = "../fuzz/checks/weblog.rs"]
 mod weblog;
 
-/// Judges every file of a target's corpus.
+/// How many inputs are made from a corpus; fewer for the ring, whose judge is slow.
+const MUTATIONS: usize = 1_000;
+
+/// Judges every file of a target's corpus, and what becomes of them when they are changed at random.
 #[track_caller]
 fn judge(target: &str, check: impl Fn(&[u8])) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut paths: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert!(!paths.is_empty(), "{} is empty", directory.display());
-    for path in paths {
-        let bytes = fs::read(&path).unwrap();
-        if let Err(failure) = catch_unwind(AssertUnwindSafe(|| check(&bytes))) {
-            println!("{} fails", path.display());
-            resume_unwind(failure);
+    let judge_one = |path: &Path, bytes: &[u8], is_kept: bool| {
+        let Err(failure) = catch_unwind(AssertUnwindSafe(|| check(bytes))) else { return };
+        if !is_kept {
+            fs::write(path, bytes).unwrap();
         }
+        println!("{} fails", path.display());
+        resume_unwind(failure);
+    };
+    let mut inputs = Vec::new();
+    for path in paths {
+        inputs.push(fs::read(&path).unwrap());
+        judge_one(&path, inputs.last().unwrap(), true);
+    }
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let mut random = Random(number("SEED").unwrap_or(1) | 1);
+    let found = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("found-{target}"));
+    let mutations = if target == "ring" { MUTATIONS / 20 } else { MUTATIONS };
+    for _ in 0..number("MUTATIONS").map_or(mutations, |count| usize::try_from(count).unwrap()) {
+        judge_one(&found, &random.changed(&inputs), false);
+    }
+}
+
+/// Numbers that are always the same ones (xorshift64*).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit.max(1)
+    }
+
+    /// A piece of one of the inputs.
+    fn piece<'a>(&mut self, input: &'a [u8]) -> &'a [u8] {
+        let start = self.below(input.len() + 1);
+        let most = input.len() - start;
+        let length = if self.below(2) == 0 { self.below(9).min(most) } else { self.below(most + 1) };
+        &input[start..start + length]
+    }
+
+    /// One of the inputs with a few changes.
+    fn changed(&mut self, inputs: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = inputs[self.below(inputs.len())].clone();
+        for _ in 0..=self.below(4) {
+            let at = self.below(bytes.len() + 1);
+            let until = at + self.piece(&bytes[at..]).len();
+            match self.below(6) {
+                0 => bytes.truncate(at),
+                1 => drop(bytes.drain(at..until)),
+                2 => drop(bytes.splice(at..at, bytes[at..until].to_vec())),
+                3 => {
+                    let other = self.below(inputs.len());
+                    let piece = self.piece(&inputs[other]).to_vec();
+                    bytes.splice(at..until, piece);
+                }
+                4 if at < bytes.len() => bytes[at] ^= 1 << self.below(8),
+                _ => bytes.insert(at, *b"\0\xff\n \r0-9:/%\x7f\x80"[self.below(13)..].first().unwrap_or(&0)),
+            }
+        }
+        // What libFuzzer makes is no longer either unless it is told so.
+        bytes.truncate(1 << 12);
+        bytes
     }
 }
 

@@ -243,7 +243,9 @@ impl Http {
         }
         let Some(end) = end_of_head(bytes, self.seen) else {
             // What cannot become a request is not waited for.
-            if self.seen == 0
+            let (before, new) = bytes.split_at(self.seen);
+            if new.contains(&b'\n')
+                && !before.contains(&b'\n')
                 && let Some(line) = head::lines(bytes).next()
             {
                 request_line(line)?;

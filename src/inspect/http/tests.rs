@@ -157,6 +157,13 @@ fn what_is_no_request_is_refused_as_soon_as_that_is_certain() {
     ];
     for line in lines {
         refused(line, "400", "that is no HTTP request");
+        // Wherever it is cut.
+        for at in 1..line.len() {
+            let mut http = http();
+            requests(&mut http, &line[..at]);
+            requests(&mut http, &line[at..]);
+            assert!(http.refusal().is_some(), "{:?} {at}", line.escape_ascii().to_string());
+        }
     }
     refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "505", "only HTTP/1.0 and HTTP/1.1 are spoken here");
 }
