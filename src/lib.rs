@@ -59,6 +59,7 @@
 //! | search | one client's walk through the servers, each offered at most once |
 //! | place | a server's connection slot, held from the moment a connect begins |
 //! | blacklist | to leave a server out for a time because it failed |
+//! | inspector | what looks at the bytes of a pair as a protocol, and may change them |
 //! | duty | whom an operator lets a server serve: everybody, those it had before, nobody |
 //! | tracking | sending a client to the server that it had before |
 //! | tracer | what prints `copy_up` and `copy_down` dumps |

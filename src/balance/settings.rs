@@ -38,6 +38,27 @@ pub struct Rate {
     pub seconds: u32,
 }
 
+/// What the bytes of a pair are taken for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Protocol {
+    /// Bytes that mean nothing to pen.
+    #[default]
+    Tcp,
+    /// An FTP control connection.
+    Ftp,
+}
+
+impl Protocol {
+    /// All there are, by the words for them.
+    pub const ALL: [(&'static str, Protocol); 2] = [("tcp", Protocol::Tcp), ("ftp", Protocol::Ftp)];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        let named = Protocol::ALL.into_iter().find(|(_, protocol)| *protocol == self);
+        named.expect("all are in the table").0
+    }
+}
+
 /// Whether a pair ends when one of its sides has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum FastClose {
@@ -88,6 +109,8 @@ pub struct Settings {
     pub client_ipv6: u8,
     /// The access list for clients.
     pub client_acl: usize,
+    /// What the bytes of its pairs are taken for.
+    pub protocol: Protocol,
     /// The local address for connections to servers.
     pub source: Option<IpAddr>,
 }
@@ -111,6 +134,7 @@ impl Default for Settings {
             client_rate: None,
             client_ipv6: 128,
             client_acl: 0,
+            protocol: Protocol::Tcp,
             source: None,
         }
     }

@@ -5,6 +5,7 @@
 pub mod addr;
 pub mod bytes;
 pub mod diag;
+pub mod direction;
 pub mod error;
 pub mod keepalive;
 pub mod operand;

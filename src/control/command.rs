@@ -11,7 +11,7 @@ pub use super::parse::{parse, parse_for};
 pub use super::table::{COMMANDS, Row};
 use crate::balance::acl::{Entry, ListName};
 use crate::balance::clients::CLIENTS_MAX;
-use crate::balance::settings::{DumpForm, FastClose, Rate};
+use crate::balance::settings::{DumpForm, FastClose, Protocol, Rate};
 use crate::balance::{Duty, ServerId};
 use crate::base::keepalive::Keepalive;
 use crate::base::operand::{Host, ListenSpec};
@@ -65,10 +65,8 @@ pub enum Command {
     Control,
     /// Tells the access list of the control port, or sets it.
     ControlAcl(Option<ListName>),
-    /// Wants users of the control port by TCP to know the word in a file.
-    ControlToken(PathBuf),
-    /// Wants no word of them.
-    NoControlToken,
+    /// Wants users of the control port by TCP to know the word in a file, or none.
+    ControlToken(Option<PathBuf>),
     /// Sets how dumps show bytes.
     Dump(DumpForm),
     /// Has pen answer each request itself.
@@ -115,6 +113,8 @@ pub enum Command {
     Number(Number, Option<u32>),
     /// Tells the process id.
     Pid,
+    /// Tells what bytes are taken for, or sets it.
+    Protocol(Option<Protocol>),
     /// Lists the clients that connected within that time.
     Recent(Duration),
     /// Reads again what pen was started with.
@@ -152,7 +152,8 @@ impl Command {
         match self {
             Command::On { command, .. } => command.file(),
             Command::AclFile { path, .. } | Command::AclLoaded { path, .. } => Some(path),
-            Command::Include(path) | Command::ControlToken(path) => Some(path),
+            Command::Include(path) => Some(path),
+            Command::ControlToken(path) => path.as_deref(),
             Command::Log(Some(LogSpec { to: LogTo::File(path), .. })) => Some(path),
             Command::WebStats(path) | Command::Write(path) => path.as_deref(),
             _ => None,
@@ -371,7 +372,7 @@ mod tests {
             ("no tcp_nodelay", Command::NoEffect),
             ("no dummy", Command::NoEffect),
             ("no client_rate", Command::ClientRate(Some(None))),
-            ("no control_token", Command::NoControlToken),
+            ("no control_token", Command::ControlToken(None)),
             ("least", Command::Switch(Mode::Least, true)),
             ("no least", Command::Switch(Mode::Least, false)),
             ("p2c", Command::Switch(Mode::TwoChoices, true)),
@@ -382,6 +383,8 @@ mod tests {
             ("exit", Command::Exit),
             ("hash", Command::Switch(Mode::Hash, true)),
             ("no hash", Command::Switch(Mode::Hash, false)),
+            ("ftp", Command::Protocol(Some(Protocol::Ftp))),
+            ("no ftp", Command::Protocol(Some(Protocol::Tcp))),
             ("no keepalive", Command::Keepalive(None)),
             ("kqueue", Command::NoEffect),
             ("no log", Command::NoLog),
@@ -473,7 +476,7 @@ mod tests {
             ("client_acl office", Command::ClientAcl(Some(list("office")))),
             ("control_acl", Command::ControlAcl(None)),
             ("control_acl 9", Command::ControlAcl(Some(list("9")))),
-            ("control_token /etc/token", Command::ControlToken(path("/etc/token"))),
+            ("control_token /etc/token", Command::ControlToken(Some(path("/etc/token")))),
             ("client_rate", Command::ClientRate(None)),
             ("client_rate 5", rate(5, 1)),
             ("client_rate 1000000 per 86400", rate(1_000_000, 86_400)),
@@ -481,6 +484,9 @@ mod tests {
             ("no server web1", Command::RemoveServer(ServerRef::Name("web1".into()))),
             ("no server emergency", Command::RemoveServer(ServerRef::Id(ServerId::Emergency))),
             ("socket 7", Command::Socket(7)),
+            ("protocol", Command::Protocol(None)),
+            ("protocol tcp", Command::Protocol(Some(Protocol::Tcp))),
+            ("protocol ftp", Command::Protocol(Some(Protocol::Ftp))),
             ("tcp_fastclose", Command::FastClose(None)),
             ("tcp_fastclose up", Command::FastClose(Some(FastClose::Up))),
             ("tcp_fastclose down", Command::FastClose(Some(FastClose::Down))),
@@ -560,6 +566,7 @@ mod tests {
             ("socket x", "socket: 'x' is not a number"),
             ("socket -1", "socket: -1 is not within 0 to 2147483647"),
             ("socket 1 2", "socket: unexpected word '2'"),
+            ("protocol gopher", "protocol: 'gopher' is not tcp or ftp"),
             ("tcp_fastclose on", "tcp_fastclose: 'on' is not up, down, both or off"),
             ("tcp_fastclose up down", "tcp_fastclose: unexpected word 'down'"),
             ("web_stats a b", "web_stats: unexpected word 'b'"),

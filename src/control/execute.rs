@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::command::{Command, ListenAt, LogSpec, Mode, Number, StatusForm};
 use super::config::{ConfigError, Line};
-use super::numbers::{client_rate, fast_close, set_idlers, set_number};
+use super::numbers::{client_rate, fast_close, set_idlers, set_number, set_protocol};
 use super::servers::{change_server, remove_server};
 pub use super::snapshot::Snapshot;
 use super::status;
@@ -240,8 +240,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::Connection(number) => Outcome::asks(Effect::ShowConnection(number)),
         Command::Control => Outcome::tells(line_of(around.control)),
         Command::ControlAcl(list) => set_list(&balancer.acls, &mut common.control_acl, list),
-        Command::ControlToken(path) => Outcome::asks(Effect::Token(Some(path))),
-        Command::NoControlToken => Outcome::asks(Effect::Token(None)),
+        Command::ControlToken(path) => Outcome::asks(Effect::Token(path)),
         Command::Dump(form) => set(&mut common.dump_form, form),
         Command::Dummy => Outcome::asks(Effect::Dummy),
         Command::SharePorts => set(&mut common.shares_ports, true),
@@ -270,6 +269,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::Number(Number::Idlers, value) => set_idlers(balancer, value),
         Command::Number(number, value) => set_number(common, &mut balancer.settings, at, number, value),
         Command::Pid => Outcome::tells(format!("{}\n", around.pid)),
+        Command::Protocol(protocol) => set_protocol(&mut balancer.settings, protocol),
         Command::Recent(within) => Outcome::tells(status::recent(balancer, within, now)),
         Command::Reload => Outcome::asks(Effect::Reload),
         Command::RemoveServer(server) => remove_server(balancer, &server),
@@ -413,6 +413,11 @@ mod tests {
             ("hash", ""),
             ("mode", "hash no roundrobin no stubborn no weight no prio\n"),
             ("no hash", ""),
+            ("protocol", "tcp\n"),
+            ("ftp", "ftp\n"),
+            ("no ftp", "tcp\n"),
+            ("protocol ftp", "ftp\n"),
+            ("protocol", "ftp\n"),
             ("idle_timeout", "Idle timeout: 0 seconds\n"),
             ("idle_timeout 5", "Idle timeout: 5 seconds\n"),
             ("idlers", "Idlers: 0/0\n"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::command::Number;
 use super::execute::{Effect, Outcome};
-use crate::balance::settings::{Common, FastClose, Rate};
+use crate::balance::settings::{Common, FastClose, Protocol, Rate};
 use crate::balance::{Balancer, ListenerKey, Settings};
 
 /// Sets a number if there is one to set, and tells what it is then.
@@ -117,4 +117,10 @@ pub(super) fn shown_fast_close(when: FastClose) -> &'static str {
         FastClose::Down => "down",
         FastClose::Both => "both",
     }
+}
+
+/// Sets what bytes are taken for if that is to be set, and tells it.
+pub(super) fn set_protocol(settings: &mut Settings, protocol: Option<Protocol>) -> Outcome {
+    settings.protocol = protocol.unwrap_or(settings.protocol);
+    Outcome::tells(format!("{}\n", settings.protocol.name()))
 }

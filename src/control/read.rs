@@ -11,7 +11,7 @@ use super::words::{Problem, Words, number, unsigned};
 use crate::balance::acl::{Entry, ListName, parse_list};
 use crate::balance::listeners::MAIN_NAME;
 use crate::balance::servers::{SERVERS_MAX, is_name};
-use crate::balance::settings::{DumpForm, FastClose, Rate};
+use crate::balance::settings::{DumpForm, FastClose, Protocol, Rate};
 use crate::balance::{Duty, ServerId};
 use crate::base::keepalive::{self, Keepalive};
 use crate::base::operand::{ListenSpec, OperandError, Services, parse_host, parse_port};
@@ -75,7 +75,7 @@ pub(super) fn control_acl(words: &mut Words<'_>) -> Result<Command, Problem> {
 }
 
 pub(super) fn control_token(words: &mut Words<'_>) -> Result<Command, Problem> {
-    Ok(Command::ControlToken(PathBuf::from(words.need("the name of a file")?)))
+    Ok(Command::ControlToken(Some(PathBuf::from(words.need("the name of a file")?))))
 }
 
 pub(super) fn client_rate(words: &mut Words<'_>) -> Result<Command, Problem> {
@@ -280,6 +280,14 @@ pub(super) fn status(words: &mut Words<'_>) -> Result<Command, Problem> {
         Some("json") => Ok(Command::Status(StatusForm::Json)),
         Some("prometheus") => Ok(Command::Status(StatusForm::Prometheus)),
         Some(other) => Err(Problem::NotOneOf(String::from(other), "text, json or prometheus")),
+    }
+}
+
+pub(super) fn protocol(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let Some(word) = words.next() else { return Ok(Command::Protocol(None)) };
+    match Protocol::ALL.into_iter().find(|(name, _)| *name == word) {
+        Some((_, protocol)) => Ok(Command::Protocol(Some(protocol))),
+        None => Err(Problem::NotOneOf(String::from(word), "tcp or ftp")),
     }
 }
 

@@ -6,7 +6,7 @@ use super::command::{Command, Mode, Number};
 use super::read;
 use super::scope::{Scope, scope_of};
 use super::words::{Problem, Words, unsigned};
-use crate::balance::settings::DumpForm;
+use crate::balance::settings::{DumpForm, Protocol};
 
 /// A command of the table.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ pub static COMMANDS: &[Row] = &[
         "Wants users of the control port by TCP to know the word in a file.",
         read::control_token,
     ),
-    is("no control_token", "Wants no word of them.", Command::NoControlToken),
+    is("no control_token", "Wants no word of them.", Command::ControlToken(None)),
     number("debug", "[LEVEL]", "Says events at level 1, and dumps bytes as well at level 2.", Number::Debug),
     is("delayed_forward", "Does nothing: what pen has is sent on at once.", Command::NoEffect),
     is("no delayed_forward", "Does nothing, as delayed_forward.", Command::NoEffect),
@@ -115,6 +115,8 @@ pub static COMMANDS: &[Row] = &[
     is("dummy", "At the start: answers each request itself, in place of servers.", Command::Dummy),
     is("no dummy", "Does nothing: servers are the default.", Command::NoEffect),
     is("exit", "Ends pen, if it was started with -X.", Command::Exit),
+    is("ftp", "Carries FTP with its data connections: protocol ftp.", Command::Protocol(Some(Protocol::Ftp))),
+    is("no ftp", "Carries bytes that mean nothing: protocol tcp.", Command::Protocol(Some(Protocol::Tcp))),
     number(
         "half_closed_timeout",
         "[SECONDS]",
@@ -151,6 +153,7 @@ pub static COMMANDS: &[Row] = &[
     is("poll", "Does nothing, as epoll.", Command::NoEffect),
     switch("prio", "Chooses the server with the lowest priority number.", Mode::Prio, true),
     switch("no prio", "Does not choose the server by its priority.", Mode::Prio, false),
+    by("protocol", "[tcp|ftp]", "Takes what clients and servers say for this protocol.", read::protocol),
     by("recent", "[SECONDS]", "Lists the clients that connected within that time, or within 300.", read::recent),
     is("reload", "Reads again what pen was started with, and applies what has changed.", Command::Reload),
     is("reuseport", "Lets other pens listen at the same addresses; for what is opened later.", Command::SharePorts),

@@ -187,6 +187,7 @@ impl Writer<'_> {
             self.is("p2c", modes.p2c),
             self.says("pending_max", &settings.pending_max),
             self.is("prio", modes.prio),
+            self.says("protocol", &settings.protocol.name()),
             self.is("roundrobin", modes.roundrobin),
             self.says("slow_start", &settings.slow_start.as_secs()),
             source,
@@ -256,7 +257,7 @@ mod tests {
 
     use super::*;
     use crate::balance::acl::{Entry, ListName};
-    use crate::balance::settings::{FastClose, Modes, Rate, Settings};
+    use crate::balance::settings::{FastClose, Modes, Protocol, Rate, Settings};
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::time::{Moment, Now};
     use crate::control::config::read_file;
@@ -295,6 +296,7 @@ mod tests {
             half_closed_timeout: seconds(random, 0),
             stuck_timeout: seconds(random, 0),
             fast_close: one_of(random, &[FastClose::Off, FastClose::Up, FastClose::Down, FastClose::Both]),
+            protocol: one_of(random, &[Protocol::Tcp, Protocol::Ftp]),
             pending_max: 1 + random.below(1_000) as usize,
             clients_max: 1 + random.below(5_000) as usize,
             client_max: random.below(50) as u32,
@@ -502,6 +504,7 @@ mod tests {
             "dummy",
             "epoll",
             "exit",
+            "ftp",
             "include",
             "kqueue",
             "listener",

@@ -131,7 +131,9 @@ impl<N: Net> Proxy<N> {
     }
 
     pub(super) fn connected(&mut self, key: PairKey) {
+        let inspection = self.inspection_of(key);
         let pair = &mut self.pairs[key.0];
+        pair.inspection = inspection;
         let unset = Phase::Searching { place: None, until: self.now.moment };
         let Phase::Connecting { server, place } = std::mem::replace(&mut pair.phase, unset) else {
             unreachable!("only called for a pair that is connecting")

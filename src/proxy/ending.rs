@@ -41,6 +41,8 @@ pub enum CloseReason {
     HalfClosed,
     /// Bytes waited for this side for longer than allowed, and it took none.
     Stuck(Side),
+    /// What its inspector has found, in these words.
+    Protocol(&'static str),
     /// The operator said so.
     Operator,
     /// pen ends.
@@ -96,6 +98,7 @@ impl fmt::Display for CloseReason {
             CloseReason::HalfClosed => "half-closed for too long",
             CloseReason::Stuck(Side::Client) => "stuck, the client takes nothing",
             CloseReason::Stuck(Side::Server) => "stuck, the server takes nothing",
+            CloseReason::Protocol(why) => why,
             CloseReason::Operator => "by the operator",
             CloseReason::Shutdown => "pen ends",
         })
@@ -126,7 +129,9 @@ impl<N: Net> Proxy<N> {
             self.listeners[pair.listener].balancer.unserved += 1;
         }
         match why {
-            CloseReason::NoServer | CloseReason::NoResources => return self.say_farewell(key),
+            CloseReason::NoServer | CloseReason::NoResources | CloseReason::Protocol(_) => {
+                return self.say_farewell(key);
+            }
             CloseReason::Done | CloseReason::ClientGone => {}
             CloseReason::Broken | CloseReason::HalfClosed | CloseReason::Stuck(_) => mark(pair, Manner::Reset),
             CloseReason::Idle | CloseReason::FastClose | CloseReason::Operator | CloseReason::Shutdown => {
@@ -208,6 +213,7 @@ impl<N: Net> Proxy<N> {
     /// the connection.
     fn say_farewell(&mut self, key: PairKey) {
         self.enter(key, Phase::Farewell);
+        self.pairs[key.0].inspection = None;
         let told = self.pairs[key.0].client.stream.shutdown_write();
         if told.is_err() || self.leaving > LEAVING_MAX {
             return self.remove(key);

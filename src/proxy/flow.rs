@@ -64,8 +64,32 @@ pub enum Receipt {
     Sight(usize),
     /// Nothing for now: an edge will come.
     Nothing,
+    /// The source has ended, and the flow has not: what was held back of it is to be sent first.
+    LastWords,
     /// The flow ended just now.
     Ended,
+}
+
+/// How bytes are taken from a source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taking {
+    /// They are read: there is a ring for them.
+    Read {
+        /// The other direction has ended, and closing the socket tells the sink the same as this end.
+        is_leaving: bool,
+    },
+    /// They are looked at where they are.
+    Sight {
+        /// The same.
+        is_leaving: bool,
+    },
+    /// They are read to be inspected.
+    Inspected {
+        /// The same.
+        is_leaving: bool,
+        /// Bytes that were read before have not gone on yet.
+        holds_back: bool,
+    },
 }
 
 impl<P: Pipe> Flow<P> {
@@ -188,27 +212,30 @@ impl<P: Pipe> Flow<P> {
         moved
     }
 
-    /// Reads once into `scratch`, if nothing waits for the sink; or only looks at what is there,
-    /// if the pool has no ring to lend.
+    /// Reads once into `scratch`, if nothing waits for the sink; or only looks at what is there, if
+    /// it is `taking` so.
     ///
     /// At the end of the source the sink is told, unless the source broke: a cut transfer must
-    /// not look complete. It need not be told if it `is_leaving`: the other direction has ended,
-    /// and closing the socket says the same.
-    pub fn receive<S: Stream<Pipe = P>>(
+    /// not look complete. It need not be told if it `is_leaving`.
+    pub fn take<S: Stream<Pipe = P>>(
         &mut self,
         source: &mut End<S>,
         sink: &mut End<S>,
-        is_leaving: bool,
+        taking: Taking,
         scratch: &mut [u8],
-        pool: &Pool<P>,
     ) -> Receipt {
-        match self {
-            Flow::Open(_) => {}
-            Flow::Stuck(_) | Flow::Piped(_) | Flow::Ended => return Receipt::Nothing,
+        if !self.is_open() {
+            return Receipt::Nothing;
         }
+        let (is_leaving, holds_back) = match taking {
+            Taking::Read { is_leaving } | Taking::Sight { is_leaving } => (is_leaving, false),
+            Taking::Inspected { is_leaving, holds_back } => (is_leaving, holds_back),
+        };
+        let is_sight = matches!(taking, Taking::Sight { .. });
         while source.readable {
-            let outcome = if pool.is_ready() { source.stream.read(scratch) } else { source.stream.peek(scratch) };
+            let outcome = if is_sight { source.stream.peek(scratch) } else { source.stream.read(scratch) };
             match outcome {
+                Ok(0) if holds_back => return Receipt::LastWords,
                 Ok(0) => {
                     *self = Flow::Ended;
                     if !source.is_broken && !is_leaving && sink.stream.shutdown_write().is_err() {
@@ -216,10 +243,15 @@ impl<P: Pipe> Flow<P> {
                     }
                     return Receipt::Ended;
                 }
-                Ok(count) if pool.is_ready() => return Receipt::Bytes(count),
-                Ok(count) => return Receipt::Sight(count),
+                Ok(count) if is_sight => return Receipt::Sight(count),
+                Ok(count) => return Receipt::Bytes(count),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => source.readable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) if holds_back => {
+                    // It will say that it has ended when it is read again.
+                    source.broke();
+                    return Receipt::LastWords;
+                }
                 Err(_) => {
                     source.is_broken = true;
                     *self = Flow::Ended;
@@ -242,6 +274,20 @@ impl<P: Pipe> Flow<P> {
             *self = Flow::Stuck(Some(ring));
         } else {
             *self = Flow::Open(if written == RING_SIZE { Pace::Bulk } else { Pace::Easy });
+        }
+    }
+
+    /// Writes what an inspector made of some bytes; what the sink does not take is held in a ring, or
+    /// in memory of its own size if there is no ring.
+    pub fn send_turned<S: Stream<Pipe = P>>(&mut self, sink: &mut End<S>, turned: &[u8], pool: &mut Pool<P>) {
+        if pool.is_ready() {
+            return self.send(sink, turned, pool);
+        }
+        let written = write(sink, turned);
+        if sink.is_broken {
+            *self = Flow::Ended;
+        } else if written < turned.len() {
+            *self = Flow::Stuck(Some(pool.hold(&turned[written..])));
         }
     }
 

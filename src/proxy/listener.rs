@@ -219,6 +219,7 @@ impl<N: Net> Proxy<N> {
             timer: None,
             moved: [self.now.moment; 2],
             is_queued: false,
+            inspection: None,
         });
         if self.tells_events() {
             let refused = if admission.refused { ", which the client list refuses" } else { "" };

@@ -11,6 +11,7 @@ pub mod effects;
 pub mod ending;
 pub mod flow;
 pub mod idlers;
+pub mod inspection;
 pub mod limits;
 pub mod listen;
 pub mod listener;
@@ -41,6 +42,7 @@ use crate::base::operand::Services;
 use crate::base::time::{Moment, Now};
 use crate::control::history::History;
 use crate::control::origin::Origin;
+use crate::inspect::Turned;
 use crate::net::{Event, LogTarget, Net, Ready, Stream, Token};
 use crate::trace::Tracer;
 use control::Control;
@@ -156,6 +158,8 @@ pub struct Proxy<N: Net> {
     pool: Pool<<N::Stream as Stream>::Pipe>,
     idlers: Idlers<N::Stream>,
     scratch: Box<[u8]>,
+    /// What becomes of a piece that is inspected; kept for its memory.
+    turned: Turned,
     reqlog: ReqLog<N::Log>,
     tracer: Tracer,
     /// Pairs in their farewell.
@@ -196,6 +200,7 @@ impl<N: Net> Proxy<N> {
             pool: Pool::default(),
             idlers: Idlers::default(),
             scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
+            turned: Turned::default(),
             reqlog: ReqLog::new(start.log),
             tracer: Tracer::new(common.debug, common.dump_form),
             leaving: 0,

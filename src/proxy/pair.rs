@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::flow::{Flow, State};
+use super::inspection::Inspection;
 use super::pool::Pool;
 use super::timers::Timer;
 use crate::balance::{ClientId, ListenerKey, Search, ServerId};
@@ -166,6 +167,8 @@ pub struct Pair<S: Stream> {
     pub moved: [Moment; 2],
     /// In the queue of pairs that ran out of budget.
     pub is_queued: bool,
+    /// What looks at its bytes, or is to be sent before them.
+    pub inspection: Option<Box<Inspection>>,
 }
 
 impl<S: Stream> Pair<S> {
@@ -264,6 +267,7 @@ impl<S: Stream> Pair<S> {
                 let is_due = now.since(self.last_active()) >= Duration::from_millis(500);
                 let is_underway = |end: &End<S>| is_due && end.stream.unsent().is_ok_and(|count| count > 0);
                 self.held() != (0, 0)
+                    || self.inspection.as_ref().is_some_and(|inspection| inspection.holds())
                     || self.client.readable
                     || server.readable
                     || self.is_half_closed()

@@ -96,10 +96,16 @@ impl<P: Pipe> Pool<P> {
         self.spare.pop().expect("bytes are read only when there is a ring for them")
     }
 
+    /// Lends what holds these few bytes where there is no ring to be had.
+    pub fn hold(&mut self, bytes: &[u8]) -> Ring {
+        self.lent += 1;
+        Ring::holding(bytes)
+    }
+
     /// Takes a ring back, with whatever it still holds.
     pub fn give_back(&mut self, mut ring: Ring) {
         self.lent -= 1;
-        if self.spare.len() < SPARE_MAX {
+        if self.spare.len() < SPARE_MAX && ring.is_full_size() {
             ring.clear();
             self.spare.push(ring);
         }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Proxy;
 use super::ending::{CloseReason, LAST_BYTES_TIME};
-use super::flow::{Flow, Receipt};
+use super::flow::{Flow, Receipt, Taking};
+use super::inspection::Piece;
 use super::pair::{PairKey, Phase};
 use super::ring::RING_SIZE;
 use super::timers::TimerKind;
@@ -52,7 +53,11 @@ impl<N: Net> Proxy<N> {
         if up.has_ended() && down.has_ended() {
             return self.both_ended(key);
         }
-        if closes_fast(self.listeners[pair.listener].balancer.settings.fast_close, up, down) {
+        if pair.inspection.is_some() && self.end_by_inspector(key) {
+            return;
+        }
+        let Phase::Relaying { up, down, .. } = &self.pairs[key.0].phase else { return };
+        if closes_fast(self.settings_of(key).fast_close, up, down) {
             return self.close(key, CloseReason::FastClose);
         }
         if up.is_stuck() || down.is_stuck() || up.has_ended() != down.has_ended() {
@@ -71,53 +76,69 @@ impl<N: Net> Proxy<N> {
     /// had its share.
     fn carry(&mut self, key: PairKey, direction: Direction) -> Left {
         let mut budget = BUDGET;
-        let is_logged = direction == Direction::Up && self.reqlog.is_open();
-        let is_unseen = !is_logged && !self.tracer.is_dumping();
         while budget > 0 {
-            let pair = &mut self.pairs[key.0];
-            let Phase::Relaying { server, up, down, .. } = &mut pair.phase else { return Left::Waiting };
-            let (flow, other, source, sink) = match direction {
-                Direction::Up => (up, down, &mut pair.client, server),
-                Direction::Down => (down, up, server, &mut pair.client),
-            };
-            flow.free(sink, &mut self.pool);
-            if is_unseen && flow.is_bulk() && source.readable {
-                match flow.move_through_pipe(source, sink, &mut self.net, &mut self.pool) {
-                    Some(0) => return Left::Waiting,
-                    Some(moved) => {
-                        budget = budget.saturating_sub(moved);
-                        continue;
-                    }
-                    None => {}
+            let carried = if self.pairs[key.0].inspection.is_some() {
+                match self.inspect(key, direction) {
+                    Piece::Taken(count) => count,
+                    Piece::Waits => 0,
+                    Piece::Unseen => self.carry_once(key, direction),
                 }
-            }
-            if flow.is_open() && source.readable {
-                self.shortage.provide(&mut self.pool, &mut self.net);
-            }
-            let is_leaving = other.has_ended() && !sink.is_broken;
-            let receipt = flow.receive(source, sink, is_leaving, &mut self.scratch, &self.pool);
-            let received = match receipt {
-                Receipt::Bytes(count) => count,
-                Receipt::Sight(count) => flow.pass(source, sink, &mut self.scratch[..count]),
-                Receipt::Nothing | Receipt::Ended => 0,
+            } else {
+                self.carry_once(key, direction)
             };
-            if received == 0 {
+            if carried == 0 {
                 return Left::Waiting;
             }
-            let chunk = &self.scratch[..received];
-            if is_logged {
-                let server = pair.to.as_ref().expect("a pair that relays is connected to a server");
-                self.reqlog.record(pair.search.from(), self.now.unix, server, chunk);
-            }
-            if self.tracer.is_dumping() {
-                self.net.dump(self.tracer.dump(direction, key.0, chunk));
-            }
-            budget = budget.saturating_sub(received);
-            if receipt == Receipt::Bytes(received) {
-                flow.send(sink, chunk, &mut self.pool);
-            }
+            budget = budget.saturating_sub(carried);
         }
         Left::OutOfBudget
+    }
+
+    /// Carries what one read brings; how much that was, 0 if there is nothing more to do now.
+    fn carry_once(&mut self, key: PairKey, direction: Direction) -> usize {
+        let is_logged = direction == Direction::Up && self.reqlog.is_open();
+        let is_unseen = !is_logged && !self.tracer.is_dumping();
+        let pair = &mut self.pairs[key.0];
+        let Phase::Relaying { server, up, down, .. } = &mut pair.phase else { return 0 };
+        let (flow, other, source, sink) = match direction {
+            Direction::Up => (up, down, &mut pair.client, server),
+            Direction::Down => (down, up, server, &mut pair.client),
+        };
+        flow.free(sink, &mut self.pool);
+        if is_unseen
+            && flow.is_bulk()
+            && source.readable
+            && let Some(moved) = flow.move_through_pipe(source, sink, &mut self.net, &mut self.pool)
+        {
+            return moved;
+        }
+        if flow.is_open() && source.readable {
+            self.shortage.provide(&mut self.pool, &mut self.net);
+        }
+        let is_leaving = other.has_ended() && !sink.is_broken;
+        let is_ready = self.pool.is_ready();
+        let taking = if is_ready { Taking::Read { is_leaving } } else { Taking::Sight { is_leaving } };
+        let receipt = flow.take(source, sink, taking, &mut self.scratch);
+        let received = match receipt {
+            Receipt::Bytes(count) => count,
+            Receipt::Sight(count) => flow.pass(source, sink, &mut self.scratch[..count]),
+            Receipt::Nothing | Receipt::Ended | Receipt::LastWords => 0,
+        };
+        if received == 0 {
+            return 0;
+        }
+        let chunk = &self.scratch[..received];
+        if is_logged {
+            let server = pair.to.as_ref().expect("a pair that relays is connected to a server");
+            self.reqlog.record(pair.search.from(), self.now.unix, server, chunk);
+        }
+        if self.tracer.is_dumping() {
+            self.net.dump(self.tracer.dump(direction, key.0, chunk));
+        }
+        if receipt == Receipt::Bytes(received) {
+            flow.send(sink, chunk, &mut self.pool);
+        }
+        received
     }
 
     /// Both directions have ended. If one end broke, the other must not take what it got for

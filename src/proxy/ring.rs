@@ -26,6 +26,17 @@ impl Ring {
         Ok(Ring { bytes, head: 0, len: 0 })
     }
 
+    /// A ring that holds these bytes, no more than [`RING_SIZE`], and has no room for others.
+    pub fn holding(bytes: &[u8]) -> Ring {
+        assert!(bytes.len() <= RING_SIZE, "a ring takes what one read brings");
+        Ring { bytes: bytes.to_vec(), head: 0, len: bytes.len() as u32 }
+    }
+
+    /// True if it can be lent again: it has room for as much as any ring.
+    pub fn is_full_size(&self) -> bool {
+        self.bytes.capacity() >= RING_SIZE
+    }
+
     /// Bytes held.
     pub fn len(&self) -> usize {
         self.len as usize

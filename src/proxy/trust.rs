@@ -46,7 +46,7 @@ impl<N: Net> Proxy<N> {
             return Ok(());
         }
         match command {
-            Command::NoControlToken => Err(String::from("only for pen's own user at a Unix socket")),
+            Command::ControlToken(None) => Err(String::from("only for pen's own user at a Unix socket")),
             Command::Write(None) => self.control.config.as_deref().map_or(Ok(()), |path| self.check_path(path)),
             command => command.file().map_or(Ok(()), |path| self.check_path(path)),
         }

@@ -27,7 +27,7 @@ pub struct Search {
 }
 
 /// A pair holds one of these for all its life.
-const _: () = assert!(size_of::<Search>() <= 48);
+const _: () = assert!(size_of::<Search>() <= 40);
 
 const UNTRACKED: u16 = u16::MAX;
 
@@ -35,7 +35,7 @@ const UNTRACKED: u16 = u16::MAX;
 #[derive(Clone, Debug)]
 enum Tried {
     Few(u64),
-    Many(Vec<u64>),
+    Many(Box<[u64]>),
 }
 
 impl Search {
@@ -88,13 +88,16 @@ impl Search {
         if let Tried::Few(bits) = self.tried
             && word > 0
         {
-            self.tried = Tried::Many(vec![bits]);
+            self.tried = Tried::Many(Box::new([bits]));
         }
         match &mut self.tried {
             Tried::Few(bits) => *bits |= 1 << bit,
             Tried::Many(words) => {
                 if words.len() <= word {
-                    words.resize(word + 1, 0);
+                    // By as much again, so that a long search does not copy at every step.
+                    let more = vec![0; (word + 1).max(2 * words.len())];
+                    let before = std::mem::replace(words, more.into_boxed_slice());
+                    words[..before.len()].copy_from_slice(&before);
                 }
                 words[word] |= 1 << bit;
             }

@@ -18,15 +18,7 @@ use std::io::Write;
 
 use crate::base::bytes::{is_printable, masked};
 use crate::base::diag::DumpForm;
-
-/// Which way a chunk goes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Direction {
-    /// From the client to the server.
-    Up,
-    /// From the server to the client.
-    Down,
-}
+pub use crate::base::direction::Direction;
 
 impl Direction {
     /// The word that dumps have for it.
@@ -34,6 +26,14 @@ impl Direction {
         match self {
             Direction::Up => "copy_up",
             Direction::Down => "copy_down",
+        }
+    }
+
+    /// The word for bytes that an inspector has put in the place of others.
+    pub fn name_of_changed(self) -> &'static str {
+        match self {
+            Direction::Up => "changed_up",
+            Direction::Down => "changed_down",
         }
     }
 }
@@ -49,6 +49,11 @@ const FRAME: usize = 64;
 
 /// Appends the dump of `bytes` to `out`. An empty chunk, the end of a file, appends nothing.
 pub fn dump(out: &mut Vec<u8>, direction: Direction, connection: usize, bytes: &[u8], form: DumpForm) {
+    dump_as(out, direction.name(), connection, bytes, form);
+}
+
+/// The same, with another word for where the bytes go.
+pub fn dump_as(out: &mut Vec<u8>, word: &str, connection: usize, bytes: &[u8], form: DumpForm) {
     if bytes.is_empty() {
         return;
     }
@@ -61,7 +66,7 @@ pub fn dump(out: &mut Vec<u8>, direction: Direction, connection: usize, bytes: &
         DumpForm::Columns => (false, false),
     };
     out.reserve(FRAME + if as_text { bytes.len() } else { bytes.len().div_ceil(ROW) * ROW_TEXT });
-    write!(out, "{}({connection})\n{}: ", direction.name(), bytes.len()).expect("writing to memory does not fail");
+    write!(out, "{word}({connection})\n{}: ", bytes.len()).expect("writing to memory does not fail");
     match (as_text, is_clean) {
         (true, true) => out.extend_from_slice(bytes),
         (true, false) => out.extend(bytes.iter().map(|&byte| if is_text_byte(byte) { byte } else { b'.' })),

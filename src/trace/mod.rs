@@ -93,6 +93,13 @@ impl Tracer {
         dump::dump(&mut self.scratch, direction, connection, bytes, self.form);
         &self.scratch
     }
+
+    /// The same for what goes on in the place of a chunk that came.
+    pub fn dump_changed(&mut self, direction: Direction, connection: usize, bytes: &[u8]) -> &[u8] {
+        self.scratch.clear();
+        dump::dump_as(&mut self.scratch, direction.name_of_changed(), connection, bytes, self.form);
+        &self.scratch
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +122,8 @@ mod tests {
         let mut tracer = Tracer::new(2, DumpForm::Auto);
         assert_eq!(tracer.dump(Direction::Up, 7, b"a\n"), b"copy_up(7)\n2: a\n\n");
         assert_eq!(tracer.dump(Direction::Down, 8, b"b"), b"copy_down(8)\n1: b\n");
+        assert_eq!(tracer.dump_changed(Direction::Up, 7, b"A\n"), b"changed_up(7)\n2: A\n\n");
+        assert_eq!(tracer.dump_changed(Direction::Down, 7, b""), b"");
         tracer.set_form(DumpForm::Columns);
         assert!(tracer.dump(Direction::Down, 8, b"b").starts_with(b"copy_down(8)\n1: \n00000000  62 "));
         tracer.set_form(DumpForm::Ascii);

@@ -14,6 +14,8 @@ mod drain;
 #[cfg(test)]
 mod idlers;
 #[cfg(test)]
+mod inspected;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod listeners;

@@ -93,11 +93,11 @@ p=src/proxy
 printf '%-52s %s\n' 'planted bug' 'caught by'
 
 plant read-once-per-edge $p/flow.rs \
-    'Ok(count) if pool.is_ready() => return Receipt::Bytes(count),' \
-    'Ok(count) if pool.is_ready() => { source.readable = false; return Receipt::Bytes(count) }'
+    'Ok(count) => return Receipt::Bytes(count),' \
+    'Ok(count) => { source.readable = false; return Receipt::Bytes(count) }'
 plant short-read-taken-for-drained $p/flow.rs \
-    'Ok(count) if pool.is_ready() => return Receipt::Bytes(count),' \
-    'Ok(count) if pool.is_ready() => { source.readable = count == scratch.len(); return Receipt::Bytes(count) }'
+    'Ok(count) => return Receipt::Bytes(count),' \
+    'Ok(count) => { source.readable = count == scratch.len(); return Receipt::Bytes(count) }'
 plant short-read-at-an-end-taken-for-drained src/net/unread.rs \
     'Unknown | Bytes | Nothing if ready.read_closed => End,' 'Unknown | Nothing if ready.read_closed => Bytes,'
 plant short-read-at-the-urgent-mark-taken-for-drained src/net/unread.rs \
@@ -160,8 +160,8 @@ plant limit-of-pairs-not-held $p/listener.rs \
 plant ring-not-given-back $p/ending.rs \
     $'            up.abandon(&mut self.pool);\n' ''
 plant ring-overwritten $p/flow.rs \
-    'Flow::Stuck(_) | Flow::Piped(_) | Flow::Ended => return Receipt::Nothing,' \
-    'Flow::Stuck(_) | Flow::Piped(_) => {}  Flow::Ended => return Receipt::Nothing,' \
+    'if !self.is_open() {' \
+    'if self.has_ended() {' \
     $p/flow.rs \
     'debug_assert!(self.is_open(), "only an open flow is read");' \
     'self.abandon(pool);'
@@ -226,6 +226,15 @@ plant interruption-at-a-pipe-taken-for-a-break $p/flow.rs \
     $'            Ok(count) => sink.sent += count as u64,\n            Err(error) if error.kind() == ErrorKind::WouldBlock => sink.writable = false,\n'
 plant rest-of-a-ring-dropped $p/flow.rs \
     'ring.consume(written);' 'ring.clear(); let _ = written;'
+plant line-held-back-at-the-end-lost $p/flow.rs \
+    'Ok(0) if holds_back => return Receipt::LastWords,' ''
+plant line-held-back-at-a-break-lost $p/flow.rs \
+    'Err(_) if holds_back => {' 'Err(_) if false => {'
+plant inspected-without-a-ring $p/inspection.rs \
+    'if self.pool.is_ready() { appetite } else { appetite.min(SMALL) }' 'appetite' \
+    $p/pool.rs 'Ring::holding(bytes)' 'Ring::holding(&bytes[..bytes.len().min(100)])'
+plant inspected-bytes-sent-past-those-that-wait $p/inspection.rs \
+    'if inspection.ends.is_some() || !way.flow.is_open() {' 'if inspection.ends.is_some() {'
 plant lack-taken-for-the-server-s-fault $p/connect.rs \
     'Err(error) if self.net.is_lack(&error) => {' 'Err(error) if false && self.net.is_lack(&error) => {'
 plant retried-for-ever $p/connect.rs \

@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use pen::balance::settings::Protocol;
 use pen::net::{Ready, Token};
 use pen::proxy::FIRST_IDLER;
 use pen::proxy::FIRST_PAIR;
@@ -56,6 +57,10 @@ impl World {
         let plan = &self.plan.clients[client];
         let (up, down) = plan.keys(client);
         let mut peer = Peer::new(&plan.dialogue.server, plan.dialogue.server_reader, (down, up), self.now);
+        if self.plan.settings.protocol != Protocol::Tcp {
+            let (up, down) = plan.lines();
+            peer = peer.with_lines((down, up));
+        }
         if self.lines[id].has_left {
             (peer.has_ended, peer.said_all) = (true, Some(0));
         }

@@ -69,6 +69,9 @@ pub struct Peer {
     is_alone: bool,
     out_key: u64,
     in_key: u64,
+    /// Where a line ends in what it sends and expects: the place after.
+    out_lines: Vec<u64>,
+    in_lines: Vec<u64>,
     /// Bytes that its kernel took.
     pub sent: u64,
     /// Bytes that it read.
@@ -97,6 +100,8 @@ impl Peer {
             is_alone: false,
             out_key: keys.0,
             in_key: keys.1,
+            out_lines: Vec::new(),
+            in_lines: Vec::new(),
             sent: 0,
             received: 0,
             sight: None,
@@ -104,6 +109,11 @@ impl Peer {
             said_all: None,
             has_ended: false,
         }
+    }
+
+    /// The same, with lines that end before these places in what it sends and expects.
+    pub fn with_lines(self, (out_lines, in_lines): (Vec<u64>, Vec<u64>)) -> Peer {
+        Peer { out_lines, in_lines, ..self }
     }
 
     /// Does all that can be done now. Returns when to be called again though nothing happens on
@@ -149,7 +159,7 @@ impl Peer {
                 Ok(0) => self.sight = Some(if self.is_alone { Sight::Reset } else { Sight::Fin }),
                 Ok(count) => {
                     assert!(
-                        is_sequence(self.in_key, self.received, &buffer[..count]),
+                        is_sequence(self.in_key, &self.in_lines, self.received, &buffer[..count]),
                         "what arrives is what was sent: wrong bytes at {} of sequence {}",
                         self.received,
                         self.in_key
@@ -223,7 +233,7 @@ impl Peer {
             let mut buffer = [0; 4096];
             let most = usize::try_from(count).map_or(buffer.len(), |count| count.min(buffer.len()));
             let chunk = &mut buffer[..choices.part(most)];
-            fill_sequence(self.out_key, self.sent, chunk);
+            fill_sequence(self.out_key, &self.out_lines, self.sent, chunk);
             match wire.write(PEER, chunk) {
                 Ok(taken) => {
                     self.sent += taken as u64;
@@ -271,7 +281,7 @@ fn sequence(key: u64, place: u64) -> &'static [u8] {
     &table[usize::try_from((key * 12_289 + place) % TABLE_LENGTH as u64).unwrap()..]
 }
 
-fn fill_sequence(key: u64, from: u64, bytes: &mut [u8]) {
+fn fill_sequence(key: u64, lines: &[u64], from: u64, bytes: &mut [u8]) {
     let mut done = 0;
     while done < bytes.len() {
         let piece = sequence(key, from + done as u64);
@@ -279,10 +289,15 @@ fn fill_sequence(key: u64, from: u64, bytes: &mut [u8]) {
         bytes[done..done + count].copy_from_slice(&piece[..count]);
         done += count;
     }
+    for end in lines {
+        if (from + 1..=from + bytes.len() as u64).contains(end) {
+            bytes[usize::try_from(end - 1 - from).unwrap()] = b'\n';
+        }
+    }
 }
 
-fn is_sequence(key: u64, from: u64, bytes: &[u8]) -> bool {
+fn is_sequence(key: u64, lines: &[u64], from: u64, bytes: &[u8]) -> bool {
     let mut expected = vec![0; bytes.len()];
-    fill_sequence(key, from, &mut expected);
+    fill_sequence(key, lines, from, &mut expected);
     expected == bytes
 }

@@ -6,12 +6,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pen::balance::settings::Protocol;
 use pen::balance::{Common, Settings};
 use pen::base::addr::Endpoint;
+use pen::inspect::ftp::UNANSWERED_MAX as LINES_MAX;
 use pen::net::Signal;
 
 use super::choices::Choices;
 use super::dialogue::Dialogue;
+use super::peer::Step;
 use super::successor::Fortune;
 use super::world::Action;
 
@@ -239,6 +242,14 @@ pub struct ClientPlan {
 }
 
 impl ClientPlan {
+    /// Where somebody may wait for what was sent before, up and down: there a line ends.
+    pub fn lines(&self) -> (Vec<u64>, Vec<u64>) {
+        let Dialogue { client, server, is_echo, .. } = &self.dialogue;
+        let up: Vec<u64> = line_ends(client).chain(waits(server)).collect();
+        let down = if *is_echo { up.clone() } else { line_ends(server).chain(waits(client)).collect() };
+        (up, down)
+    }
+
     /// The sequences that are sent by the client and by its server.
     pub fn keys(&self, client: usize) -> (u64, u64) {
         let up = 2 * client as u64 + 1;
@@ -275,6 +286,24 @@ pub struct Plan {
     pub fortune: Fortune,
     /// When pen is told to end, if not after everybody else.
     pub ends_at: Option<Duration>,
+}
+
+/// Where a script has sent something and goes on with something else than the end.
+fn line_ends(script: &[Step]) -> impl Iterator<Item = u64> {
+    let mut sent = 0;
+    script.iter().enumerate().filter_map(move |(at, step)| {
+        sent += match step {
+            Step::Send(count) => *count,
+            Step::Urge => 1,
+            _ => return None,
+        };
+        (!matches!(script.get(at + 1), None | Some(Step::Fin | Step::Close | Step::Abort))).then_some(sent)
+    })
+}
+
+/// What a script waits for.
+fn waits(script: &[Step]) -> impl Iterator<Item = u64> {
+    script.iter().filter_map(|step| if let Step::Heard(count) = step { Some(*count) } else { None })
 }
 
 /// One of a server's addresses, with the port.
@@ -369,6 +398,10 @@ impl Plan {
         settings.modes.weight = choices.one_in(6);
         settings.modes.prio = choices.one_in(6);
         self.has_log = choices.one_in(3);
+        // Bytes without a meaning pass an inspector unchanged, if there are few lines among them.
+        if choices.one_in(3) && self.clients.iter().all(|client| client.dialogue.up < LINES_MAX as u64 * 256 / 2) {
+            settings.protocol = Protocol::Ftp;
+        }
         // Long enough for whoever does something.
         for limit in [&mut settings.idle_timeout, &mut settings.half_closed_timeout, &mut settings.stuck_timeout] {
             if choices.one_in(4) {

@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use pen::balance::settings::Protocol;
 use pen::base::addr::Endpoint;
 use pen::net::{NoAddress, Ready, Signal, Successor, Token};
 
@@ -328,7 +329,10 @@ impl World {
     fn arrive(&mut self, client: usize) {
         let plan = &self.plan.clients[client];
         let (up, down) = plan.keys(client);
-        let peer = Peer::new(&plan.dialogue.client, plan.dialogue.client_reader, (up, down), self.now);
+        let mut peer = Peer::new(&plan.dialogue.client, plan.dialogue.client_reader, (up, down), self.now);
+        if self.plan.settings.protocol != Protocol::Tcp {
+            peer = peer.with_lines(plan.lines());
+        }
         let line = self.add_line(Far::Client, Stage::Up, Some(client));
         self.lines[line].peer = Some(peer);
         self.fates[client].line = Some(line);

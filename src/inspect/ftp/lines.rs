@@ -98,6 +98,11 @@ impl Splitter {
         Some(if end.is_some() { Piece::Line(text) } else { Piece::Head(text) })
     }
 
+    /// True if something is held of an unfinished line.
+    pub fn holds(&self) -> bool {
+        !self.is_spent && !self.held.is_empty()
+    }
+
     /// Takes what is held of an unfinished line.
     pub fn take_held(&mut self) -> Vec<u8> {
         if mem::take(&mut self.is_spent) {

@@ -1,0 +1,219 @@
+//! A pair that is looked into: its bytes go through an inspector, piece by piece.
+//!
+//! A piece is read only once all that became of those before it has gone to its sink or into a
+//! ring, in both directions: so what waits is bounded, and stays in order. Without memory for a
+//! ring pieces are small, and so is what becomes of them. What an inspector holds back follows when
+//! its source ends. Once it has nothing more to look at, the pair is one like any other.
+
+use super::Proxy;
+use super::ending::CloseReason;
+use super::flow::{Flow, Receipt, Taking};
+use super::pair::{End, Pair, PairKey, Phase};
+use super::pool::Pool;
+use crate::balance::settings::Protocol;
+use crate::base::addr::ClientAddr;
+use crate::base::diag::Severity;
+use crate::base::direction::Direction;
+use crate::inspect::ftp::{Ftp, NoPorts, Peers};
+use crate::inspect::{Inspector, TURNED_MAX};
+use crate::net::{Net, Stream};
+
+/// The largest piece while there is no memory for a ring.
+const SMALL: usize = 256;
+
+/// What a pair has that is looked into, or to whose bytes some are added.
+#[derive(Debug)]
+pub struct Inspection {
+    /// Who looks at its bytes, if anybody does.
+    pub inspector: Option<Inspector>,
+    /// What is to be sent up and down before anything else, each no more than a ring holds.
+    pub owed: [Vec<u8>; 2],
+    /// It ends once that was sent, for this reason.
+    ends: Option<&'static str>,
+}
+
+impl Inspection {
+    /// An inspection by somebody who has seen nothing yet.
+    pub fn by(inspector: Inspector) -> Inspection {
+        Inspection { inspector: Some(inspector), owed: [Vec::new(), Vec::new()], ends: None }
+    }
+
+    fn owes(&self, direction: Direction) -> bool {
+        !self.owed[direction as usize].is_empty()
+    }
+
+    /// True if bytes of a peer wait in it.
+    pub fn holds(&self) -> bool {
+        Direction::BOTH.into_iter().any(|direction| self.owes(direction) || self.holds_back(direction))
+    }
+
+    fn owes_any(&self) -> bool {
+        Direction::BOTH.into_iter().any(|direction| self.owes(direction))
+    }
+
+    fn holds_back(&self, direction: Direction) -> bool {
+        self.inspector.as_ref().is_some_and(|inspector| inspector.holds(direction))
+    }
+
+    /// Looks at nothing any more; what was held back is owed.
+    fn step_aside(&mut self) {
+        let Some(mut inspector) = self.inspector.take() else { return };
+        for direction in Direction::BOTH {
+            self.owed[direction as usize].extend_from_slice(&inspector.last(direction));
+        }
+    }
+}
+
+/// How a direction of a pair that is looked into goes on.
+pub(super) enum Piece {
+    /// So many bytes were looked at.
+    Taken(usize),
+    /// There is nothing to look at, or no place for what would become of it: an edge will tell.
+    Waits,
+    /// What comes next goes on unseen.
+    Unseen,
+}
+
+/// The parts of a direction: its flow, and the ends that it joins.
+struct Way<'a, S: Stream> {
+    flow: &'a mut Flow<S::Pipe>,
+    other: &'a mut Flow<S::Pipe>,
+    source: &'a mut End<S>,
+    sink: &'a mut End<S>,
+}
+
+fn way<S: Stream>(pair: &mut Pair<S>, direction: Direction) -> Option<(Way<'_, S>, &mut Inspection)> {
+    let Phase::Relaying { server, up, down, .. } = &mut pair.phase else { return None };
+    let inspection = pair.inspection.as_deref_mut()?;
+    let way = match direction {
+        Direction::Up => Way { flow: up, other: down, source: &mut pair.client, sink: server },
+        Direction::Down => Way { flow: down, other: up, source: server, sink: &mut pair.client },
+    };
+    Some((way, inspection))
+}
+
+/// Sends what is owed, as far as that goes. True if nothing is owed any more.
+fn settle<S: Stream>(pair: &mut Pair<S>, pool: &mut Pool<S::Pipe>) -> bool {
+    for direction in Direction::BOTH {
+        let Some((way, inspection)) = way(pair, direction) else { return true };
+        let owed = &mut inspection.owed[direction as usize];
+        way.flow.free(way.sink, pool);
+        if way.flow.has_ended() {
+            owed.clear();
+        } else if way.flow.is_open() && !owed.is_empty() {
+            way.flow.send_turned(way.sink, owed, pool);
+            *owed = Vec::new();
+        }
+    }
+    pair.inspection.as_ref().is_none_or(|inspection| !inspection.owes_any())
+}
+
+impl<N: Net> Proxy<N> {
+    /// Who looks into a pair that was just connected.
+    pub(super) fn inspection_of(&self, key: PairKey) -> Option<Box<Inspection>> {
+        let inspector = match self.settings_of(key).protocol {
+            Protocol::Tcp => return None,
+            Protocol::Ftp => {
+                let pair = &self.pairs[key.0];
+                let (ClientAddr::Inet(client), ClientAddr::Inet(server)) =
+                    (pair.search.from(), pair.to.as_ref()?.client())
+                else {
+                    return None;
+                };
+                Inspector::Ftp(Ftp::new(Peers { client, server }, false))
+            }
+        };
+        Some(Box::new(Inspection::by(inspector)))
+    }
+
+    /// Carries one piece in a direction of a pair that has an inspection.
+    pub(super) fn inspect(&mut self, key: PairKey, direction: Direction) -> Piece {
+        let pair = &mut self.pairs[key.0];
+        if !settle(pair, &mut self.pool) {
+            return Piece::Waits;
+        }
+        let Some((way, inspection)) = way(pair, direction) else { return Piece::Waits };
+        if inspection.ends.is_some() || !way.flow.is_open() {
+            return Piece::Waits;
+        }
+        let Some(inspector) = &inspection.inspector else {
+            pair.inspection = None;
+            return Piece::Unseen;
+        };
+        let Some(appetite) = inspector.appetite(direction) else { return Piece::Unseen };
+        if way.source.readable {
+            self.shortage.provide(&mut self.pool, &mut self.net);
+        }
+        let most = if self.pool.is_ready() { appetite } else { appetite.min(SMALL) };
+        let taking = Taking::Inspected {
+            is_leaving: way.other.has_ended() && !way.sink.is_broken,
+            holds_back: inspection.holds_back(direction),
+        };
+        let scratch = &mut self.scratch[..most];
+        match way.flow.take(way.source, way.sink, taking, scratch) {
+            Receipt::Bytes(count) => {
+                self.look_at(key, direction, count);
+                Piece::Taken(count)
+            }
+            Receipt::LastWords => {
+                let inspector = inspection.inspector.as_mut().expect("it was there a moment ago");
+                let last = inspector.last(direction);
+                way.flow.send_turned(way.sink, &last, &mut self.pool);
+                Piece::Taken(last.len().max(1))
+            }
+            Receipt::Nothing | Receipt::Ended | Receipt::Sight(_) => Piece::Waits,
+        }
+    }
+
+    /// Lets the inspector see what was read, and sends what becomes of it.
+    fn look_at(&mut self, key: PairKey, direction: Direction, count: usize) {
+        let pair = &mut self.pairs[key.0];
+        let chunk = &self.scratch[..count];
+        if direction == Direction::Up && self.reqlog.is_open() {
+            let server = pair.to.as_ref().expect("a pair that relays is connected to a server");
+            self.reqlog.record(pair.search.from(), self.now.unix, server, chunk);
+        }
+        if self.tracer.is_dumping() {
+            self.net.dump(self.tracer.dump(direction, key.0, chunk));
+        }
+        let Some((way, inspection)) = way(pair, direction) else { return };
+        let Some(inspector) = &mut inspection.inspector else { return };
+        let turned = &mut self.turned;
+        turned.clear();
+        inspector.inspect(direction, chunk, turned, &mut NoPorts);
+        assert!(turned.on.len().max(turned.back.len()) <= TURNED_MAX, "what becomes of a piece fits a ring");
+        if turned.has_changed && self.tracer.is_dumping() {
+            self.net.dump(self.tracer.dump_changed(direction, key.0, &turned.on));
+        }
+        if !turned.back.is_empty() {
+            if self.tracer.is_dumping() {
+                self.net.dump(self.tracer.dump_changed(direction.other(), key.0, &turned.back));
+            }
+            inspection.owed[direction.other() as usize].extend_from_slice(&turned.back);
+        }
+        way.flow.send_turned(way.sink, &turned.on, &mut self.pool);
+        inspection.ends = turned.ends;
+        if inspector.is_done() {
+            inspection.step_aside();
+            if self.listeners.common.debug > 0 {
+                let text = format!("connection {}: nothing more is to be understood; it passes unchanged", key.0);
+                self.net.say(Severity::Debug, &text);
+            }
+        }
+    }
+
+    /// Ends a pair whose inspector has asked for that, once all was sent. True if it is gone.
+    pub(super) fn end_by_inspector(&mut self, key: PairKey) -> bool {
+        let pair = &mut self.pairs[key.0];
+        let Some(why) = pair.inspection.as_ref().and_then(|inspection| inspection.ends) else { return false };
+        let is_settled = settle(pair, &mut self.pool);
+        let Phase::Relaying { server, up, down, .. } = &mut pair.phase else { return false };
+        if !is_settled || up.is_stuck() || down.is_stuck() {
+            return false;
+        }
+        // What the server has got is not all that there was to be.
+        let _ = server.stream.reset_on_drop();
+        self.close(key, CloseReason::Protocol(why));
+        true
+    }
+}
