@@ -50,7 +50,7 @@ pub enum CloseReason {
 }
 
 /// All of them in a word, as metrics name them.
-pub const CLOSE_REASONS: [&str; 12] = [
+pub const CLOSE_REASONS: [&str; 13] = [
     "done",
     "broken",
     "no_server",
@@ -63,6 +63,7 @@ pub const CLOSE_REASONS: [&str; 12] = [
     "stuck_server",
     "operator",
     "shutdown",
+    "protocol",
 ];
 
 impl CloseReason {
@@ -81,6 +82,7 @@ impl CloseReason {
             CloseReason::Stuck(Side::Server) => 9,
             CloseReason::Operator => 10,
             CloseReason::Shutdown => 11,
+            CloseReason::Protocol(_) => 12,
         }
     }
 }

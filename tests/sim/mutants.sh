@@ -282,8 +282,7 @@ plant limit-of-connects-not-held src/balance/listeners.rs \
 plant queued-for-ever $p/turn.rs \
     'if std::mem::take(&mut pair.is_queued) {' 'if pair.is_queued {'
 plant no-farewell $p/ending.rs \
-    'CloseReason::NoServer | CloseReason::NoResources => return self.say_farewell(key),' \
-    'CloseReason::NoServer | CloseReason::NoResources => {}'
+    'return self.say_farewell(key);' ''
 plant farewell-without-end $p/ending.rs \
     'self.arm(key, TimerKind::Farewell, FAREWELL_TIME);' ''
 plant leaving-client-not-read $p/ending.rs \
