@@ -1,4 +1,4 @@
-//! pen: a load balancer for simple TCP protocols that also shows what a protocol says.
+//! pen: a load balancer for simple TCP and UDP protocols that also shows what a protocol says.
 //!
 //! # The map
 //!
@@ -51,6 +51,7 @@
 //! | client | a remote address, remembered in the client table |
 //! | server | a configured destination: regular, emergency or abuse |
 //! | pair | a client's connection and the one made for it to a server |
+//! | association | what stands for a pair where datagrams are carried: a client's address and port, and a socket that leads to its server |
 //! | end | one socket of a pair, with what is known of its readiness |
 //! | flow | one direction of a pair: up is client to server, down is server to client |
 //! | idler | a connection to a server that is opened ahead, before there is a client for it |

@@ -3,6 +3,7 @@
 //! The real world is `sys`, over mio and libc; the other one is the simulation in `tests/sim`.
 //! There are no further implementations. [`Net::wait`] is the only source of time.
 
+mod datagrams;
 mod unread;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::keepalive::Keepalive;
 use crate::base::time::Now;
+pub use datagrams::{BATCH_MAX, DATAGRAM_MAX, Inbox, Outbox, Way};
 pub use unread::Unread;
 
 /// Names a watched socket in events.
@@ -115,6 +117,9 @@ pub struct ListenOptions {
     /// Other processes of the same user may listen at the same address, if they say so too; the kernel
     /// shares the clients out among them (`SO_REUSEPORT`, socket(7)). Nothing on a Unix socket.
     pub shared: bool,
+    /// It takes datagrams (UDP): nobody is accepted there, and [`Net::receive`] and [`Net::answer`] are
+    /// for it. Not on a Unix socket.
+    pub datagrams: bool,
 }
 
 /// Where the request log goes.
@@ -237,6 +242,30 @@ pub trait Net {
     /// when [`Stream::connected`] says so. The caller tells apart what is the server's fault and
     /// what is lack of something here.
     fn connect(&mut self, to: &Endpoint, from: Option<IpAddr>) -> io::Result<Self::Stream>;
+
+    /// A socket for datagrams to and from `to` and nobody else, from the local address `from` if one is
+    /// given. It needs no time to connect. Each read brings one datagram whole, and 0 bytes are a
+    /// datagram, too; each write sends one. Errors that come from afar (icmp(7)) are told by the next
+    /// read or write, which does nothing else then; `InvalidInput` says that a datagram is too long. An edge tells of the first that comes after a
+    /// `WouldBlock`, and none that a write would not block.
+    fn connect_datagrams(&mut self, to: &Endpoint, from: Option<IpAddr>) -> io::Result<Self::Stream> {
+        let _ = (to, from);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Takes datagrams that came to a listener, as many as there are and as one call takes, in place
+    /// of those in the box; `WouldBlock` if there are none.
+    fn receive(&mut self, listener: &mut Self::Listener, inbox: &mut Inbox) -> io::Result<()> {
+        let _ = (listener, inbox);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Sends answers from a listener, from number `first` on, as one call takes them; how many. An
+    /// error is about the first one only, which is not sent; `InvalidInput` says that it is too long.
+    fn answer(&mut self, listener: &mut Self::Listener, outbox: &Outbox, first: usize) -> io::Result<usize> {
+        let _ = (listener, outbox, first);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Sets how peers are probed on TCP connections that are made from now on, and on those that are
     /// accepted from `listeners` or from one that is opened later. At first it is as the system has

@@ -49,5 +49,7 @@ mod start;
 mod status;
 #[path = "pen/trace.rs"]
 mod trace;
+#[path = "pen/udp.rs"]
+mod udp;
 #[path = "pen/upgrade.rs"]
 mod upgrade;

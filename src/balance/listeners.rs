@@ -39,18 +39,52 @@ pub struct Listener {
     pub at: Vec<String>,
     /// Its servers, clients, access lists and settings.
     pub balancer: Balancer,
-    /// How many pairs came in here and have not gone.
+    /// How many pairs and associations came in here and have not gone.
     pub pairs: usize,
+    /// How many of them are associations.
+    pub associations: usize,
     /// How many of them have no connected server yet.
     pub pending: usize,
+    /// What became of datagrams that were not passed on.
+    pub dropped: Dropped,
     is_removed: bool,
     serial: u16,
+}
+
+/// Datagrams that were not passed on since the start, for each reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Dropped {
+    /// Nobody may or can serve their client.
+    pub no_server: u64,
+    /// A buffer in the kernel was full.
+    pub full: u64,
+    /// Too long for the way they had to go.
+    pub too_long: u64,
+    /// Descriptors, memory or ports were lacking, or the system forbade it.
+    pub lacking: u64,
+}
+
+impl Dropped {
+    /// All of them.
+    pub fn sum(&self) -> u64 {
+        self.no_server + self.full + self.too_long + self.lacking
+    }
 }
 
 impl Listener {
     fn new(name: &str, settings: Settings, serial: u16) -> Listener {
         let (name, balancer) = (String::from(name), Balancer::new(settings));
-        Listener { name, at: Vec::new(), balancer, pairs: 0, pending: 0, is_removed: false, serial }
+        Listener {
+            name,
+            at: Vec::new(),
+            balancer,
+            pairs: 0,
+            associations: 0,
+            pending: 0,
+            dropped: Dropped::default(),
+            is_removed: false,
+            serial,
+        }
     }
 
     /// True if one more connect may be under way.

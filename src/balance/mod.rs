@@ -25,7 +25,7 @@ pub use acl::Acls;
 pub use clients::{Client, ClientId, Clients};
 pub use counts::{Failure, Traffic};
 pub use limits::{Over, Refusals};
-pub use listeners::{Listener, ListenerKey, Listeners, MAIN};
+pub use listeners::{Dropped, Listener, ListenerKey, Listeners, MAIN};
 pub use servers::{Duty, Server, ServerId, Servers};
 pub use settings::{Common, Modes, Settings};
 
@@ -205,8 +205,21 @@ impl Balancer {
 
     /// A connect was made. The client is remembered with its server, if that is a regular one.
     pub fn connected(&mut self, id: ServerId, client: Option<ClientId>, now: Now) {
+        self.answered(id);
+        self.sent_to(id, client, now);
+    }
+
+    /// A server has shown that it is there.
+    pub fn answered(&mut self, id: ServerId) {
         if let Some(server) = self.servers.server_mut(id) {
             server.failing = false;
+        }
+    }
+
+    /// A client's datagrams go to this server from now on, and it is remembered with it if that is a
+    /// regular one. Whether the server is there nobody knows yet.
+    pub fn sent_to(&mut self, id: ServerId, client: Option<ClientId>, now: Now) {
+        if let Some(server) = self.servers.server_mut(id) {
             server.counts.connects += 1;
         }
         let ServerId::Regular(index) = id else { return };

@@ -46,11 +46,14 @@ pub enum Protocol {
     Tcp,
     /// An FTP control connection.
     Ftp,
+    /// Not bytes but datagrams, by UDP.
+    Udp,
 }
 
 impl Protocol {
     /// All there are, by the words for them.
-    pub const ALL: [(&'static str, Protocol); 2] = [("tcp", Protocol::Tcp), ("ftp", Protocol::Ftp)];
+    pub const ALL: [(&'static str, Protocol); 3] =
+        [("tcp", Protocol::Tcp), ("ftp", Protocol::Ftp), ("udp", Protocol::Udp)];
 
     /// The word for it.
     pub fn name(self) -> &'static str {
@@ -111,6 +114,12 @@ pub struct Settings {
     pub client_acl: usize,
     /// What the bytes of its pairs are taken for.
     pub protocol: Protocol,
+    /// How long an association may be silent; zero for ever.
+    pub udp_timeout: Duration,
+    /// How many datagrams of a client make an association; 0 for any number.
+    pub udp_requests: u32,
+    /// How many answers each of them has; `None` if that is not known.
+    pub udp_responses: Option<u32>,
     /// The local address for connections to servers.
     pub source: Option<IpAddr>,
 }
@@ -135,6 +144,9 @@ impl Default for Settings {
             client_ipv6: 128,
             client_acl: 0,
             protocol: Protocol::Tcp,
+            udp_timeout: Duration::from_secs(180),
+            udp_requests: 0,
+            udp_responses: None,
             source: None,
         }
     }

@@ -9,23 +9,29 @@ use std::path::PathBuf;
 
 use super::addr::{UNIX_PATH_MAX, fits_unix_socket};
 
-/// Service names and their TCP ports, from /etc/services (services(5)).
+/// Service names and their ports, from /etc/services (services(5)): those of TCP, and those of UDP
+/// for names that TCP has not.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Services(Vec<(Box<str>, u16)>);
 
 impl Services {
-    /// Reads the text of a services(5) file: TCP entries and their aliases; lines that are not
+    /// Reads the text of a services(5) file: entries and their aliases; lines that are not
     /// entries are passed over.
     pub fn parse(text: &str) -> Services {
-        let mut rows = Vec::new();
+        let (mut rows, mut others) = (Vec::new(), Vec::new());
         for line in text.lines() {
             let mut words = line.split('#').next().unwrap_or("").split_whitespace();
             let (Some(name), Some(port)) = (words.next(), words.next()) else { continue };
-            let Some(port) = port.strip_suffix("/tcp").and_then(|port| port.parse().ok()) else { continue };
-            for name in std::iter::once(name).chain(words) {
-                rows.push((Box::from(name), port));
-            }
+            let Some((port, transport)) = port.split_once('/') else { continue };
+            let Ok(port) = port.parse() else { continue };
+            let rows = match transport {
+                "tcp" => &mut rows,
+                "udp" => &mut others,
+                _ => continue,
+            };
+            rows.extend(std::iter::once(name).chain(words).map(|name| (Box::from(name), port)));
         }
+        rows.append(&mut others);
         Services(rows)
     }
 
@@ -277,12 +283,12 @@ mod tests {
     }
 
     #[test]
-    fn services_are_tcp_names_and_aliases() {
+    fn services_are_names_and_aliases_of_tcp_and_then_of_udp() {
         let services = services();
         assert_eq!(services.port("pop3"), Some(110));
         assert_eq!(services.port("pop-3"), Some(110));
         assert_eq!(services.port("www"), Some(80));
-        assert_eq!(services.port("syslog"), None);
+        assert_eq!(services.port("syslog"), Some(514));
         assert_eq!(services.port("comment"), None);
     }
 
@@ -317,7 +323,6 @@ mod tests {
             ("65536", "port 65536 is not within 1 to 65535"),
             ("99999999999", "port 99999999999 is not within 1 to 65535"),
             ("nosuch", "'nosuch' is not a port or TCP service"),
-            ("syslog", "'syslog' is not a port or TCP service"),
             ("127.0.0.1:", "no port"),
             (":80", "no address before the port"),
             ("*:80", "'*' is not a host name"),

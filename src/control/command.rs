@@ -18,6 +18,8 @@ use crate::base::operand::{Host, ListenSpec};
 
 /// The most pairs there may be; beyond it a typing error is likelier than a machine.
 pub const CONN_MAX: u32 = 1_000_000;
+/// The number of the first association: those of connections are below it.
+pub const ASSOCIATIONS_FROM: usize = CONN_MAX as usize;
 /// The most connections that are opened ahead.
 pub const IDLERS_MAX: u32 = 10_000;
 /// The longest time in seconds, 68 years: what the original takes.
@@ -134,6 +136,8 @@ pub enum Command {
     Socket(i32),
     /// Sets the local address of connections to servers.
     Source(Option<IpAddr>),
+    /// Tells how many answers a datagram has, or sets it.
+    UdpResponses(Option<Option<u32>>),
     /// Tells how pen is doing.
     Status(StatusForm),
     /// Turns a mode on or off.
@@ -203,6 +207,10 @@ pub enum Number {
     Timeout,
     /// Seconds that a client is remembered.
     Tracking,
+    /// Datagrams of a client that make an association.
+    UdpRequests,
+    /// Seconds that an association may be silent.
+    UdpTimeout,
 }
 
 impl Number {
@@ -210,11 +218,13 @@ impl Number {
     pub fn range(self) -> (u32, u32) {
         match self {
             Number::Blacklist | Number::Drain | Number::SlowStart | Number::Tracking => (0, SECONDS_MAX),
-            Number::HalfClosedTimeout | Number::IdleTimeout | Number::StuckTimeout => (0, SECONDS_MAX),
+            Number::HalfClosedTimeout | Number::IdleTimeout | Number::StuckTimeout | Number::UdpTimeout => {
+                (0, SECONDS_MAX)
+            }
             // A connect that may take no time at all never succeeds.
             Number::Timeout => (1, SECONDS_MAX),
             Number::ClientIpv6 => (0, 128),
-            Number::ClientMax => (0, CONN_MAX),
+            Number::ClientMax | Number::UdpRequests => (0, CONN_MAX),
             Number::ClientsMax => (1, CLIENTS_MAX as u32),
             Number::ConnMax | Number::PendingMax => (1, CONN_MAX),
             Number::Debug => (0, DEBUG_MAX),
@@ -429,6 +439,8 @@ mod tests {
             ("stuck_timeout", Number::StuckTimeout, 0, 2_147_483_647),
             ("timeout", Number::Timeout, 1, 2_147_483_647),
             ("tracking", Number::Tracking, 0, 2_147_483_647),
+            ("udp_requests", Number::UdpRequests, 0, 1_000_000),
+            ("udp_timeout", Number::UdpTimeout, 0, 2_147_483_647),
         ];
         for (name, number, low, high) in table {
             assert_eq!(good(name), Command::Number(number, None));
@@ -487,6 +499,10 @@ mod tests {
             ("protocol", Command::Protocol(None)),
             ("protocol tcp", Command::Protocol(Some(Protocol::Tcp))),
             ("protocol ftp", Command::Protocol(Some(Protocol::Ftp))),
+            ("protocol udp", Command::Protocol(Some(Protocol::Udp))),
+            ("udp_responses", Command::UdpResponses(None)),
+            ("udp_responses 1", Command::UdpResponses(Some(Some(1)))),
+            ("no udp_responses", Command::UdpResponses(Some(None))),
             ("tcp_fastclose", Command::FastClose(None)),
             ("tcp_fastclose up", Command::FastClose(Some(FastClose::Up))),
             ("tcp_fastclose down", Command::FastClose(Some(FastClose::Down))),
@@ -566,7 +582,7 @@ mod tests {
             ("socket x", "socket: 'x' is not a number"),
             ("socket -1", "socket: -1 is not within 0 to 2147483647"),
             ("socket 1 2", "socket: unexpected word '2'"),
-            ("protocol gopher", "protocol: 'gopher' is not tcp or ftp"),
+            ("protocol gopher", "protocol: 'gopher' is not tcp, ftp or udp"),
             ("tcp_fastclose on", "tcp_fastclose: 'on' is not up, down, both or off"),
             ("tcp_fastclose up down", "tcp_fastclose: unexpected word 'down'"),
             ("web_stats a b", "web_stats: unexpected word 'b'"),
@@ -577,10 +593,10 @@ mod tests {
             ("ascii auto x", "ascii: unexpected word 'x'"),
             ("close", "close: the number of a connection is missing"),
             ("close all", "close: 'all' is not a number"),
-            ("close -1", "close: -1 is not within 0 to 999999"),
+            ("close -1", "close: -1 is not within 0 to 1999999"),
             ("close 1 2", "close: unexpected word '2'"),
             ("connection", "connection: the number of a connection is missing"),
-            ("connection 1000000", "connection: 1000000 is not within 0 to 999999"),
+            ("connection 2000000", "connection: 2000000 is not within 0 to 1999999"),
             ("include", "include: the name of a file is missing"),
             ("include a b", "include: unexpected word 'b'"),
             ("keepalive 0", "keepalive: 0 is not within 1 to 32767"),

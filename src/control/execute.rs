@@ -8,11 +8,12 @@ use std::rc::Rc;
 
 use super::command::{Command, ListenAt, LogSpec, Mode, Number, StatusForm};
 use super::config::{ConfigError, Line};
-use super::numbers::{client_rate, fast_close, set_idlers, set_number, set_protocol};
+use super::numbers::{client_rate, fast_close, set_idlers, set_number, set_protocol, udp_responses};
 use super::servers::{change_server, remove_server};
 pub use super::snapshot::Snapshot;
 use super::status;
 use crate::balance::acl::{AclError, Acls, ListName};
+use crate::balance::settings::Protocol;
 use crate::balance::{Balancer, Common, ListenerKey, Listeners, MAIN, ServerId, Settings};
 use crate::base::time::Now;
 
@@ -96,6 +97,9 @@ pub enum Effect {
     Write(Option<PathBuf>),
     /// Read again what pen was started with, and apply what has changed.
     Reload,
+    /// Let this listener listen where it does for what its protocol needs, TCP or UDP. If that
+    /// cannot be, it has the protocol of before.
+    Reopen(ListenerKey, Protocol),
     /// Close the sockets of this listener, which was removed.
     RemoveListener(ListenerKey),
     /// Answer each request here, in place of servers; only before the loop runs.
@@ -245,8 +249,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::Dummy => Outcome::asks(Effect::Dummy),
         Command::SharePorts => set(&mut common.shares_ports, true),
         Command::NoEffect => Outcome::quiet(),
-        Command::Exit if common.may_exit => Outcome::asks(Effect::Exit),
-        Command::Exit => Outcome::refused("Exit is not enabled; restart with -X flag"),
+        Command::Exit => exit(common),
         Command::FastClose(when) => fast_close(&mut balancer.settings, when),
         Command::Include(path) => Outcome::asks(Effect::Include(at, path)),
         Command::Keepalive(how) => {
@@ -269,7 +272,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::Number(Number::Idlers, value) => set_idlers(balancer, value),
         Command::Number(number, value) => set_number(common, &mut balancer.settings, at, number, value),
         Command::Pid => Outcome::tells(format!("{}\n", around.pid)),
-        Command::Protocol(protocol) => set_protocol(&mut balancer.settings, protocol),
+        Command::Protocol(protocol) => set_protocol(&mut balancer.settings, at, protocol),
         Command::Recent(within) => Outcome::tells(status::recent(balancer, within, now)),
         Command::Reload => Outcome::asks(Effect::Reload),
         Command::RemoveServer(server) => remove_server(balancer, &server),
@@ -279,10 +282,18 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::Source(source) => set(&mut balancer.settings.source, source),
         Command::Status(form) => Outcome::asks(Effect::Status(form)),
         Command::Switch(mode, on) => set(mode_of(&mut balancer.settings, mode), on),
+        Command::UdpResponses(count) => udp_responses(&mut balancer.settings, count),
         Command::WebStats(None) => Outcome::tells(line_of(&shown_path(common.web_stats.as_deref()))),
         Command::WebStats(path) => set_web_stats(common, path),
         Command::NoWebStats => set_web_stats(common, None),
         Command::Write(path) => Outcome::asks(Effect::Write(path)),
+    }
+}
+
+fn exit(common: &Common) -> Outcome {
+    match common.may_exit {
+        true => Outcome::asks(Effect::Exit),
+        false => Outcome::refused("Exit is not enabled; restart with -X flag"),
     }
 }
 
@@ -417,6 +428,14 @@ mod tests {
             ("ftp", "ftp\n"),
             ("no ftp", "tcp\n"),
             ("protocol ftp", "ftp\n"),
+            ("udp_requests", "0\n"),
+            ("udp_requests 1", "1\n"),
+            ("udp_responses", "none\n"),
+            ("udp_responses 1", "1\n"),
+            ("udp_responses", "1\n"),
+            ("no udp_responses", "none\n"),
+            ("udp_timeout", "180\n"),
+            ("udp_timeout 60", "60\n"),
             ("protocol", "ftp\n"),
             ("idle_timeout", "Idle timeout: 0 seconds\n"),
             ("idle_timeout 5", "Idle timeout: 5 seconds\n"),

@@ -50,8 +50,11 @@ pub(super) fn set_number(
             }
             Number::Timeout => settings.connect_timeout = seconds,
             Number::Tracking => settings.tracking = seconds,
+            Number::UdpRequests => settings.udp_requests = value,
+            Number::UdpTimeout => settings.udp_timeout = seconds,
         }
-        if matches!(number, Number::HalfClosedTimeout | Number::IdleTimeout | Number::StuckTimeout) {
+        if matches!(number, Number::HalfClosedTimeout | Number::IdleTimeout | Number::StuckTimeout | Number::UdpTimeout)
+        {
             effects.push(Effect::Limits);
         }
     }
@@ -87,6 +90,8 @@ fn number_now(common: &Common, settings: &Settings, number: Number) -> u64 {
         Number::StuckTimeout => settings.stuck_timeout.as_secs(),
         Number::Timeout => settings.connect_timeout.as_secs(),
         Number::Tracking => settings.tracking.as_secs(),
+        Number::UdpRequests => u64::from(settings.udp_requests),
+        Number::UdpTimeout => settings.udp_timeout.as_secs(),
     }
 }
 
@@ -120,7 +125,17 @@ pub(super) fn shown_fast_close(when: FastClose) -> &'static str {
 }
 
 /// Sets what bytes are taken for if that is to be set, and tells it.
-pub(super) fn set_protocol(settings: &mut Settings, protocol: Option<Protocol>) -> Outcome {
-    settings.protocol = protocol.unwrap_or(settings.protocol);
-    Outcome::tells(format!("{}\n", settings.protocol.name()))
+pub(super) fn set_protocol(settings: &mut Settings, at: ListenerKey, protocol: Option<Protocol>) -> Outcome {
+    let before = settings.protocol;
+    settings.protocol = protocol.unwrap_or(before);
+    let is_other = (before == Protocol::Udp) != (settings.protocol == Protocol::Udp);
+    let effects = if is_other { vec![Effect::Reopen(at, before)] } else { Vec::new() };
+    Outcome { reply: Ok(format!("{}\n", settings.protocol.name())), effects }
+}
+
+/// Sets how many answers a datagram has if that is to be set, and tells it.
+pub(super) fn udp_responses(settings: &mut Settings, count: Option<Option<u32>>) -> Outcome {
+    settings.udp_responses = count.unwrap_or(settings.udp_responses);
+    let shown = settings.udp_responses.map_or(String::from("none"), |count| count.to_string());
+    Outcome::tells(format!("{shown}\n"))
 }

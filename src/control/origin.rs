@@ -132,7 +132,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
                 return Err(String::from("exit, reload, status and write are not for the start"));
             }
             // What the settings say already, or what the loop does once it has them.
-            Effect::Resolve(..) | Effect::ConnMax(_) | Effect::PendingMax(_) | Effect::Limits => {}
+            Effect::Resolve(..) | Effect::ConnMax(_) | Effect::PendingMax(_) | Effect::Limits | Effect::Reopen(..) => {}
             Effect::Recount(_) | Effect::ClientsMax(_) | Effect::Keepalive | Effect::Dummy => {}
         }
         Ok(())

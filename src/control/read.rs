@@ -25,8 +25,8 @@ const RECENT: u32 = 300;
 /// The longest time in seconds within which connections of a client are counted.
 const DAY: u32 = 86_400;
 
-/// Numbers of connections are below the table's greatest size.
-const CONNECTION_MAX: u32 = CONN_MAX - 1;
+/// Numbers of connections are below the table's greatest size; those of associations follow.
+const CONNECTION_MAX: u32 = 2 * CONN_MAX - 1;
 
 impl LogSpec {
     /// Reads the name of a request log: `host:port` for a penlogd; a file if there is a slash, or
@@ -287,7 +287,7 @@ pub(super) fn protocol(words: &mut Words<'_>) -> Result<Command, Problem> {
     let Some(word) = words.next() else { return Ok(Command::Protocol(None)) };
     match Protocol::ALL.into_iter().find(|(name, _)| *name == word) {
         Some((_, protocol)) => Ok(Command::Protocol(Some(protocol))),
-        None => Err(Problem::NotOneOf(String::from(word), "tcp or ftp")),
+        None => Err(Problem::NotOneOf(String::from(word), "tcp, ftp or udp")),
     }
 }
 
@@ -301,6 +301,11 @@ pub(super) fn tcp_fastclose(words: &mut Words<'_>) -> Result<Command, Problem> {
         Some(other) => return Err(Problem::NotOneOf(String::from(other), "up, down, both or off")),
     };
     Ok(Command::FastClose(when))
+}
+
+pub(super) fn udp_responses(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let count = words.next().map(|word| unsigned(word, 0, CONN_MAX)).transpose()?;
+    Ok(Command::UdpResponses(count.map(Some)))
 }
 
 pub(super) fn web_stats(words: &mut Words<'_>) -> Result<Command, Problem> {

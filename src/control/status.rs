@@ -5,8 +5,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::command::ASSOCIATIONS_FROM;
 use crate::balance::clients::Client;
-use crate::balance::settings::Modes;
+use crate::balance::settings::{Modes, Protocol};
 use crate::balance::{Balancer, Duty, Listener, Listeners, MAIN, Server, ServerId};
 use crate::base::operand::Host;
 use crate::base::time::{Moment, Now};
@@ -129,10 +130,15 @@ pub fn socket(descriptor: i32, connection: Option<usize>) -> String {
 pub fn listeners(listeners: &Listeners) -> String {
     let mut text = String::new();
     for (_, listener) in listeners.iter() {
-        let Listener { name, at, balancer, pairs, pending, .. } = listener;
+        let Listener { name, at, balancer, pairs, pending, dropped, .. } = listener;
+        let udp = match balancer.settings.protocol {
+            Protocol::Udp => format!(" udp dropped {}", dropped.sum()),
+            Protocol::Tcp | Protocol::Ftp => String::new(),
+        };
         let servers = balancer.servers.iter().count();
         let addresses = if at.is_empty() { String::from("-") } else { at.join(" ") };
-        writeln!(text, "{name} conn {pairs} pending {pending} servers {servers} addr {addresses}").expect(INTO_STRING);
+        writeln!(text, "{name} conn {pairs} pending {pending} servers {servers} addr {addresses}{udp}")
+            .expect(INTO_STRING);
     }
     text
 }
@@ -158,7 +164,7 @@ pub fn recent(balancer: &Balancer, within: Duration, now: Now) -> String {
 pub fn connection(number: usize, status: Option<&ConnectionStatus>, conn_max: usize) -> Result<String, String> {
     let (state, down_fd, up_fd) = match status {
         Some(status) => (status.state.bits(), status.down_fd, status.up_fd),
-        None if number < conn_max => (0, -1, -1),
+        None if is_free(number, conn_max) => (0, -1, -1),
         None => return Err(format!("Connection {number} out of range")),
     };
     let client = status.and_then(|status| status.client).map_or(String::from("0"), |slot| slot.to_string());
@@ -172,11 +178,16 @@ pub fn connection(number: usize, status: Option<&ConnectionStatus>, conn_max: us
     ))
 }
 
+/// Whether a connection or an association could have this number.
+fn is_free(number: usize, conn_max: usize) -> bool {
+    number < conn_max || (ASSOCIATIONS_FROM..ASSOCIATIONS_FROM + conn_max).contains(&number)
+}
+
 /// The reply to `close`, or why nothing was closed.
 pub fn closing(number: usize, in_use: bool, conn_max: usize) -> Result<String, String> {
     match in_use {
         true => Ok(format!("Forcibly closing connection {number}\n")),
-        false if number < conn_max => Err(format!("Connection {number} is not in use")),
+        false if is_free(number, conn_max) => Err(format!("Connection {number} is not in use")),
         false => Err(format!("Connection {number} out of range")),
     }
 }

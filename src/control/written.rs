@@ -168,6 +168,10 @@ impl Writer<'_> {
             None => self.is("client_rate", false),
             rate => self.says("client_rate", &shown_rate(rate)),
         };
+        let responses = match settings.udp_responses {
+            None => self.is("udp_responses", false),
+            Some(count) => self.says("udp_responses", &count),
+        };
         let source = match settings.source {
             None => self.is("source", false),
             Some(ip) => self.says("source", &ip),
@@ -196,6 +200,9 @@ impl Writer<'_> {
             self.says("tcp_fastclose", &shown_fast_close(settings.fast_close)),
             self.says("timeout", &settings.connect_timeout.as_secs()),
             self.says("tracking", &settings.tracking.as_secs()),
+            self.says("udp_requests", &settings.udp_requests),
+            responses,
+            self.says("udp_timeout", &settings.udp_timeout.as_secs()),
             self.is("weight", modes.weight),
         ]
     }
@@ -296,7 +303,10 @@ mod tests {
             half_closed_timeout: seconds(random, 0),
             stuck_timeout: seconds(random, 0),
             fast_close: one_of(random, &[FastClose::Off, FastClose::Up, FastClose::Down, FastClose::Both]),
-            protocol: one_of(random, &[Protocol::Tcp, Protocol::Ftp]),
+            protocol: one_of(random, &[Protocol::Tcp, Protocol::Ftp, Protocol::Udp]),
+            udp_timeout: seconds(random, 0),
+            udp_requests: random.below(5) as u32,
+            udp_responses: one_of(random, &[None, Some(0), Some(1)]),
             pending_max: 1 + random.below(1_000) as usize,
             clients_max: 1 + random.below(5_000) as usize,
             client_max: random.below(50) as u32,

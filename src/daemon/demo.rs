@@ -204,7 +204,11 @@ impl<N: Net> Server<N> {
 }
 
 fn listen<N: Net>(net: &mut N, at: &Endpoint, index: usize) -> io::Result<N::Listener> {
-    net.listen(at, ListenOptions { backlog: 100, private: false, shared: false }, Token(FOREIGN + index))
+    net.listen(
+        at,
+        ListenOptions { backlog: 100, private: false, shared: false, datagrams: false },
+        Token(FOREIGN + index),
+    )
 }
 
 /// Runs the demonstration until Ctrl-C; the exit status. Options that make sense are obeyed.

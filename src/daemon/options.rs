@@ -66,6 +66,7 @@ pub enum Id {
     ControlDir,
     ControlMode,
     WebStats,
+    Udp,
     Command,
     Tracking,
     Weight,
@@ -143,6 +144,7 @@ pub const FLAGS: &[Flag] = &[
     flag('t', "timeout", seconds(1), "a server must accept within that time", "5", Id::Timeout),
     flag('T', "tracking", seconds(0), "forget a client after that time; 0: never", "0", Id::Tracking),
     flag('u', "user", Value::Text("USER"), "run as that user", "", Id::User),
+    flag('U', "udp", Value::None, "carry datagrams: UDP in place of TCP", "", Id::Udp),
     flag('w', "web-stats", Value::Text("FILE"), "write the status page there at USR1", "", Id::WebStats),
     flag('W', "weight", Value::None, "choose by weight", "", Id::Weight),
     flag('x', "connections", count(CONN_MAX), "serve at most so many clients at once", "500", Id::Connections),
@@ -162,7 +164,6 @@ pub const FLAGS: &[Flag] = &[
     short('L', Value::None, "TLS", Id::Refused),
     short('N', Value::None, "never did anything", Id::Refused),
     short('R', Value::None, "TLS", Id::Refused),
-    short('U', Value::None, "UDP", Id::Refused),
     short('Z', Value::None, "TLS", Id::Refused),
 ];
 
@@ -477,7 +478,7 @@ mod tests {
 
     #[test]
     fn every_mistake_names_its_culprit() {
-        let table: [(&[&str], &str); 27] = [
+        let table: [(&[&str], &str); 26] = [
             (&["--control-mode", "599"], "option --control-mode takes permissions from 600 to 777, not '599'"),
             (&["--control-mode", "066"], "option --control-mode takes permissions from 600 to 777, not '066'"),
             (&["--control-mode=01666"], "option --control-mode takes permissions from 600 to 777, not '01666'"),
@@ -502,7 +503,6 @@ mod tests {
             (&["-fb5r"], "option -b takes a number from 0 to 2147483647, not '5r'"),
             (&["-T", ""], "option -T takes a number from 0 to 2147483647, not ''"),
             (&["-b4294967296"], "option -b takes a number from 0 to 2147483647, not '4294967296'"),
-            (&["-U"], "option -U (UDP) is not in this pen yet"),
             (&["-fH"], "option -H (X-Forwarded-For) is not in this pen yet"),
             (&["-i", "x"], "option -i (Windows services) is not in this pen"),
         ];

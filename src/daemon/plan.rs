@@ -216,6 +216,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             | Effect::ConnMax(_)
             | Effect::PendingMax(_)
             | Effect::Limits
+            | Effect::Reopen(..)
             | Effect::Keepalive => {}
         }
         Ok(())

@@ -20,17 +20,17 @@ use crate::base::error::{Error, reason};
 use crate::base::operand::{Host, ListenSpec, Services};
 use crate::control::command::{ListenAt, LogSpec, LogTo};
 use crate::net::{ListenOptions, LogTarget, Net, Token};
-use crate::proxy::listener::{Arriving, listening_token};
+use crate::proxy::listener::{Arriving, Transport, listening_token};
 use crate::proxy::memory::fit_connections;
 use crate::proxy::{CONTROL_LISTENER, Foreign, LISTENING_MAX, Nobody, Proxy, Rights, Start};
 use crate::sys::console::Console;
 use crate::sys::inheritance::{Inheritance, Use};
+use crate::sys::listener::Listener;
 use crate::sys::net::OsNet;
 use crate::sys::pid_file::PidFile;
 use crate::sys::process::{self, Background, Identity, Readiness};
 use crate::sys::resolve::Resolver;
 use crate::sys::signal::Signals;
-use crate::sys::socket::Listener;
 use crate::sys::upgrade::{Launch, Upgrader};
 
 /// Runs pen as the options say, to its end; the exit status.
@@ -161,9 +161,11 @@ impl World {
             if place >= LISTENING_MAX {
                 return Err(Error::config(format!("more than {LISTENING_MAX} listening addresses")));
             }
-            let (socket, written) =
-                self.listen(there, ListenOptions { backlog, private: false, shared }, listening_token(place))?;
-            listening.push(Arriving::new(*at, socket, written));
+            let transport = Transport::of(plan.listeners[*at].balancer.settings.protocol);
+            let datagrams = transport == Transport::Udp;
+            let options = ListenOptions { backlog, private: false, shared, datagrams };
+            let (socket, written) = self.listen(there, options, listening_token(place))?;
+            listening.push(Arriving::new(*at, socket, written).carrying(transport));
         }
         for (at, _) in &plan.listen {
             let own = listening.iter().filter(|arriving| arriving.listener == *at);
@@ -174,7 +176,7 @@ impl World {
 
     fn listen(&mut self, at: &ListenAt, options: ListenOptions, token: Token) -> Result<(Listener, String), Error> {
         let endpoint = names::endpoint(&at.spec);
-        let listener = match self.inherited(&endpoint, options.backlog, token) {
+        let listener = match self.inherited(&endpoint, options, token) {
             Ok(None) => self.net.listen(&endpoint, options, token),
             Ok(Some(listener)) => Ok(listener),
             Err(error) => Err(error),
@@ -189,10 +191,10 @@ impl World {
     }
 
     /// The listener of the old process, if it is at this place.
-    fn inherited(&mut self, at: &Endpoint, backlog: u32, token: Token) -> io::Result<Option<Listener>> {
+    fn inherited(&mut self, at: &Endpoint, options: ListenOptions, token: Token) -> io::Result<Option<Listener>> {
         let Some(inheritance) = &mut self.inheritance else { return Ok(None) };
         let what = if token == CONTROL_LISTENER { Use::Control } else { Use::Clients };
-        let listener = inheritance.listener(what, at, backlog)?;
+        let listener = inheritance.listener(what, at, options)?;
         if let Some(listener) = &listener {
             self.net.adopt(listener, token)?;
         }
@@ -226,8 +228,11 @@ impl World {
             self.warnings.push(String::from("no control port as root; use -u to run as another user, or -u root"));
             return Ok(None);
         }
-        let (listener, _) =
-            self.listen(at, ListenOptions { backlog, private: true, shared: false }, CONTROL_LISTENER)?;
+        let (listener, _) = self.listen(
+            at,
+            ListenOptions { backlog, private: true, shared: false, datagrams: false },
+            CONTROL_LISTENER,
+        )?;
         if let (Host::Unix(path), Some(identity)) = (&at.spec.host, &self.identity)
             && process::ids().0 == 0
         {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::options::{Id, Step};
-use crate::balance::settings::{Common, DumpForm, Settings};
+use crate::balance::settings::{Common, DumpForm, Protocol, Settings};
 use crate::control::command::{Command, Mode, Number};
 
 impl Step {
@@ -41,6 +41,7 @@ impl Step {
             Id::Stubborn => Some(Command::Switch(Mode::Stubborn, true)),
             Id::Timeout => sets(Number::Timeout),
             Id::Tracking => sets(Number::Tracking),
+            Id::Udp => Some(Command::Protocol(Some(Protocol::Udp))),
             Id::Weight => Some(Command::Switch(Mode::Weight, true)),
             _ => None,
         }
@@ -62,6 +63,7 @@ fn set(common: &mut Common, settings: &mut Settings, id: Id, number: u32) {
         Id::Stubborn => settings.modes.stubborn = true,
         Id::Timeout => settings.connect_timeout = time,
         Id::Tracking => settings.tracking = time,
+        Id::Udp => settings.protocol = Protocol::Udp,
         Id::Weight => settings.modes.weight = true,
         Id::Connections => common.conn_max = count,
         Id::AllowExit => common.may_exit = true,

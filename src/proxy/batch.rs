@@ -131,8 +131,16 @@ impl<N: Net> Proxy<N> {
     fn try_effect(&mut self, effect: &Effect, opened: &mut Opened<N>) -> Result<(), String> {
         match effect {
             Effect::Listen(at, there) => opened.addresses.push(self.prepare_listen(*at, there)?),
+            // Where it goes is said already, or what is said later counts.
+            Effect::Reopen(at, _) if opened.addresses.iter().any(|new| new.at == *at) => {}
+            Effect::Reopen(at, _) => {
+                let there = self.own_addresses(*at);
+                if !there.is_empty() {
+                    opened.addresses.push(self.prepare_listen(*at, &there)?);
+                }
+            }
             Effect::SetLog(log) => opened.log = Some(self.prepare_log(log.clone())?),
-            Effect::Close(number) if self.pairs.contains(*number) => {}
+            Effect::Close(number) if self.pairs.contains(*number) || self.association_status(*number).is_some() => {}
             Effect::ClientsMax(at) => settle(&mut self.listeners, *at)?,
             Effect::Token(path) => opened.token = Some(self.prepare_token(path.clone())?),
             Effect::Write(_) | Effect::Reload => return Err(String::from("write and reload are not for files")),
@@ -164,7 +172,7 @@ impl<N: Net> Proxy<N> {
         for (_, _, effect) in effects {
             match effect {
                 Effect::Listen(at, _) => text.push_str(&format!("{}\n", self.listeners[at].at.join(" "))),
-                Effect::SetLog(_) | Effect::Keepalive | Effect::Token(_) => {}
+                Effect::SetLog(_) | Effect::Keepalive | Effect::Token(_) | Effect::Reopen(..) => {}
                 Effect::ConnMax(_) => {
                     if let Err(why) = self.take_effect(effect) {
                         self.say(Severity::Warning, &why);

@@ -15,12 +15,12 @@ impl<N: Net> Proxy<N> {
         }
         self.give_up_upgrade();
         self.let_in_who_waits();
-        self.close_listening();
+        self.close_to_new_clients();
         self.draining_since = Some(self.now.moment);
         self.close_idlers();
         let limit = self.listeners.common.drain.as_secs();
         let time = if limit > 0 { format!("{limit} s") } else { String::from("as long as they need") };
-        let text = format!("nobody is let in any more; {} connections have {time} to finish", self.pairs.len());
+        let text = format!("nobody is let in any more; {} connections have {time} to finish", self.connections());
         self.say(Severity::Notice, &text);
     }
 
@@ -49,11 +49,11 @@ impl<N: Net> Proxy<N> {
             return;
         }
         let is_over = self.drain_ends().is_some_and(|due| due <= self.now.moment);
-        if is_over && !self.pairs.is_empty() {
-            let text = format!("{} connections have not finished in time, and are closed", self.pairs.len());
+        if is_over && self.connections() > 0 {
+            let text = format!("{} connections have not finished in time, and are closed", self.connections());
             self.say(Severity::Notice, &text);
         }
-        if is_over || self.pairs.is_empty() {
+        if is_over || self.connections() == 0 {
             self.ending = Some(Ending::Signal);
         }
     }

@@ -166,15 +166,18 @@ impl<N: Net> Proxy<N> {
             }
             Effect::Close(number) => self.close_by_operator(number),
             Effect::ShowConnection(number) => {
-                let status = self.pairs.get(number).map(|pair| self.status_of(number, pair));
+                let pair = self.pairs.get(number).map(|pair| self.status_of(number, pair));
+                let status = pair.or_else(|| self.association_status(number));
                 status::connection(number, status.as_ref(), self.listeners.common.conn_max)
             }
             Effect::Resolve(at, id) => {
                 self.look_up_server(at, id);
                 done
             }
+            Effect::Reopen(at, before) => self.reopen(at, before).map(|()| String::new()),
             Effect::Limits => {
                 self.limits_changed();
+                self.look_at_associations();
                 done
             }
             Effect::Dummy => Err(String::from("dummy: only at the start")),
@@ -228,10 +231,11 @@ impl<N: Net> Proxy<N> {
     }
 
     fn close_by_operator(&mut self, number: usize) -> Result<String, String> {
-        let in_use = self.pairs.contains(number);
-        if in_use {
+        let is_pair = self.pairs.contains(number);
+        if is_pair {
             self.close(PairKey(number), CloseReason::Operator);
         }
+        let in_use = is_pair || self.close_association(number);
         status::closing(number, in_use, self.listeners.common.conn_max)
     }
 

@@ -160,7 +160,8 @@ impl<N: Net> Proxy<N> {
     }
 
     fn wanted_idlers(&self, at: ListenerKey) -> usize {
-        let listens = self.listening.sockets().any(|arriving| arriving.listener == at);
+        // Nothing is opened ahead for datagrams.
+        let listens = self.listening.accepts_at(at);
         let is_over = !listens || self.draining_since.is_some() || self.ending.is_some();
         if is_over { 0 } else { self.listeners[at].balancer.settings.idlers }
     }

@@ -112,7 +112,7 @@ impl<N: Net> Proxy<N> {
     /// Who looks into a pair that was just connected.
     pub(super) fn inspection_of(&self, key: PairKey) -> Option<Box<Inspection>> {
         let inspector = match self.settings_of(key).protocol {
-            Protocol::Tcp => return None,
+            Protocol::Tcp | Protocol::Udp => return None,
             Protocol::Ftp => {
                 let pair = &self.pairs[key.0];
                 let (ClientAddr::Inet(client), ClientAddr::Inet(server)) =

@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 
 use super::Proxy;
 use super::effects::LOOKED_UP;
-use super::listener::Arriving;
+use super::listener::{Arriving, Transport};
+use crate::balance::settings::Protocol;
 use crate::balance::{ListenerKey, MAIN};
 use crate::base::addr::Endpoint;
 use crate::base::error::reason;
-use crate::base::operand::Host;
+use crate::base::operand::{Host, ListenSpec};
 use crate::control::command::ListenAt;
+use crate::control::execute::Effect;
 use crate::net::{ListenOptions, Net};
 
 /// Where a listener will listen: its sockets are open.
@@ -17,6 +19,8 @@ use crate::net::{ListenOptions, Net};
 pub(super) struct NewAddresses {
     /// The listener.
     pub(super) at: ListenerKey,
+    /// What arrives there.
+    transport: Transport,
     /// All of its addresses, as they were written.
     addresses: Vec<String>,
     /// Those that were opened for it.
@@ -47,8 +51,9 @@ impl<N: Net> Proxy<N> {
         if !self.listeners.contains(at) {
             return Err(String::from("the listener was removed"));
         }
+        let transport = Transport::of(self.listeners[at].balancer.settings.protocol);
         let is_open = |written: &str| {
-            let mut sockets = self.listening.sockets();
+            let mut sockets = self.listening.sockets().filter(|arriving| arriving.transport == transport);
             sockets.any(|arriving| arriving.listener == at && arriving.written == written)
         };
         let new: Vec<&ListenAt> = there.iter().filter(|there| !is_open(&there.text)).collect();
@@ -61,54 +66,61 @@ impl<N: Net> Proxy<N> {
         let mut addresses: Vec<String> = there.iter().map(|there| there.text.clone()).collect();
         let (mut opened, mut taken): (Vec<String>, Vec<_>) = (Vec::new(), Vec::new());
         for (place, there) in there.iter().enumerate().filter(|(_, there)| new.contains(there)) {
-            let is_free = |one: &&Arriving<N>| one.written == there.text && self.listeners.is_removed(one.listener);
+            let is_free = |one: &&Arriving<N>| {
+                one.written == there.text && one.transport == transport && self.listeners.is_removed(one.listener)
+            };
             let of = self.listening.sockets().find(is_free).map(|one| one.listener);
             if let Some(of) = of {
-                self.listening.pass_on(&there.text, of, at);
+                self.listening.pass_on(&there.text, transport, of, at);
                 taken.push((there.text.clone(), of));
                 continue;
             }
-            match self.open_at(at, there) {
+            match self.open_at(at, there, transport) {
                 Ok(written) => addresses[place].clone_from(&written),
                 Err(why) => {
-                    self.forgo_listen(&NewAddresses { at, addresses, opened, taken });
+                    self.forgo_listen(&NewAddresses { at, transport, addresses, opened, taken });
                     return Err(format!("cannot listen on {}: {why}", there.text));
                 }
             }
             opened.push(addresses[place].clone());
         }
-        Ok(NewAddresses { at, addresses, opened, taken })
+        Ok(NewAddresses { at, transport, addresses, opened, taken })
     }
 
     /// Closes what was opened: the listener stays where it is.
     pub(super) fn forgo_listen(&mut self, new: &NewAddresses) {
-        new.taken.iter().for_each(|(written, of)| self.listening.pass_on(written, new.at, *of));
-        drop(self.listening.close(|arriving| arriving.listener == new.at && new.opened.contains(&arriving.written)));
+        new.taken.iter().for_each(|(written, of)| self.listening.pass_on(written, new.transport, new.at, *of));
+        let is_new = |arriving: &Arriving<N>| arriving.listener == new.at && arriving.transport == new.transport;
+        drop(self.listening.close(|arriving| is_new(arriving) && new.opened.contains(&arriving.written)));
     }
 
     /// Lets a listener listen at its new addresses, and nowhere else.
     pub(super) fn move_listener(&mut self, new: NewAddresses) {
-        let NewAddresses { at, addresses, .. } = new;
-        drop(self.listening.close(|arriving| arriving.listener == at && !addresses.contains(&arriving.written)));
+        let NewAddresses { at, transport, addresses, .. } = new;
+        let stays = |arriving: &Arriving<N>| arriving.transport == transport && addresses.contains(&arriving.written);
+        drop(self.listening.close(|arriving| arriving.listener == at && !stays(arriving)));
+        self.end_orphans();
         self.listeners[at].at = addresses;
     }
 
     /// Opens one more socket; the address, or why that cannot be: the end of a sentence.
-    fn open_at(&mut self, at: ListenerKey, there: &ListenAt) -> Result<String, String> {
+    fn open_at(&mut self, at: ListenerKey, there: &ListenAt, transport: Transport) -> Result<String, String> {
         let endpoint = match &there.spec.host {
             Host::Unix(path) => Endpoint::Unix(path.clone()),
             Host::Addr(ip) => Endpoint::inet(SocketAddr::new(*ip, there.spec.port)),
             Host::Name(_) => unreachable!("{LOOKED_UP}"),
         };
         let common = &self.listeners.common;
-        let options = ListenOptions { backlog: common.backlog, private: false, shared: common.shares_ports };
+        let (backlog, shared) = (common.backlog, common.shares_ports);
+        let datagrams = transport == Transport::Udp;
+        let options = ListenOptions { backlog, private: false, shared, datagrams };
         let Some(token) = self.listening.vacant() else { return Err(String::from("there are too many addresses")) };
         let socket = self.net.listen(&endpoint, options, token).map_err(|error| reason(&error))?;
         let written = match (endpoint.port(), self.net.local(&socket)) {
             (Some(0), Ok(local)) => local.to_string(),
             _ => there.text.clone(),
         };
-        self.listening.open(Arriving::new(at, socket, written.clone()));
+        self.listening.open(Arriving::new(at, socket, written.clone()).carrying(transport));
         Ok(written)
     }
 
@@ -144,15 +156,54 @@ impl<N: Net> Proxy<N> {
     /// Lets nobody in any more at a listener that was removed. Its pairs go on to their ends.
     pub(super) fn close_listener(&mut self, at: ListenerKey) {
         drop(self.listening.close(|arriving| arriving.listener == at));
+        self.end_orphans();
         self.names.forget(at);
         self.forget_addresses(at);
     }
 
     /// Lets nobody in any more, anywhere.
     pub(super) fn close_listening(&mut self) -> Vec<Arriving<N>> {
+        self.forget_all_addresses();
+        let closed = self.listening.close(|_| true);
+        self.end_orphans();
+        closed
+    }
+
+    /// Lets nobody new in. Where datagrams arrive, the associations that there are still need the socket.
+    pub(super) fn close_to_new_clients(&mut self) {
+        self.forget_all_addresses();
+        drop(self.listening.close(|arriving| arriving.transport == Transport::Tcp));
+    }
+
+    fn forget_all_addresses(&mut self) {
         let keys: Vec<ListenerKey> = self.listeners.all().map(|(at, _)| at).collect();
         keys.into_iter().for_each(|at| self.forget_addresses(at));
-        self.listening.close(|_| true)
+    }
+
+    /// Where a listener listens, as addresses to listen on anew.
+    pub(super) fn own_addresses(&self, at: ListenerKey) -> Vec<ListenAt> {
+        let own = self.listening.sockets().filter(|arriving| arriving.listener == at);
+        let there = own.filter_map(|arriving| {
+            let (host, port) = match self.net.local(&arriving.socket).ok()? {
+                Endpoint::Inet(addr) => (Host::Addr(addr.ip()), addr.port()),
+                Endpoint::Unix(path) => (Host::Unix(path), 0),
+            };
+            Some(ListenAt { spec: ListenSpec { host, port }, text: arriving.written.clone() })
+        });
+        there.collect()
+    }
+
+    /// Lets a listener listen where it does for what its protocol needs.
+    pub(super) fn reopen(&mut self, at: ListenerKey, before: Protocol) -> Result<(), String> {
+        let there = self.own_addresses(at);
+        let opened = if there.is_empty() { Ok(String::new()) } else { self.listen_at(at, &there) };
+        if opened.is_err() {
+            self.listeners[at].balancer.settings.protocol = before;
+        }
+        opened?;
+        self.idlers.follow();
+        // It may need other descriptors than before.
+        self.take_effect(Effect::ConnMax(self.listeners.common.conn_max)).map(drop)
     }
 
     fn forget_addresses(&mut self, at: ListenerKey) {

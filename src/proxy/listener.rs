@@ -11,6 +11,7 @@ use slab::Slab;
 
 use super::pair::{End, Pair, PairKey, Phase, Side};
 use super::{FIRST_LISTENING, LISTENING_MAX, Proxy, token};
+use crate::balance::settings::Protocol;
 use crate::balance::{ListenerKey, MAIN};
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
@@ -22,7 +23,7 @@ use crate::net::{Net, Token};
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long nothing must have been lacking before it is said again that clients wait.
-const SILENCE: Duration = Duration::from_secs(10);
+pub(super) const SILENCE: Duration = Duration::from_secs(10);
 
 /// The listening sockets, and whether clients may wait there.
 #[derive(Debug)]
@@ -45,14 +46,45 @@ pub struct Arriving<N: Net> {
     pub listener: ListenerKey,
     /// The address as it was written, with the port that was found if any was to be.
     pub written: String,
+    /// What arrives there.
+    pub transport: Transport,
     /// An edge came, and no `WouldBlock` since.
-    is_ready: bool,
+    pub(super) is_ready: bool,
+}
+
+/// What arrives at a socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// Clients, who are accepted.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+impl Transport {
+    /// What a listener of this protocol needs.
+    pub fn of(protocol: Protocol) -> Transport {
+        match protocol {
+            Protocol::Udp => Transport::Udp,
+            Protocol::Tcp | Protocol::Ftp => Transport::Tcp,
+        }
+    }
 }
 
 impl<N: Net> Arriving<N> {
     /// A socket that was just opened: nobody can tell yet whether somebody waits.
     pub fn new(listener: ListenerKey, socket: N::Listener, written: String) -> Arriving<N> {
-        Arriving { socket, listener, written, is_ready: true }
+        Arriving { socket, listener, written, transport: Transport::Tcp, is_ready: true }
+    }
+
+    /// True if datagrams may be there.
+    pub(super) fn has_datagrams(&self) -> bool {
+        self.is_ready && self.transport == Transport::Udp
+    }
+
+    /// The same, where this is what arrives.
+    pub fn carrying(self, transport: Transport) -> Arriving<N> {
+        Arriving { transport, ..self }
     }
 }
 
@@ -85,6 +117,26 @@ impl<N: Net> Listening<N> {
         self.paused_until = None;
     }
 
+    /// True if clients of this listener are accepted.
+    pub(super) fn accepts_at(&self, at: ListenerKey) -> bool {
+        self.sockets().any(|arriving| arriving.listener == at && arriving.transport == Transport::Tcp)
+    }
+
+    /// True if there is one at this place, and datagrams arrive there.
+    pub(super) fn has_datagrams(&self, place: usize) -> bool {
+        self.sockets.get(place).is_some_and(|arriving| arriving.transport == Transport::Udp)
+    }
+
+    /// One that is at this place where datagrams arrive.
+    pub(super) fn datagrams(&mut self, place: usize) -> Option<&mut Arriving<N>> {
+        self.sockets.get_mut(place).filter(|arriving| arriving.transport == Transport::Udp)
+    }
+
+    /// One more than the greatest place.
+    pub(super) fn places(&self) -> usize {
+        self.sockets.capacity()
+    }
+
     /// The sockets, while they are open.
     pub fn sockets(&self) -> impl Iterator<Item = &Arriving<N>> {
         self.sockets.iter().map(|(_, arriving)| arriving)
@@ -102,8 +154,9 @@ impl<N: Net> Listening<N> {
     }
 
     /// Who arrives at this address of one listener is another one's client from now on.
-    pub fn pass_on(&mut self, written: &str, from: ListenerKey, to: ListenerKey) {
-        let mut sockets = self.sockets.iter_mut().map(|(_, arriving)| arriving);
+    pub fn pass_on(&mut self, written: &str, transport: Transport, from: ListenerKey, to: ListenerKey) {
+        let sockets = self.sockets.iter_mut().map(|(_, arriving)| arriving);
+        let mut sockets = sockets.filter(|arriving| arriving.transport == transport);
         if let Some(arriving) = sockets.find(|arriving| arriving.listener == from && arriving.written == written) {
             arriving.listener = to;
         }
@@ -136,7 +189,7 @@ impl<N: Net> Proxy<N> {
     }
 
     fn may_ask(&self, arriving: &Arriving<N>) -> bool {
-        arriving.is_ready && self.listeners[arriving.listener].may_begin()
+        arriving.is_ready && arriving.transport == Transport::Tcp && self.listeners[arriving.listener].may_begin()
     }
 
     /// Accepts as many clients as there is room for, and as one turn takes.

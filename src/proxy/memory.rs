@@ -12,7 +12,8 @@ use super::ending::LEAVING_MAX;
 use super::pair::Pair;
 use super::pool::Pool;
 use super::ring::RING_SIZE;
-use crate::balance::Listeners;
+use crate::balance::settings::Protocol;
+use crate::balance::{Listener, Listeners};
 use crate::base::diag::Severity;
 use crate::net::{Net, Stream};
 
@@ -63,16 +64,19 @@ impl Shortage {
 /// arrive; idlers have one descriptor each.
 pub fn fit_connections(net: &mut impl Net, listeners: &mut Listeners, listening: usize) -> io::Result<Option<String>> {
     let idlers: usize = listeners.iter().map(|(_, listener)| listener.balancer.settings.idlers).sum();
+    let is_udp = |(_, listener): (_, &Listener)| listener.balancer.settings.protocol == Protocol::Udp;
+    // A pair has two sockets, an association one.
+    let sockets = 2 * u64::from(!listeners.iter().all(is_udp)) + u64::from(listeners.iter().any(is_udp));
     let common = &mut listeners.common;
     let wanted = common.conn_max;
     let reserve = RESERVE + (listening.saturating_sub(1) + idlers) as u64;
-    let needed = 2 * wanted as u64 + reserve;
+    let needed = sockets * wanted as u64 + reserve;
     // Each direction of a pair may hold a pipe at times, if there are descriptors left for it.
     let limit = net.raise_descriptors(needed, needed + 4 * wanted as u64)?;
     if limit >= needed {
         return Ok(None);
     }
-    let fit = usize::try_from(limit.saturating_sub(reserve) / 2).unwrap_or(usize::MAX).max(1);
+    let fit = usize::try_from(limit.saturating_sub(reserve) / sockets).unwrap_or(usize::MAX).max(1);
     common.conn_max = fit;
     Ok(Some(format!("only {fit} of {wanted} connections fit into the limit of {limit} open files")))
 }

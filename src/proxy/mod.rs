@@ -28,6 +28,7 @@ pub mod ring;
 pub mod timers;
 pub mod trust;
 pub mod turn;
+pub mod udp;
 pub mod upgrade;
 
 use std::collections::VecDeque;
@@ -57,6 +58,7 @@ use relay::SCRATCH_SIZE;
 use reload::Reload;
 use reqlog::ReqLog;
 use timers::{Timer, TimerKind, Timers};
+use udp::Udp;
 use upgrade::Upgrade;
 
 /// The token of the control listener.
@@ -69,6 +71,10 @@ pub const FIRST_LISTENING: usize = 64;
 pub const LISTENING_MAX: usize = FIRST_PAIR - FIRST_LISTENING;
 /// The first token of the pairs: two for each, the client's and the server's.
 pub const FIRST_PAIR: usize = 1024;
+/// The first token of the associations: one for each, the server's.
+pub const FIRST_ASSOCIATION: usize = 1 << 25;
+/// One more than the last token of the associations.
+const ASSOCIATIONS_END: usize = 1 << 26;
 /// The first token of the idlers; no table of pairs comes near it.
 pub const FIRST_IDLER: usize = 1 << 28;
 /// Tokens from here on belong to [`Foreign`] users of the same loop.
@@ -157,6 +163,7 @@ pub struct Proxy<N: Net> {
     runnable: VecDeque<PairKey>,
     pool: Pool<<N::Stream as Stream>::Pipe>,
     idlers: Idlers<N::Stream>,
+    udp: Udp<N::Stream>,
     scratch: Box<[u8]>,
     /// What becomes of a piece that is inspected; kept for its memory.
     turned: Turned,
@@ -199,6 +206,7 @@ impl<N: Net> Proxy<N> {
             runnable: VecDeque::new(),
             pool: Pool::default(),
             idlers: Idlers::default(),
+            udp: Udp::default(),
             scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
             turned: Turned::default(),
             reqlog: ReqLog::new(start.log),
@@ -300,12 +308,14 @@ impl<N: Net> Proxy<N> {
             }
         }
         self.check_idlers();
+        self.check_associations();
         for (at, listener) in self.listeners.all() {
             let pairs = || pairs().filter(|pair| pair.listener == at);
-            assert_eq!(listener.pairs, pairs().count(), "pairs of listener {}", listener.name);
+            let (pairs_here, associations) = (pairs().count(), listener.associations);
+            assert_eq!(listener.pairs, pairs_here + associations, "pairs of listener {}", listener.name);
             let pending = pairs().filter(|pair| pair.is_pending()).count();
             assert_eq!(listener.pending, pending, "pending pairs of listener {}", listener.name);
-            let places = pairs().filter(|pair| pair.place().is_some()).count() + self.idlers.count(at);
+            let places = pairs().filter(|pair| pair.place().is_some()).count() + self.idlers.count(at) + associations;
             assert_eq!(listener.balancer.claimed(), places as u64, "places of listener {}", listener.name);
             listener.balancer.check();
         }

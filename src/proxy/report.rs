@@ -7,7 +7,7 @@ use super::Proxy;
 use super::ending::CLOSE_REASONS;
 use super::pair::Phase;
 use super::upgrade::Upgrade;
-use crate::balance::{ListenerKey, Traffic};
+use crate::balance::{ClientId, ListenerKey, Traffic};
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::control::command::StatusForm;
@@ -26,7 +26,7 @@ impl<N: Net> Proxy<N> {
         }
         self.started.get_or_insert(self.now);
         let all = self.listeners.all().map(|(_, listener)| listener.balancer.traffic);
-        let sample = Sample { connections: self.pairs.len(), traffic: all.fold(Traffic::default(), Traffic::and) };
+        let sample = Sample { connections: self.connections(), traffic: all.fold(Traffic::default(), Traffic::and) };
         let intervals = self.history.catch_up(self.now.moment, sample);
         if intervals > 0 {
             self.listeners.note_lately(intervals);
@@ -70,9 +70,9 @@ impl<N: Net> Proxy<N> {
             pid: self.control.pid,
             started: self.started.unwrap_or(self.now),
             standing,
-            pairs: self.pairs.len(),
+            pairs: self.connections(),
             leaving: self.leaving,
-            sockets: of_pairs + listening + sessions + idlers,
+            sockets: of_pairs + self.udp.len() + listening + sessions + idlers,
             rings: self.pool.lent(),
             pipes: self.pool.lent_pipes(),
             control_sessions: sessions,
@@ -86,6 +86,7 @@ impl<N: Net> Proxy<N> {
     fn statistics(&self) -> Vec<String> {
         let time = self.net.local_time(self.now.unix);
         let pairs = self.pairs.iter().map(|(number, pair)| self.status_of(number, pair));
+        let pairs = pairs.chain(self.association_statuses());
         status::statistics(&self.listeners, pairs, self.now, &time)
     }
 
@@ -105,8 +106,12 @@ impl<N: Net> Proxy<N> {
     /// The status page, which also goes to its file if it has one.
     pub(super) fn status_page(&mut self) -> Result<String, String> {
         let time = self.net.local_time(self.now.unix);
-        let pairs: Vec<ConnectionStatus> =
-            self.pairs.iter().map(|(number, pair)| self.status_of(number, pair)).collect();
+        let pairs: Vec<ConnectionStatus> = self
+            .pairs
+            .iter()
+            .map(|(number, pair)| self.status_of(number, pair))
+            .chain(self.association_statuses())
+            .collect();
         let text = page(&self.listeners, &pairs, self.now, &time);
         if let Some(path) = &self.listeners.common.web_stats {
             let path = path.clone();
@@ -133,9 +138,10 @@ impl<N: Net> Proxy<N> {
     /// Counts the connections of each client of a listener anew.
     pub(super) fn recount_clients(&mut self, at: ListenerKey) {
         let open = self.pairs.iter().filter(|(_, pair)| pair.listener == at).filter_map(|(_, pair)| pair.client_id);
+        let open: Vec<ClientId> = open.chain(self.clients_of_associations(at)).collect();
         let balancer = &mut self.listeners[at].balancer;
         balancer.follow_settings();
-        balancer.clients.recount(open);
+        balancer.clients.recount(open.into_iter());
     }
 
     /// The reply to `socket`.
@@ -148,6 +154,7 @@ impl<N: Net> Proxy<N> {
             };
             has(&pair.client.stream) || server.is_some_and(has)
         });
-        status::socket(descriptor, owner.map(|(number, _)| number))
+        let owner = owner.map(|(number, _)| number).or_else(|| self.association_with(descriptor));
+        status::socket(descriptor, owner)
     }
 }

@@ -9,7 +9,10 @@ use std::time::Duration;
 use super::ending::CloseReason;
 use super::pair::{PairKey, Phase, Side};
 use super::timers::TimerKind;
-use super::{Ending, FIRST_IDLER, FIRST_LISTENING, FIRST_PAIR, FOREIGN, Foreign, Nobody, Proxy};
+use super::{
+    ASSOCIATIONS_END, Ending, FIRST_ASSOCIATION, FIRST_IDLER, FIRST_LISTENING, FIRST_PAIR, FOREIGN, Foreign, Nobody,
+    Proxy,
+};
 use crate::net::{Event, Net, Ready, Signal, Token};
 
 impl<N: Net> Proxy<N> {
@@ -26,6 +29,7 @@ impl<N: Net> Proxy<N> {
                 self.net.end_successor();
                 self.close_sessions();
                 self.close_all();
+                self.end_associations();
                 self.close_idlers();
                 return Ok(ending);
             }
@@ -51,7 +55,9 @@ impl<N: Net> Proxy<N> {
         }
         self.events = events;
         self.run_runnable();
+        self.run_associations();
         self.expire();
+        self.expire_associations();
         if foreign.next_due().is_some_and(|due| due <= self.now.moment) {
             foreign.tick(&mut self.net, self.now);
         }
@@ -60,9 +66,11 @@ impl<N: Net> Proxy<N> {
         self.ask_names();
         self.serve_lacking();
         self.accept();
+        self.receive_datagrams();
         self.tend_idlers();
         self.end_if_drained();
         self.go_on_with_upgrade();
+        self.send_answers();
         self.flush_log();
         if cfg!(debug_assertions) {
             self.check();
@@ -71,7 +79,8 @@ impl<N: Net> Proxy<N> {
     }
 
     pub(super) fn timeout(&mut self, foreign: &impl Foreign<N>) -> Option<Duration> {
-        if !self.runnable.is_empty() || self.may_accept() || self.control.may_accept() {
+        let is_busy = !self.runnable.is_empty() || self.udp.is_runnable();
+        if is_busy || self.may_accept() || self.may_receive() || self.control.may_accept() {
             return Some(Duration::ZERO);
         }
         let pairs = &self.pairs;
@@ -83,6 +92,7 @@ impl<N: Net> Proxy<N> {
             .chain(self.control.next_due())
             .chain(self.names.next_due())
             .chain(self.idlers.next_due())
+            .chain(self.udp.next_due())
             .chain(self.reqlog.next_due(self.now.moment))
             .chain(self.drain_ends())
             .chain(self.upgrade.next_due())
@@ -94,6 +104,9 @@ impl<N: Net> Proxy<N> {
     fn dispatch(&mut self, token: Token, ready: Ready) {
         match token {
             Token(number) if number >= FIRST_IDLER => self.idler_event(number - FIRST_IDLER, ready),
+            Token(number) if (FIRST_ASSOCIATION..ASSOCIATIONS_END).contains(&number) => {
+                self.read_answers(number - FIRST_ASSOCIATION);
+            }
             Token(number) if number >= FIRST_PAIR => {
                 let number = number - FIRST_PAIR;
                 let side = if number.is_multiple_of(2) { Side::Client } else { Side::Server };

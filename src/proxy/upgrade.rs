@@ -53,7 +53,9 @@ impl<N: Net> Proxy<N> {
         let sockets: Vec<&N::Listener> = self.listening.sockets().map(|arriving| &arriving.socket).collect();
         let started = match self.upgrade.holds_listener() {
             Some(why) => Err(String::from(why)),
-            None if sockets.is_empty() => Err(String::from("nobody is let in any more")),
+            None if sockets.is_empty() || self.draining_since.is_some() => {
+                Err(String::from("nobody is let in any more"))
+            }
             None => self.net.start_successor(&sockets, self.control.socket()),
         };
         match started {
@@ -119,7 +121,7 @@ impl<N: Net> Proxy<N> {
                 let said = if said.is_empty() { said } else { format!("; it said: {said}") };
                 self.fail_upgrade(&format!("it was not ready after {} s{said}", START_TIME.as_secs()));
             }
-            Upgrade::HandedOver if self.pairs.is_empty() && self.control.is_quiet() && self.ending.is_none() => {
+            Upgrade::HandedOver if self.connections() == 0 && self.control.is_quiet() && self.ending.is_none() => {
                 self.ending = Some(Ending::Upgrade);
             }
             Upgrade::None | Upgrade::Starting(_) | Upgrade::HandedOver => {}

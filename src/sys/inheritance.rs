@@ -11,10 +11,10 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::checked;
-use super::socket::Listener;
-use super::tcp::listen;
+use super::listener::Listener;
 use super::upgrade::{LEFT, NONE, TOOK, VARIABLE};
 use crate::base::addr::Endpoint;
+use crate::net::ListenOptions;
 
 /// How long the old pen may take to write down its clients.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -97,17 +97,18 @@ impl Inheritance {
     }
 
     /// The first listener for this use that listens there and was not taken yet; port 0 is any.
-    pub fn listener(&mut self, what: Use, at: &Endpoint, backlog: u32) -> io::Result<Option<Listener>> {
+    pub fn listener(&mut self, what: Use, at: &Endpoint, options: ListenOptions) -> io::Result<Option<Listener>> {
         let inherited = match what {
             Use::Clients => &mut self.listeners[..],
             Use::Control => std::slice::from_mut(&mut self.control),
         };
         for slot in inherited {
             if let Inherited::Here(listener) = slot
+                && listener.is_datagrams() == options.datagrams
                 && is_at(&listener.local()?, at)
                 && let Inherited::Here(listener) = std::mem::replace(slot, Inherited::Taken)
             {
-                listen(&listener, backlog)?;
+                listener.set_backlog(options.backlog)?;
                 return Ok(Some(listener));
             }
         }
@@ -153,12 +154,12 @@ fn adopt(number: RawFd) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::socket::Listener as Opened;
+    use crate::sys::listener::Listener as Opened;
     use std::os::fd::AsFd;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn options() -> crate::net::ListenOptions {
-        crate::net::ListenOptions { backlog: 5, private: false, shared: false }
+        crate::net::ListenOptions { backlog: 5, private: false, shared: false, datagrams: false }
     }
 
     /// An inheritance with a copy of this listener for clients, and the old pen's end.
@@ -192,10 +193,10 @@ mod tests {
         let unix = Endpoint::Unix("/tmp/x".into());
         for (wanted, is_taken) in [(&local, true), (&any, true), (&other, false), (&unix, false)] {
             let (mut inheritance, _old) = inheritance(&opened);
-            assert!(inheritance.listener(Use::Control, wanted, 5).unwrap().is_none());
-            let taken = inheritance.listener(Use::Clients, wanted, 5).unwrap();
+            assert!(inheritance.listener(Use::Control, wanted, options()).unwrap().is_none());
+            let taken = inheritance.listener(Use::Clients, wanted, options()).unwrap();
             assert_eq!(taken.map(|listener| listener.local().unwrap()), is_taken.then(|| local.clone()));
-            assert!(inheritance.listener(Use::Clients, wanted, 5).unwrap().is_none(), "it is taken once");
+            assert!(inheritance.listener(Use::Clients, wanted, options()).unwrap().is_none(), "it is taken once");
             assert_eq!(taken_of(&inheritance), [is_taken]);
         }
     }
@@ -208,7 +209,7 @@ mod tests {
         let (mut inheritance, mut old) = inheritance(&opened[0]);
         inheritance.listeners.extend(opened[1..].iter().map(copy));
         let mut take =
-            |at: &Endpoint| inheritance.listener(Use::Clients, at, 5).unwrap().map(|one| one.local().unwrap());
+            |at: &Endpoint| inheritance.listener(Use::Clients, at, options()).unwrap().map(|one| one.local().unwrap());
         assert_eq!(take(&local[1]), Some(local[1].clone()));
         assert_eq!(take(&any), Some(local[0].clone()));
         assert_eq!(take(&local[0]), None);
@@ -236,10 +237,10 @@ mod tests {
         let at = Endpoint::Unix(path.clone());
         let mut opened = Opened::open(&at, options(), None).unwrap();
         let (mut inheritance, _old) = inheritance(&opened);
-        drop(inheritance.listener(Use::Clients, &at, 5).unwrap().expect("it listens there"));
+        drop(inheritance.listener(Use::Clients, &at, options()).unwrap().expect("it listens there"));
         assert!(path.exists(), "the old one still has it");
         inheritance.listeners.push(copy(&opened));
-        let mut taken = inheritance.listener(Use::Clients, &at, 5).unwrap().unwrap();
+        let mut taken = inheritance.listener(Use::Clients, &at, options()).unwrap().unwrap();
         taken.own_file(true);
         opened.own_file(false);
         drop(opened);
@@ -254,7 +255,7 @@ mod tests {
         let any: Endpoint = Endpoint::inet("127.0.0.1:0".parse().unwrap());
         let opened = Opened::open(&any, options(), None).unwrap();
         let (mut new, mut old) = inheritance(&opened);
-        drop(new.listener(Use::Clients, &any, 5).unwrap());
+        drop(new.listener(Use::Clients, &any, options()).unwrap());
         let mut clients = new.clients.try_clone().unwrap();
         clients.write_all(b"somebody").unwrap();
         old.write_all(b"!").unwrap();

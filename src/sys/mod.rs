@@ -17,6 +17,7 @@ pub mod datagram;
 pub mod dns;
 pub mod folder;
 pub mod inheritance;
+pub mod listener;
 pub mod log;
 pub mod look_up;
 pub mod memory;
@@ -32,6 +33,7 @@ pub mod signal;
 pub mod socket;
 pub mod syslog;
 pub mod tcp;
+pub mod udp;
 pub mod unix_path;
 pub mod upgrade;
 

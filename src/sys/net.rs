@@ -18,18 +18,19 @@ use super::folder;
 use super::log::Log;
 use super::pipe::Pipe;
 
+use super::listener::Listener;
 use super::memory;
 use super::process;
 use super::resolve::Resolver;
 use super::signal::Signals;
-use super::socket::{Listener, Socket};
+use super::socket::Socket;
 use super::upgrade::Upgrader;
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::keepalive::Keepalive;
 use crate::base::time::{Moment, Now};
-use crate::net::{Event, ListenOptions, LogTarget, Lost, Net, Ready, Token};
+use crate::net::{Event, Inbox, ListenOptions, LogTarget, Lost, Net, Outbox, Ready, Token};
 
 /// Events taken from the kernel in one turn at most; the others come in the next.
 const EVENTS_MAX: usize = 256;
@@ -115,7 +116,15 @@ impl OsNet {
     }
 
     fn watch_listener(&mut self, listener: &Listener, token: Token) -> io::Result<()> {
+        if listener.is_datagrams() {
+            return self.watch_datagrams(listener.as_fd(), token);
+        }
         self.arrivals.watch(&self.poll, listener.as_fd().as_raw_fd(), token.0)
+    }
+
+    /// That a datagram can be sent is not worth an event: nothing waits for it.
+    fn watch_datagrams(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
+        self.poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), mio::Token(token.0), Interest::READABLE)
     }
 
     /// Closes a listener that another process may have, too: as long as it is open there, the
@@ -215,6 +224,18 @@ impl Net for OsNet {
         Socket::connect(to, from, self.keepalive)
     }
 
+    fn connect_datagrams(&mut self, to: &Endpoint, from: Option<IpAddr>) -> io::Result<Socket> {
+        Socket::connect_datagrams(to, from)
+    }
+
+    fn receive(&mut self, listener: &mut Listener, inbox: &mut Inbox) -> io::Result<()> {
+        listener.receive(inbox)
+    }
+
+    fn answer(&mut self, listener: &mut Listener, outbox: &Outbox, first: usize) -> io::Result<usize> {
+        listener.answer(outbox, first)
+    }
+
     fn keep_alive(&mut self, how: Option<Keepalive>, listeners: &[&Listener]) -> io::Result<()> {
         self.keepalive = how;
         listeners.iter().try_for_each(|listener| listener.keep_alive(how))
@@ -240,6 +261,9 @@ impl Net for OsNet {
     }
 
     fn watch(&mut self, stream: &mut Socket, token: Token) -> io::Result<()> {
+        if stream.is_datagrams() {
+            return self.watch_datagrams(stream.as_fd(), token);
+        }
         let fd = stream.as_fd().as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&fd), mio::Token(token.0), both_ways())
     }

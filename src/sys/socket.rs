@@ -1,19 +1,18 @@
-//! Sockets: connections, listeners and their options.
+//! Sockets: connections, by TCP and Unix sockets, and what leads to one peer by UDP.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 
 use super::checked;
 use super::peer;
 use super::pipe::Pipe;
-use super::tcp::{PROBES, bind, connect, is_listening, listen, new_tcp_socket, option, probe, set_option};
-use super::unix_path::{self, SocketFile};
+use super::tcp::{bind, connect, new_tcp_socket, probe, set_option};
+use super::udp;
 use crate::base::addr::Endpoint;
 use crate::base::keepalive::Keepalive;
-use crate::net::{ListenOptions, Ready, Stream, Unread};
+use crate::net::{Ready, Stream, Unread};
 
 /// One end of a connection. Non-blocking.
 #[derive(Debug)]
@@ -22,6 +21,8 @@ pub enum Socket {
     Tcp(TcpStream, Known),
     /// A Unix stream socket.
     Unix(UnixStream),
+    /// For datagrams to and from one peer.
+    Udp(UdpSocket),
 }
 
 /// What is known of a TCP socket without asking.
@@ -36,8 +37,11 @@ pub struct Known {
 /// message brings rights (unix(7)), and elsewhere no edge tells of urgent data.
 const TELLS_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
+/// Why a path is refused.
+pub(super) const NOT_UNIX: &str = "a Unix socket has no UDP";
+
 impl Socket {
-    fn tcp(stream: TcpStream) -> Socket {
+    pub(super) fn tcp(stream: TcpStream) -> Socket {
         Socket::Tcp(stream, Known::default())
     }
 
@@ -69,10 +73,24 @@ impl Socket {
         }
     }
 
+    /// A socket for datagrams to and from `to`.
+    pub fn connect_datagrams(to: &Endpoint, from: Option<IpAddr>) -> io::Result<Socket> {
+        match to {
+            Endpoint::Inet(addr) => udp::connected(*addr, from).map(Socket::Udp),
+            Endpoint::Unix(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_UNIX)),
+        }
+    }
+
+    /// Whether it is for datagrams.
+    pub fn is_datagrams(&self) -> bool {
+        matches!(self, Socket::Udp(_))
+    }
+
     fn is_connected(&self) -> io::Result<bool> {
         let peer = match self {
             Socket::Tcp(stream, _) => stream.peer_addr().map(drop),
             Socket::Unix(stream) => stream.peer_addr().map(drop),
+            Socket::Udp(_) => Ok(()),
         };
         match peer {
             Ok(()) => Ok(true),
@@ -87,6 +105,7 @@ impl AsFd for Socket {
         match self {
             Socket::Tcp(stream, _) => stream.as_fd(),
             Socket::Unix(stream) => stream.as_fd(),
+            Socket::Udp(socket) => socket.as_fd(),
         }
     }
 }
@@ -103,6 +122,7 @@ impl Read for Socket {
                 outcome
             }
             Socket::Unix(stream) => stream.read(bytes),
+            Socket::Udp(socket) => socket.recv(bytes),
         }
     }
 }
@@ -112,6 +132,7 @@ impl Write for Socket {
         match self {
             Socket::Tcp(stream, _) => stream.write(bytes),
             Socket::Unix(stream) => stream.write(bytes),
+            Socket::Udp(socket) => socket.send(bytes).map_err(udp::told),
         }
     }
 
@@ -129,7 +150,7 @@ impl Stream for Socket {
             Socket::Tcp(stream, known) if known.unread.is_plain() => pipe.fill(&*stream),
             Socket::Tcp(..) => Ok(0),
             // A message that brings rights stops here for good (unix(7)).
-            Socket::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+            Socket::Unix(_) | Socket::Udp(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -138,6 +159,7 @@ impl Stream for Socket {
         match self {
             Socket::Tcp(stream, _) => pipe.pour(stream),
             Socket::Unix(stream) => pipe.pour(stream),
+            Socket::Udp(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -186,6 +208,7 @@ impl Stream for Socket {
         match self {
             Socket::Tcp(stream, _) => stream.take_error(),
             Socket::Unix(stream) => stream.take_error(),
+            Socket::Udp(socket) => socket.take_error(),
         }
     }
 
@@ -193,6 +216,8 @@ impl Stream for Socket {
         match self {
             Socket::Tcp(stream, _) => stream.shutdown(Shutdown::Write),
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
+            // There is no end of datagrams.
+            Socket::Udp(_) => Ok(()),
         }
     }
 
@@ -221,7 +246,7 @@ impl Stream for Socket {
     fn no_delay(&mut self) -> io::Result<()> {
         match self {
             Socket::Tcp(stream, _) => stream.set_nodelay(true),
-            Socket::Unix(_) => Ok(()),
+            Socket::Unix(_) | Socket::Udp(_) => Ok(()),
         }
     }
 
@@ -231,134 +256,6 @@ impl Stream for Socket {
 
     fn descriptor(&self) -> i32 {
         self.as_fd().as_raw_fd()
-    }
-}
-
-/// A listening socket. Dropping it closes it, and removes the file of a Unix socket, if that is
-/// still its own.
-#[derive(Debug)]
-pub enum Listener {
-    /// Over TCP.
-    Tcp(mio::net::TcpListener),
-    /// A Unix stream socket, and its file.
-    Unix(mio::net::UnixListener, SocketFile),
-}
-
-impl Listener {
-    /// Opens a listening socket. Its options are inherited by the clients' sockets: no delay for
-    /// small segments, urgent data in line, keep-alive probes.
-    pub fn open(at: &Endpoint, options: ListenOptions, keepalive: Option<Keepalive>) -> io::Result<Listener> {
-        let yes: libc::c_int = 1;
-        match at {
-            Endpoint::Inet(addr) => {
-                let fd = new_tcp_socket(*addr)?;
-                set_option(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, yes)?;
-                if options.shared {
-                    set_option(&fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, yes)?;
-                }
-                if addr.is_ipv6() {
-                    let no: libc::c_int = 0;
-                    set_option(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, no)?;
-                }
-                set_option(&fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, yes)?;
-                set_option(&fd, libc::SOL_SOCKET, libc::SO_OOBINLINE, yes)?;
-                if let Some(keepalive) = keepalive {
-                    probe(&fd, keepalive)?;
-                }
-                bind(&fd, *addr)?;
-                listen(&fd, options.backlog)?;
-                Ok(Listener::Tcp(mio::net::TcpListener::from_std(fd.into())))
-            }
-            Endpoint::Unix(path) => {
-                unix_path::claim(path)?;
-                let listener = unix_path::bind(path, options.private)?;
-                let file = SocketFile::bound(path)?;
-                // It listens with a queue of mio's choice; a second listen(2) sets ours.
-                listen(&listener, options.backlog)?;
-                Ok(Listener::Unix(listener, file))
-            }
-        }
-    }
-
-    /// Sets how clients that come from now on are probed.
-    pub fn keep_alive(&self, how: Option<Keepalive>) -> io::Result<()> {
-        let Listener::Tcp(listener) = self else { return Ok(()) };
-        let Some(how) = how else {
-            return set_option(listener, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 0 as libc::c_int);
-        };
-        // What was set before does not go by itself: only a new socket has the system's values.
-        let plain = new_tcp_socket(listener.local_addr()?)?;
-        let system = |name| option(&plain, libc::IPPROTO_TCP, name);
-        let values = [how.idle.map(i32::from), how.interval.map(i32::from), how.count.map(i32::from)];
-        set_option(listener, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1 as libc::c_int)?;
-        for (name, value) in PROBES.into_iter().zip(values) {
-            let value = value.map_or_else(|| system(name), Ok)?;
-            set_option(listener, libc::IPPROTO_TCP, name, value)?;
-        }
-        Ok(())
-    }
-
-    /// A listening socket that another process opened in this way. The file of a Unix socket
-    /// stays that process's until [`Listener::own_file`].
-    ///
-    /// Fails if it is something else.
-    pub fn inherited(fd: OwnedFd) -> io::Result<Listener> {
-        let not_ours = || io::Error::new(io::ErrorKind::InvalidData, "it is not a listening socket");
-        if !is_listening(&fd)? {
-            return Err(not_ours());
-        }
-        let unix = std::os::unix::net::UnixListener::from(fd);
-        match unix.local_addr() {
-            Ok(addr) => {
-                let mut file = SocketFile::bound(addr.as_pathname().ok_or_else(not_ours)?)?;
-                file.own(false);
-                Ok(Listener::Unix(mio::net::UnixListener::from_std(unix), file))
-            }
-            // std refuses the address of another family.
-            Err(_) => {
-                let tcp = std::net::TcpListener::from(OwnedFd::from(unix));
-                tcp.local_addr()?;
-                Ok(Listener::Tcp(mio::net::TcpListener::from_std(tcp)))
-            }
-        }
-    }
-
-    /// Whether the file of a Unix socket is removed with this listener, or by another process.
-    pub fn own_file(&mut self, is_ours: bool) {
-        if let Listener::Unix(_, file) = self {
-            file.own(is_ours);
-        }
-    }
-
-    /// Where it listens.
-    pub fn local(&self) -> io::Result<Endpoint> {
-        match self {
-            Listener::Tcp(listener) => listener.local_addr().map(Endpoint::Inet),
-            Listener::Unix(_, file) => Ok(Endpoint::Unix(file.path().to_path_buf())),
-        }
-    }
-
-    /// Takes the next client.
-    pub fn accept(&mut self) -> io::Result<(Socket, Endpoint)> {
-        match self {
-            Listener::Tcp(listener) => {
-                let (stream, from) = listener.accept()?;
-                Ok((Socket::tcp(TcpStream::from(OwnedFd::from(stream))), Endpoint::inet(from)))
-            }
-            Listener::Unix(listener, _) => {
-                let (stream, _) = listener.accept()?;
-                Ok((Socket::Unix(UnixStream::from(OwnedFd::from(stream))), Endpoint::Unix(PathBuf::new())))
-            }
-        }
-    }
-}
-
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Listener::Tcp(listener) => listener.as_fd(),
-            Listener::Unix(listener, _) => listener.as_fd(),
-        }
     }
 }
 

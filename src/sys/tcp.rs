@@ -1,4 +1,4 @@
-//! TCP sockets as system calls know them: options and addresses.
+//! TCP and UDP sockets as system calls know them: options and addresses.
 
 use std::io;
 use std::mem;
@@ -10,11 +10,18 @@ use crate::base::keepalive::Keepalive;
 
 /// A new non-blocking TCP socket of the family of `addr`, which is closed on exec.
 pub(super) fn new_tcp_socket(addr: SocketAddr) -> io::Result<OwnedFd> {
+    new_socket(addr, libc::SOCK_STREAM)
+}
+
+/// The same for datagrams.
+pub(super) fn new_udp_socket(addr: SocketAddr) -> io::Result<OwnedFd> {
+    new_socket(addr, libc::SOCK_DGRAM)
+}
+
+fn new_socket(addr: SocketAddr, kind: libc::c_int) -> io::Result<OwnedFd> {
     let domain = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     #[cfg(not(target_vendor = "apple"))]
-    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    #[cfg(target_vendor = "apple")]
-    let kind = libc::SOCK_STREAM;
+    let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: socket(2) takes no pointers.
     let number = checked(unsafe { libc::socket(domain, kind, 0) })?;
     // SAFETY: the descriptor is new, and nobody else owns it.
@@ -64,6 +71,12 @@ pub(super) fn probe(fd: impl AsFd + Copy, how: Keepalive) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether it is a socket for datagrams of IP.
+pub(super) fn is_udp(fd: impl AsFd + Copy) -> io::Result<bool> {
+    let is_ip = [libc::AF_INET, libc::AF_INET6].contains(&option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN)?);
+    Ok(is_ip && option(fd, libc::SOL_SOCKET, libc::SO_TYPE)? == libc::SOCK_DGRAM)
+}
+
 pub(super) fn is_listening(fd: impl AsFd) -> io::Result<bool> {
     Ok(option(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? != 0)
 }
@@ -88,7 +101,7 @@ pub(super) fn connect(fd: &OwnedFd, addr: SocketAddr) -> io::Result<()> {
 }
 
 /// An address as the system calls take it, and its length.
-fn raw_address(addr: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
+pub(super) fn raw_address(addr: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
     // SAFETY: zero is a valid value for every field of a socket address.
     let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
     let length = match addr {

@@ -604,3 +604,21 @@ fn all_listeners_are_handed_over_and_each_with_its_clients() {
     line.stop();
     assert!(!line.pen.directory().file("other").exists());
 }
+
+#[test]
+fn datagrams_go_to_the_new_process_and_clients_keep_their_servers() {
+    use crate::support::datagrams;
+    let servers = [datagrams::Responder::named("0"), datagrams::Responder::named("1")];
+    let mut line = Line::start(&["-U"], &servers.each_ref().map(datagrams::Responder::address));
+    let address = line.pen.address();
+    let clients: Vec<_> = (1..=6).map(|last| datagrams::client_from(Ipv4Addr::new(127, 0, 4, last), address)).collect();
+    let all = || clients.iter().map(|client| datagrams::ask(client, "x")).collect::<Vec<String>>();
+    let before = all();
+    assert!(before.contains(&String::from("0:x")) && before.contains(&String::from("1:x")));
+    for _ in 0..2 {
+        let old = line.pid();
+        line.upgrade();
+        assert_eq!(all(), before, "the client table has gone over");
+        wait::until_true("the old one leaves", || !is_alive(old));
+    }
+}

@@ -6,6 +6,7 @@ pub mod choices;
 mod clock;
 #[cfg(test)]
 mod costs;
+pub mod datagrams;
 pub mod dialogue;
 #[cfg(test)]
 mod directed;

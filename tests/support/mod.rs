@@ -2,6 +2,7 @@
 //!
 //! * `wait` bounded waiting for a condition, `report` what could not be tested, `scratch` a directory for one test
 //! * `process` a child with its output kept, ended with the test
+//! * `datagrams` small servers and clients by UDP
 //! * `pen` the program under test on loopback, `servers` small TCP servers in threads, `client` the other end
 //! * `metrics` a strict reader of what Prometheus reads
 //! * `dumps` reads the tracer's output, `pattern` bytes that show what is missing, `proc` what a process uses
@@ -13,6 +14,7 @@
 #![allow(dead_code)]
 
 pub mod client;
+pub mod datagrams;
 pub mod dumps;
 pub mod lab;
 pub mod metrics;

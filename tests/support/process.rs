@@ -137,7 +137,7 @@ pub fn is_alive(pid: u32) -> bool {
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").trim().starts_with('Z'))
 }
 
-/// The TCP addresses on which a process listens, in its own network namespace.  Looking them up in `/proc` disturbs
+/// The addresses on which a process listens by TCP or waits for anybody's datagrams, in its own network namespace.  Looking them up in `/proc` disturbs
 /// nothing, where a trial connection would be one more client.
 pub fn listeners(pid: u32) -> Vec<SocketAddr> {
     let sockets: Vec<String> = fs::read_dir(format!("/proc/{pid}/fd"))
@@ -150,13 +150,14 @@ pub fn listeners(pid: u32) -> Vec<SocketAddr> {
             Some(inode.trim_end_matches(']').to_string())
         })
         .collect();
-    ["tcp", "tcp6"]
+    ["tcp", "tcp6", "udp", "udp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(format!("/proc/{pid}/net/{table}")).ok())
         .flat_map(|table| table.lines().map(str::to_string).collect::<Vec<_>>())
         .filter_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let listening = fields.get(3) == Some(&"0A");
+            let is_unconnected = fields.get(2).is_some_and(|peer| peer.ends_with(":0000"));
+            let listening = is_unconnected && matches!(fields.get(3), Some(&"0A" | &"07"));
             let ours = sockets.iter().any(|inode| Some(&inode.as_str()) == fields.get(9));
             (listening && ours).then(|| socket_address(fields[1])).flatten()
         })
