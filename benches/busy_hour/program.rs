@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Requests come at random times, a fifth of them for `/`, the others for pages of which some are
-//! asked for more often; servers answer, and log, 20 milliseconds later on average. The agent of
-//! each web line is its true client, where no tool looks for it.
+//! asked for more often; servers answer, and log, 20 milliseconds later on average. Clients have one
+//! of forty agents, some of which are common. The size in each web line is its true client, where no
+//! tool looks for it.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -27,6 +28,8 @@ const LATENCY: f64 = 0.02;
 /// Requests for each client, and for each page, on average.
 const PER_CLIENT: usize = 100;
 const PER_PAGE: usize = 200;
+/// How many agents there are.
+const AGENTS: usize = 40;
 
 /// Numbers that look random and are the same in every run (Knuth's MMIX generator).
 struct Random(u64);
@@ -93,7 +96,12 @@ fn client(number: usize) -> Ipv4Addr {
 fn web_line(at: u64, request: &str, client: Ipv4Addr) -> String {
     let (hour, minute, second) = (at / 3600, at / 60 % 60, at % 60);
     let time = format!("09/Jan/2002:{hour:02}:{minute:02}:{second:02} +0000");
-    format!("192.168.0.1 - - [{time}] \"{request}\" 200 1234 \"http://www.example.test/\" \"Mozilla/4.0 ({client})\"\n")
+    let size = client.to_bits();
+    let agent = Random(size.into()).below(1000);
+    let agent = agent * agent * AGENTS / 1_000_000;
+    format!(
+        "192.168.0.1 - - [{time}] \"{request}\" 200 {size} \"http://www.example.test/\" \"Mozilla/4.0 (B{agent})\"\n"
+    )
 }
 
 fn check(lines: impl BufRead) -> io::Result<()> {
@@ -101,9 +109,10 @@ fn check(lines: impl BufRead) -> io::Result<()> {
     for line in lines.lines() {
         let line = line?;
         let found = line.split(' ').next();
-        let truth = line.rsplit_once('(').and_then(|(_, end)| end.strip_suffix(")\""));
+        let size = line.split_once("\" 200 ").and_then(|(_, end)| end.split(' ').next());
+        let truth = size.and_then(|size| size.parse().ok()).map(Ipv4Addr::from_bits);
         count += 1;
-        right += u64::from(found.is_some() && found == truth);
+        right += u64::from(truth.is_some() && found.and_then(|found| found.parse().ok()) == truth);
     }
     println!("{count} {:.1}", 100.0 * right as f64 / count.max(1) as f64);
     Ok(())

@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr_iter, memrchr};
 
 use super::record::TEXT_MAX;
 use crate::base::bytes::masked;
@@ -229,6 +229,33 @@ fn unescape(after: &[u8]) -> (u8, usize) {
     }
 }
 
+/// A number for what a client calls itself: the last text between quotes after the request, in a
+/// line of which `rest` begins with the quote that ends the request. `None` if there is none or the
+/// server wrote a dash. That two have the same number is no harm.
+pub fn agent(rest: &[u8]) -> Option<u32> {
+    let rest = rest.strip_prefix(b"\"")?;
+    let mut text = &rest[..memrchr(b'"', rest)?];
+    let open = loop {
+        let open = memrchr(b'"', text)?;
+        if open == 0 || text[open - 1] != b'\\' {
+            break open;
+        }
+        text = &text[..open - 1];
+    };
+    let agent = &rest[open + 1..memrchr(b'"', rest)?];
+    if matches!(agent, b"" | b"-") {
+        return None;
+    }
+    let mut number = agent.len() as u64;
+    for eight in agent.chunks(8) {
+        let mut bytes = [0; 8];
+        bytes[..eight.len()].copy_from_slice(eight);
+        number = (number ^ u64::from_ne_bytes(bytes)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        number ^= number >> 32;
+    }
+    Some(number as u32)
+}
+
 /// Where the client ends and what the request is, in a line that may have no time: what is between
 /// the first quotes.
 pub fn request_of(line: &[u8]) -> Option<(usize, Range<usize>)> {
@@ -348,6 +375,34 @@ mod tests {
             let mut text = Vec::new();
             let found = as_recorded(request.as_bytes(), &mut text);
             assert_eq!(String::from_utf8_lossy(found), recorded, "{request}");
+        }
+    }
+
+    #[test]
+    fn the_agent_is_the_last_text_between_quotes() {
+        let of = |line: &str| agent(&line.as_bytes()[line.find('#').unwrap() + 1..]);
+        let number = of(r##"h "GET /#" 200 1 "-" "Mozilla/5.0 (x)""##);
+        assert!(number.is_some());
+        let same = [
+            r##""#" 200 10 "http://ref/" "Mozilla/5.0 (x)""##,
+            r##""#" 200 "Mozilla/5.0 (x)" 17 ms"##,
+            r##""#" 400 "a\"b" "Mozilla/5.0 (x)""##,
+        ];
+        for line in same {
+            assert_eq!(of(line), number, "{line}");
+        }
+        let (one, other) = (of(r##""#" 200 "-" "a\"b""##), of(r##""#" 200 "-" "b""##));
+        assert!(one.is_some() && other.is_some() && one != other && one != number);
+        let none = [
+            r##""#" 200 10"##,
+            r##""#" 200 "-" "-""##,
+            r##""#" 200 "-" """##,
+            r##""#" 200 10 "cut"##,
+            "#",
+            r##""#" 1 ""##,
+        ];
+        for line in none {
+            assert_eq!(of(line), None, "{line}");
         }
     }
 

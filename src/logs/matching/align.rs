@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::agents::{Agent, Profile};
 use super::likelihood::Likelihood;
 
 /// What it costs when pen saw a request that was not logged: one in fifty, in thousandths of a nat.
@@ -18,6 +19,73 @@ const NEVER: i32 = i32::MAX / 4;
 /// ways to place it as there are requests of this kind in a second.
 pub(super) fn skip_web(per_second: f64) -> i32 {
     (-1000.0 * (0.02 * per_second).ln()) as i32
+}
+
+/// The two sides: times in milliseconds and in order, and what is known beside them.
+#[derive(Clone, Copy)]
+pub(super) struct Sides<'a> {
+    /// What pen saw.
+    pub(super) pens: &'a [i64],
+    /// What was logged.
+    pub(super) webs: &'a [i64],
+    /// What agents say about who is who.
+    pub(super) evidence: &'a Evidence,
+    pub(super) likelihood: &'a Likelihood,
+    /// Partners are at most so many milliseconds apart.
+    pub(super) reach: i64,
+    /// What a logged request costs that pen has not seen.
+    pub(super) skip_web: i32,
+    /// What pen saw after this may have been logged later than all of `webs`.
+    pub(super) known: i64,
+}
+
+impl Sides<'_> {
+    /// What it costs that these two are partners.
+    #[inline]
+    pub(super) fn cost(&self, web: usize, pen: usize) -> Option<i32> {
+        let residual = self.webs[web] - self.pens[pen];
+        let is_near = residual.abs() <= self.reach;
+        is_near.then(|| self.likelihood.cost(residual) - self.evidence.of(web, pen))
+    }
+}
+
+/// For each pair of a logged request and one that pen saw, how much the agent speaks for it.
+#[derive(Default, Debug)]
+pub(super) struct Evidence {
+    profiles: Vec<Profile>,
+    agents: Vec<Option<Agent>>,
+    is_silent: bool,
+}
+
+impl Evidence {
+    /// Of the clients that pen saw, and the agents that were logged.
+    pub(super) fn begin(
+        &mut self,
+        profiles: impl Iterator<Item = Profile>,
+        agents: impl Iterator<Item = Option<Agent>>,
+    ) {
+        self.profiles.clear();
+        self.agents.clear();
+        self.agents.extend(agents);
+        self.is_silent = self.agents.iter().all(Option::is_none);
+        if !self.is_silent {
+            self.profiles.extend(profiles);
+        }
+    }
+
+    /// In thousandths of a nat.
+    #[inline]
+    pub(super) fn of(&self, web: usize, pen: usize) -> i32 {
+        if self.is_silent {
+            return 0;
+        }
+        self.agents[web].map_or(0, |agent| self.profiles[pen].evidence(agent))
+    }
+
+    /// Whether there is none at all.
+    pub(super) fn is_silent(&self) -> bool {
+        self.is_silent
+    }
 }
 
 /// The table, kept for the next time.
@@ -35,54 +103,39 @@ struct Band {
 }
 
 impl Aligner {
-    /// For each of `webs`, the index of its partner in `pens`: both times in milliseconds and in
-    /// order. Partners are at most `reach` apart. What pen saw after `known` may have been logged
-    /// later than all of `webs`.
-    pub(super) fn align(
-        &mut self,
-        pens: &[i64],
-        webs: &[i64],
-        reach: i64,
-        likelihood: &Likelihood,
-        skip_web: i32,
-        known: i64,
-    ) -> Vec<Option<usize>> {
-        self.begin(pens, webs, reach);
-        let logged = pens.partition_point(|pen| *pen <= known);
-        let skipped = |column: usize| {
-            i32::try_from(logged.saturating_sub(column)).unwrap_or(NEVER).saturating_mul(SKIP_PEN).min(NEVER)
-        };
+    /// For each logged request the index of its partner among those that pen saw.
+    pub(super) fn align(&mut self, sides: &Sides) -> Vec<Option<usize>> {
+        self.begin(sides);
+        let count = sides.webs.len();
+        let logged = sides.pens.partition_point(|pen| *pen <= sides.known);
+        let skipped = |column: usize| times(logged.saturating_sub(column), SKIP_PEN);
         let mut end = (NEVER, 0, 0);
-        for row in 0..=webs.len() {
-            let left = i32::try_from(webs.len() - row).unwrap_or(NEVER).saturating_mul(skip_web);
+        for row in 0..=count {
             if row > 0 {
-                self.fill(row, pens, webs, reach, likelihood, skip_web);
+                self.fill(row, sides);
             }
-            let columns = self.bands[row].columns.clone();
-            let best = columns.map(|column| {
-                let cost = self.cell(row, column).saturating_add(left).saturating_add(skipped(column));
-                (cost, row, column)
-            });
-            let best = best.min();
-            end = end.min(best.unwrap_or(end));
+            let left = times(count - row, sides.skip_web);
+            let Band { columns, start } = self.bands[row].clone();
+            for (column, cell) in columns.clone().zip(&self.cells[start..start + columns.len()]) {
+                end = end.min((cell + left + skipped(column), row, column));
+            }
         }
-        self.trace_back(pens, webs, reach, likelihood, skip_web, (end.1, end.2))
+        self.trace_back(sides, (end.1, end.2))
     }
 
     /// Fills in a row, from the one before.
-    fn fill(&mut self, row: usize, pens: &[i64], webs: &[i64], reach: i64, likelihood: &Likelihood, skip_web: i32) {
+    fn fill(&mut self, row: usize, sides: &Sides) {
         let columns = self.bands[row].columns.clone();
         // The cells to the left of the one that is filled in, and above that.
         let mut left = NEVER;
         let mut corner = columns.start.checked_sub(1).map_or(NEVER, |column| self.cell(row - 1, column));
         for column in columns.clone() {
             let above = self.cell(row - 1, column);
-            let mut cost = above.saturating_add(skip_web);
+            let mut cost = above + sides.skip_web;
             if column > 0 {
-                cost = cost.min(left.saturating_add(SKIP_PEN));
-                let residual = webs[row - 1] - pens[column - 1];
-                if residual.abs() <= reach {
-                    cost = cost.min(corner.saturating_add(likelihood.cost(residual)));
+                cost = cost.min(left + SKIP_PEN);
+                if let Some(pairing) = sides.cost(row - 1, column - 1) {
+                    cost = cost.min(corner + pairing);
                 }
             }
             left = cost.min(NEVER);
@@ -92,27 +145,10 @@ impl Aligner {
         }
     }
 
-    /// The cost when the last ones of this row and column are partners.
-    #[inline]
-    fn pairing(
-        &self,
-        pens: &[i64],
-        webs: &[i64],
-        row: usize,
-        column: usize,
-        reach: i64,
-        likelihood: &Likelihood,
-    ) -> i32 {
-        let residual = webs[row - 1] - pens[column - 1];
-        if residual.abs() > reach {
-            return NEVER;
-        }
-        self.cell(row - 1, column - 1).saturating_add(likelihood.cost(residual))
-    }
-
     /// Lays out the rows: row 0 has all columns, the others those that can have a partner in the
     /// row, and the one before.
-    fn begin(&mut self, pens: &[i64], webs: &[i64], reach: i64) {
+    fn begin(&mut self, sides: &Sides) {
+        let Sides { pens, webs, reach, .. } = *sides;
         self.bands.clear();
         self.cells.clear();
         let mut columns = 0..pens.len() + 1;
@@ -122,7 +158,10 @@ impl Aligner {
                 while columns.start < pens.len() && pens[columns.start] < web - reach {
                     columns.start += 1;
                 }
-                columns.end = columns.start + 1;
+                columns.end = columns.end.max(columns.start + 1);
+                if row == 1 {
+                    columns.end = columns.start + 1;
+                }
                 while columns.end <= pens.len() && pens[columns.end - 1] <= web + reach {
                     columns.end += 1;
                 }
@@ -131,7 +170,7 @@ impl Aligner {
             self.cells.resize(self.cells.len() + columns.len(), 0);
         }
         for column in 0..=pens.len() {
-            self.cells[column] = i32::try_from(column).unwrap_or(NEVER).saturating_mul(SKIP_PEN).min(NEVER);
+            self.cells[column] = times(column, SKIP_PEN);
         }
     }
 
@@ -146,28 +185,23 @@ impl Aligner {
         if column <= last {
             return self.cells[start + column - columns.start];
         }
-        let beyond = i32::try_from(column - last).unwrap_or(NEVER);
-        self.cells[start + last - columns.start].saturating_add(beyond.saturating_mul(SKIP_PEN)).min(NEVER)
+        (self.cells[start + last - columns.start] + times(column - last, SKIP_PEN)).min(NEVER)
     }
 
-    fn trace_back(
-        &self,
-        pens: &[i64],
-        webs: &[i64],
-        reach: i64,
-        likelihood: &Likelihood,
-        skip_web: i32,
-        (mut row, mut column): (usize, usize),
-    ) -> Vec<Option<usize>> {
-        let mut partners = vec![None; webs.len()];
+    fn trace_back(&self, sides: &Sides, (mut row, mut column): (usize, usize)) -> Vec<Option<usize>> {
+        let mut partners = vec![None; sides.webs.len()];
         while row > 0 {
             let cost = self.cell(row, column);
             let is_beyond = column >= self.bands[row].columns.end;
-            if !is_beyond && column > 0 && cost == self.pairing(pens, webs, row, column, reach, likelihood) {
+            let pairing = || {
+                let pairing = sides.cost(row - 1, column - 1)?;
+                Some((self.cell(row - 1, column - 1) + pairing).min(NEVER))
+            };
+            if !is_beyond && column > 0 && pairing() == Some(cost) {
                 row -= 1;
                 column -= 1;
                 partners[row] = Some(column);
-            } else if !is_beyond && cost == self.cell(row - 1, column).saturating_add(skip_web).min(NEVER) {
+            } else if !is_beyond && cost == (self.cell(row - 1, column) + sides.skip_web).min(NEVER) {
                 row -= 1;
             } else if column > 0 {
                 column -= 1;
@@ -177,6 +211,12 @@ impl Aligner {
         }
         partners
     }
+}
+
+/// So many times a cost, without overflow.
+#[inline]
+fn times(count: usize, cost: i32) -> i32 {
+    i32::try_from(count).unwrap_or(NEVER).saturating_mul(cost).min(NEVER)
 }
 
 #[cfg(test)]
@@ -223,6 +263,10 @@ mod tests {
         cost + i32::try_from(pens[next..].iter().filter(|pen| **pen <= known).count()).unwrap() * SKIP_PEN
     }
 
+    fn silence() -> Evidence {
+        Evidence { is_silent: true, ..Evidence::default() }
+    }
+
     #[test]
     fn no_way_to_pair_is_better() {
         let mut random = 1u64;
@@ -243,7 +287,15 @@ mod tests {
             let skip = skip_web([0.01, 0.5, 8.0][round / 3 % 3]);
             let reach = [500, 3_000, 30_000][round / 9 % 3];
             let known = below(2 * span.unsigned_abs());
-            let partners = aligner.align(&pens, &webs, reach, &likelihood, skip, known);
+            let partners = aligner.align(&Sides {
+                pens: &pens,
+                webs: &webs,
+                evidence: &silence(),
+                likelihood: &likelihood,
+                reach,
+                skip_web: skip,
+                known,
+            });
             let cost = price(&pens, &webs, &likelihood, skip, known, &partners);
             assert_eq!(
                 cost,
@@ -260,17 +312,26 @@ mod tests {
         let mut aligner = Aligner::default();
         let pens: Vec<i64> = (0..50).map(|number| number * 2000).collect();
         let webs: Vec<i64> = pens.iter().map(|pen| pen + 100).collect();
-        let skip = skip_web(0.5);
+        let silent = silence();
+        let sides = Sides {
+            pens: &pens,
+            webs: &webs,
+            evidence: &silent,
+            likelihood: &likelihood,
+            reach: 8_000,
+            skip_web: skip_web(0.5),
+            known: i64::MAX,
+        };
         for missing in 0..50usize {
             let mut fewer = webs.clone();
             fewer.remove(missing);
-            let partners = aligner.align(&pens, &fewer, 8_000, &likelihood, skip, i64::MAX);
+            let partners = aligner.align(&Sides { webs: &fewer, ..sides });
             let expected: Vec<_> = (0..50).filter(|at| *at != missing).map(Some).collect();
             assert_eq!(partners, expected, "not logged: {missing}");
 
             let mut fewer = pens.clone();
             fewer.remove(missing);
-            let partners = aligner.align(&fewer, &webs, 8_000, &likelihood, skip, i64::MAX);
+            let partners = aligner.align(&Sides { pens: &fewer, ..sides });
             let expected: Vec<_> =
                 (0..50).map(|at| (at != missing).then(|| if at > missing { at - 1 } else { at })).collect();
             assert_eq!(partners, expected, "not seen by pen: {missing}");

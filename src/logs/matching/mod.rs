@@ -1,14 +1,16 @@
 //! Who sent the requests that web servers log: each request that pen saw is one logged request.
 //!
-//! Requests are told apart by server and text. Where several are equal, order and time decide:
-//! see `align`. How far the servers' clocks are off and how late they log comes from the
+//! Requests are told apart by server and text. Where several are equal, order and time decide, and
+//! what the clients call themselves: see `align`, `agents` and `crossing`. How far the servers' clocks are off and how late they log comes from the
 //! requests that are not equal to any other: see `clock` and `likelihood`.
 //!
 //! Times are milliseconds since 1970; whoever calls knows how much of the logs was read, and
 //! says what may be forgotten.
 
+mod agents;
 mod align;
 mod clock;
+mod crossing;
 mod folding;
 mod likelihood;
 mod survey;
@@ -19,8 +21,10 @@ use slab::Slab;
 
 pub use survey::{Estimate, Survey};
 
-use self::align::{Aligner, SKIP_PEN, skip_web};
+use self::agents::Agents;
+use self::align::{Aligner, Evidence, SKIP_PEN, Sides, skip_web};
 use self::clock::Clock;
+use self::crossing::exchange;
 use self::folding::Folding;
 use self::likelihood::Likelihood;
 use crate::base::addr::ClientAddr;
@@ -55,6 +59,8 @@ pub struct Matcher {
     /// What pen saw before this time is forgotten.
     forgotten: i64,
     aligner: Aligner,
+    agents: Agents,
+    evidence: Evidence,
 }
 
 /// A logged request that [`Matcher::web`] was told of.
@@ -66,6 +72,7 @@ struct Web {
     queue: usize,
     /// The time by pen's clock.
     at: i64,
+    agent: Option<u32>,
     partner: Partner,
 }
 
@@ -107,6 +114,8 @@ impl Matcher {
             webs: Slab::new(),
             forgotten: i64::MIN,
             aligner: Aligner::default(),
+            agents: Agents::default(),
+            evidence: Evidence::default(),
         }
     }
 
@@ -133,18 +142,26 @@ impl Matcher {
         pens.insert(pens.len() - later, Pen { at, client });
     }
 
-    /// A request was logged, at a time by its server's clock.
-    pub fn web(&mut self, key: u64, log: usize, at: i64) -> WebId {
+    /// A request was logged, at a time by its server's clock, with an agent as `weblog::agent` has
+    /// it.
+    pub fn web(&mut self, key: u64, log: usize, at: i64, agent: Option<u32>) -> WebId {
         let server = self.clocks[log].1;
         let queue = self.queue(key, server);
         let clock = &mut self.clocks[log].0;
         let corrected = clock.correct(at);
         if !self.are_one_clock {
-            for pen in self.queues[queue].partners_near(corrected, self.jitter) {
+            for pen in self.queues[queue].partners_near(corrected, self.jitter.min(NEAR), self.jitter) {
                 clock.sample(at - pen.at);
             }
         }
-        let id = WebId(self.webs.insert(Web { queue, at: corrected, partner: Partner::Unsettled }));
+        if let Some(agent) = agent {
+            self.agents.count(agent);
+            let reach = self.reach(queue);
+            let near = self.queues[queue].partners_near(corrected, reach, reach);
+            let weight = 1.0 / near.clone().count() as f32;
+            near.for_each(|pen| self.agents.learn(pen.client, agent, weight));
+        }
+        let id = WebId(self.webs.insert(Web { queue, at: corrected, agent, partner: Partner::Unsettled }));
         let webs = &mut self.queues[queue].webs;
         let later = webs.iter().rev().take_while(|web| web.0 > corrected).count();
         webs.insert(webs.len() - later, (corrected, id));
@@ -193,7 +210,7 @@ impl Matcher {
         let reach = self.reach(at);
         let due = due.max(read.saturating_sub(2 * reach));
         let queue = &mut self.queues[at];
-        let likelihood = &self.likelihoods[queue.server];
+        let likelihood = &mut self.likelihoods[queue.server];
         let webs: Vec<i64> = queue.webs.iter().take(ROWS).map(|web| web.0).collect();
         let (Some(&first), Some(&last)) = (webs.first(), webs.last()) else { return };
         let start = queue.pens.partition_point(|pen| pen.at < first - reach);
@@ -202,8 +219,18 @@ impl Matcher {
         let skip_web = skip_web(queue.per_second(self.jitter));
         let many = queue.webs.len() > ROWS;
         let known = if many { last } else { read }.saturating_sub(reach);
-        let partners = self.aligner.align(&pens, &webs, reach, likelihood, skip_web, known);
+        let agents = queue.webs.iter().take(ROWS).map(|web| self.webs[web.1.0].agent);
+        self.evidence.begin(
+            queue.pens.range(start..end).map(|pen| self.agents.profile(pen.client)),
+            agents.map(|agent| Some(self.agents.agent(agent?))),
+        );
+        let evidence = &self.evidence;
+        let sides = Sides { pens: &pens, webs: &webs, evidence, likelihood, reach, skip_web, known };
+        let mut partners = self.aligner.align(&sides);
+        exchange(&sides, &mut partners);
         let settled = if many { ROWS / 2 } else { webs.partition_point(|web| *web <= due).max(1) };
+        let near = (2 * reach).max(NEAR).min(self.jitter);
+        let alone: Vec<i64> = webs[..settled].iter().filter_map(|web| queue.alone(*web, near)).collect();
         let mut used: Vec<usize> = partners.iter().flatten().map(|pen| start + pen).collect();
         let mut spent = Vec::new();
         for (web, partner) in partners.iter().enumerate().take(settled) {
@@ -219,6 +246,7 @@ impl Matcher {
             spent.extend(partner);
             self.webs[id.0].partner = partner.map_or(Partner::Nobody, |pen| Partner::Client(queue.pens[pen].client));
         }
+        alone.into_iter().for_each(|residual| likelihood.learn(residual));
         queue.webs.drain(..settled);
         spent.sort_unstable();
         for pen in spent.into_iter().rev() {
@@ -282,15 +310,22 @@ impl Matcher {
 }
 
 impl Queue {
-    /// What may have been logged at this time, if it is little enough to say something about the
-    /// clock: the only one there is, or a few that are near.
-    fn partners_near(&self, time: i64, jitter: i64) -> impl Iterator<Item = &Pen> {
-        let near = if self.pens.len() == 1 { jitter } else { jitter.min(NEAR) };
+    /// What may have been logged at this time, if it is little enough to say something: a few that
+    /// are near, or the only one there is, which may be farther away.
+    fn partners_near(&self, time: i64, near: i64, only: i64) -> impl Iterator<Item = &Pen> + Clone {
+        let near = if self.pens.len() == 1 { only } else { near };
         // pen's log is read ahead by the whole window: the later ones, which are many, are not looked at.
         let end = self.pens.partition_point(|pen| pen.at <= time.saturating_add(near));
         let nearest = self.pens.range(..end).rev().take(FEW + 1);
         let count = nearest.clone().take_while(|pen| pen.at >= time.saturating_sub(near)).count();
         nearest.take(if count <= FEW { count } else { 0 })
+    }
+
+    /// How much later than pen saw it a request was logged at this time, if there is no other one
+    /// so near that it could be.
+    fn alone(&self, time: i64, near: i64) -> Option<i64> {
+        let pen = only(&self.pens, |pen| pen.at, time, near)?;
+        only(&self.webs, |web| web.0, pen.at, near).map(|web| web.0 - pen.at)
     }
 
     /// How often such a request is logged.
@@ -301,6 +336,13 @@ impl Queue {
         let seldom = 1000.0 / jitter.clamp(1000, 1_000_000) as f64 / 2.0;
         (self.webs.len() as f64 / span).max(seldom)
     }
+}
+
+/// What is near to a time, if it is one only.
+fn only<T>(all: &VecDeque<T>, at: impl Fn(&T) -> i64, time: i64, near: i64) -> Option<&T> {
+    let start = all.partition_point(|one| at(one) < time - near);
+    let first = all.get(start).filter(|one| at(one) <= time + near)?;
+    all.get(start + 1).is_none_or(|next| at(next) > time + near).then_some(first)
 }
 
 /// The likeliest of those within `jitter`, not counting some.

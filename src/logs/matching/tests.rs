@@ -12,11 +12,13 @@ impl Random {
     }
 }
 
-/// A request as both sides know it, in milliseconds; its number is also its client's.
+/// A request as both sides know it, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Request {
     key: u64,
     server: usize,
+    client: usize,
+    agent: Option<u32>,
     seen: Option<i64>,
     logged: Option<i64>,
 }
@@ -30,8 +32,13 @@ struct Story {
     popular: i64,
     /// Different other pages; 0: each request is for another.
     pages: i64,
-    /// Milliseconds that a server takes at most.
+    /// Milliseconds that a server takes at most, and on average beyond that: exponentially distributed.
     slow: i64,
+    tail: i64,
+    /// How many clients there are; 0: one for each request.
+    clients: i64,
+    /// How many agents they have, of which the first is the most common; 0: the log has none.
+    agents: i64,
     /// How far each server's clock is ahead, in milliseconds.
     offsets: [i64; 2],
     /// How many milliseconds the clocks gain in a second.
@@ -40,12 +47,31 @@ struct Story {
     missing: [i64; 2],
 }
 
-const PLAIN: Story = Story { pace: 100, popular: 20, pages: 0, slow: 40, offsets: [0, 0], drift: 0, missing: [0, 0] };
+const PLAIN: Story = Story {
+    pace: 100,
+    popular: 20,
+    pages: 0,
+    slow: 40,
+    tail: 0,
+    clients: 0,
+    agents: 0,
+    offsets: [0, 0],
+    drift: 0,
+    missing: [0, 0],
+};
 
 const START: i64 = 1_010_536_070_000;
 
 fn client(number: usize) -> ClientAddr {
     ClientAddr::Inet(std::net::Ipv4Addr::from(u32::try_from(number).unwrap()).into())
+}
+
+/// A client's agent: the same each time, a seventh of the clients has the most common one.
+fn agent_of(client: usize, agents: i64) -> u32 {
+    let mut random = Random(client as u64);
+    random.below(1000);
+    let (one, other) = (random.below(agents), random.below(agents));
+    u32::try_from(one * other / agents).unwrap()
 }
 
 fn requests(story: Story, count: usize, seed: u64) -> Vec<Request> {
@@ -63,8 +89,13 @@ fn requests(story: Story, count: usize, seed: u64) -> Vec<Request> {
         let mut is_missing = |side: usize| random.below(1000) < story.missing[side];
         let (seen, logged) = (!is_missing(0), !is_missing(1));
         let clock = story.offsets[server] + (at - START) / 1000 * story.drift;
-        let late = random.below(story.slow + 1);
+        let part = (random.below(1 << 30) as f64 + 0.5) / (1 << 30) as f64;
+        let late = random.below(story.slow + 1) + (-part.ln() * story.tail as f64) as i64;
+        let client = if story.clients == 0 { number } else { usize::try_from(random.below(story.clients)).unwrap() };
+        let agent = (story.agents > 0).then(|| agent_of(client, story.agents));
         requests.push(Request {
+            client,
+            agent,
             key: page * 2 + server as u64,
             server,
             seen: seen.then_some(at),
@@ -121,12 +152,12 @@ fn run(requests: &[Request], jitter: i64) -> Vec<(usize, Option<ClientAddr>)> {
     let mut held: VecDeque<(usize, WebId)> = VecDeque::new();
     let mut found = Vec::new();
     for (time, number) in webs {
-        let Request { server, key, .. } = requests[number];
+        let Request { server, key, agent, .. } = requests[number];
         let now = time - matcher.offset(server);
         while let Some((at, number)) = seen.next_if(|pen| pen.0 <= now + 5_000) {
-            matcher.pen(requests[number].key, requests[number].server, at, client(number));
+            matcher.pen(requests[number].key, requests[number].server, at, client(requests[number].client));
         }
-        held.push_back((number, matcher.web(key, server, time)));
+        held.push_back((number, matcher.web(key, server, time, agent)));
         while held.front().is_some_and(|(_, id)| matcher.time_of(*id) + jitter < now) {
             let (number, id) = held.pop_front().unwrap();
             let read = matcher.time_of(id) + jitter;
@@ -145,7 +176,7 @@ fn run(requests: &[Request], jitter: i64) -> Vec<(usize, Option<ClientAddr>)> {
 
 /// How many of a thousand logged requests got their own client, or none if pen did not see them.
 fn right(requests: &[Request], found: &[(usize, Option<ClientAddr>)]) -> usize {
-    let truth = |number: usize| requests[number].seen.map(|_| client(number));
+    let truth = |number: usize| requests[number].seen.map(|_| client(requests[number].client));
     found.iter().filter(|(number, client)| *client == truth(*number)).count() * 1000 / found.len()
 }
 
@@ -162,7 +193,7 @@ fn requests_that_differ_are_all_credited_rightly_whatever_the_clocks() {
         for seed in 0..3 {
             let requests = requests(story, 3_000, seed);
             let found = run(&requests, 600_000);
-            let truth = |number: usize| requests[number].seen.map(|_| client(number));
+            let truth = |number: usize| requests[number].seen.map(|_| client(requests[number].client));
             let wrong: Vec<_> = found.iter().filter(|(number, client)| *client != truth(*number)).collect();
             assert!(wrong.is_empty(), "{story:?}: {wrong:?}");
             assert_eq!(found.len(), requests.iter().filter(|request| request.logged.is_some()).count());
@@ -189,11 +220,46 @@ fn of_twenty_thousand_requests_with_a_popular_page_nearly_all_are_credited_right
     }
 }
 
+/// How many equal requests wait for their answers at a time, on average, is what makes it hard: 1 with
+/// a pace of 100 and a second of latency for the popular page of two servers, 3 with a pace of 30.
+/// Times alone cannot tell which of them is answered; where the log has agents, these do.
+#[test]
+fn equal_requests_that_overtake_each_other_are_told_apart_by_their_agents() {
+    let slow = |pace, slow, tail, agents| Story { pace, slow, tail, agents, clients: 200, ..PLAIN };
+    let stories = [
+        // In order, without agents.
+        (slow(100, 400, 0, 0), 970),
+        (slow(100, 0, 1_000, 0), 885),
+        (slow(30, 0, 1_000, 0), 825),
+        // All have the same one, so it says nothing.
+        (slow(100, 0, 1_000, 1), 885),
+        // A few that are common, many, and one for each client.
+        (slow(100, 0, 1_000, 8), 940),
+        (slow(100, 400, 0, 40), 990),
+        (slow(100, 0, 1_000, 40), 980),
+        (slow(30, 2_000, 0, 40), 960),
+        (slow(30, 0, 1_000, 1_000), 990),
+        (Story { clients: 2_000, ..slow(30, 400, 0, 40) }, 985),
+        (Story { offsets: [2_500, -3_600_000], missing: [10, 10], ..slow(100, 0, 1_000, 40) }, 970),
+        // Every page is popular.
+        (Story { pages: 300, ..slow(100, 10_000, 0, 40) }, 935),
+        (Story { pages: 300, ..slow(100, 0, 1_000, 1_000) }, 985),
+    ];
+    for (story, least) in stories {
+        let requests = requests(story, 20_000, 11);
+        let right = right(&requests, &run(&requests, 600_000));
+        assert!(right >= least, "{story:?}: {right} of a thousand");
+    }
+}
+
 #[test]
 fn nobody_is_credited_twice_nor_with_what_is_not_theirs() {
     let mut random = Random(5);
     for round in 0..300 {
         let story = Story {
+            tail: 0,
+            clients: 0,
+            agents: [0, 3][round / 81 % 2],
             pace: [1, 50, 3_000][round % 3],
             popular: random.below(101),
             pages: [0, 1, 5][round / 3 % 3],
@@ -225,7 +291,7 @@ fn naive(requests: &[Request], jitter: i64) -> Vec<(usize, Option<ClientAddr>)> 
         let fits = |other: &usize| requests[*other].key == request.key && distance(*other) <= jitter;
         let nearest = left.iter().copied().filter(fits).min_by_key(|other| distance(*other));
         left.retain(|other| Some(*other) != nearest);
-        found.push((number, nearest.map(client)));
+        found.push((number, nearest.map(|pen| client(requests[pen].client))));
     }
     found
 }

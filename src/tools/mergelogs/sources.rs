@@ -13,7 +13,7 @@ use crate::base::bytes::masked;
 use crate::base::error::Error;
 use crate::logs::matching::{Matcher, WebId};
 use crate::logs::record::{self, TEXT_MAX};
-use crate::logs::weblog::{LoggedTime, Reader, as_recorded, key};
+use crate::logs::weblog::{LoggedTime, Reader, agent, as_recorded, key};
 use crate::tools::input::{Lines, Start};
 
 /// How much of a log that cannot be read twice is surveyed, in bytes.
@@ -196,7 +196,13 @@ pub(super) struct Total {
 
 struct Fresh {
     line: Box<[u8]>,
-    parts: Option<(Parts, u64)>,
+    parts: Option<(Parts, Request)>,
+}
+
+/// What the matcher compares.
+struct Request {
+    key: u64,
+    agent: Option<u32>,
 }
 
 /// A line that waits for its turn.
@@ -243,10 +249,11 @@ impl WebLog {
             };
             self.total.lines += 1;
             let parts = self.reader.parse(line).map(|found| {
-                let recorded = as_recorded(&line[found.request.clone()], &mut self.text);
+                let agent = agent(&line[found.request.end..]);
+                let recorded = as_recorded(&line[found.request], &mut self.text);
                 let parts =
                     Parts { client_end: found.client_end, time: (found.time.start, found.time.end), at: found.at };
-                (parts, key(self.server, recorded))
+                (parts, Request { key: key(self.server, recorded), agent })
             });
             match &parts {
                 Some((parts, _)) => {
@@ -279,10 +286,11 @@ impl WebLog {
     }
 
     fn hold_one(&mut self, Fresh { line, parts }: Fresh, within: i64, matcher: &mut Matcher) {
-        let parts = parts.map(|(parts, key)| {
+        let parts = parts.map(|(parts, request)| {
             self.order = parts.at.millis;
             let within = if parts.at.is_fine { 0 } else { within };
-            (parts, matcher.web(key, self.number, parts.at.millis + within))
+            let at = parts.at.millis + within;
+            (parts, matcher.web(request.key, self.number, at, request.agent))
         });
         let order = self.order;
         let later = self.held.iter().rev().take_while(|held| held.order > order).count();

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crate::base::bytes::masked;
 use crate::logs::matching::{Matcher, WebId};
 use crate::logs::record::{TEXT_MAX, parse_datagram};
-use crate::logs::weblog::{as_recorded, key, request_of};
+use crate::logs::weblog::{agent, as_recorded, key, request_of};
 
 /// How long a line waits for what pen says about it, in milliseconds.
 pub(super) const HOLD: i64 = 500;
@@ -55,8 +55,9 @@ impl Requests {
     /// Takes a server's line; false if there is no request in it.
     pub(super) fn logged(&mut self, line: &[u8], from: IpAddr, now: i64) -> bool {
         let known = request_of(line).map(|(client_end, request)| {
+            let agent = agent(&line[request.end..]);
             let key = key(from, as_recorded(&line[request], &mut self.text));
-            (client_end, self.matcher.web(key, 0, now))
+            (client_end, self.matcher.web(key, 0, now, agent))
         });
         self.held.push_back(Held { at: now, line: line.to_vec(), known });
         known.is_some()
