@@ -6,6 +6,9 @@ mod support;
 
 #[path = "faults/alone.rs"]
 mod alone;
+#[cfg(feature = "tools")]
+#[path = "webresolve/bind.rs"]
+mod bind;
 #[path = "faults/blackhole.rs"]
 mod blackhole;
 #[path = "faults/clock.rs"]
@@ -22,6 +25,9 @@ mod fifo;
 mod loss;
 #[path = "faults/memory.rs"]
 mod memory;
+#[cfg(feature = "tools")]
+#[path = "faults/names.rs"]
+mod names;
 #[path = "faults/packets.rs"]
 mod packets;
 #[path = "faults/penlogd.rs"]

@@ -10,6 +10,9 @@ pub enum Fault {
     Blackhole,
     /// So many of a hundred packets vanish.
     Loss(u8),
+    /// So many of a hundred datagrams vanish, of those from the port as well.
+    #[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "the log tools alone send datagrams"))]
+    Datagrams(u8),
     /// It is answered with a reset.
     Reset,
     /// It is answered with "no route to host".
@@ -29,6 +32,10 @@ impl Fault {
 
     fn rule(self, port: u16) -> String {
         let (which, what) = match self {
+            Fault::Datagrams(percent) => {
+                let some = format!("numgen random mod 100 < {percent} counter drop");
+                return format!("udp dport {port} {some}\nudp sport {port} {some}");
+            }
             Fault::Blackhole => (String::new(), "drop"),
             Fault::Loss(percent) => (format!("numgen random mod 100 < {percent}"), "drop"),
             Fault::Reset => (String::new(), "reject with tcp reset"),
