@@ -53,3 +53,5 @@ mod trace;
 mod udp;
 #[path = "pen/upgrade.rs"]
 mod upgrade;
+#[path = "pen/viewers.rs"]
+mod viewers;

@@ -222,6 +222,11 @@ impl Listeners {
         }
     }
 
+    /// Whether somebody may look at the status port.
+    pub fn status_allows(&self, from: ClientAddr) -> bool {
+        self.main().balancer.acls.check(self.common.status_acl, from)
+    }
+
     /// So many intervals of the history are over: what went on lately at each server.
     pub fn note_lately(&mut self, intervals: usize) {
         self.all.iter_mut().for_each(|(_, listener)| listener.balancer.servers.note_lately(intervals));
@@ -274,7 +279,9 @@ mod tests {
         let acls = &mut listeners.main_mut().balancer.acls;
         acls.add(1, Entry::parse(&["permit", "127.0.0.1"]).unwrap()).unwrap();
         assert!(!listeners.control_allows(client));
-        assert!(listeners.control_allows(ClientAddr::Unix));
+        assert!(listeners.control_allows(ClientAddr::Unix) && listeners.status_allows(client));
+        listeners.common.status_acl = 1;
+        assert!(!listeners.status_allows(client));
         assert!(!listeners.main_mut().balancer.admit(client, 1, Now::default()).refused);
     }
 

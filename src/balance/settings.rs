@@ -164,6 +164,10 @@ pub struct Common {
     pub conn_max: usize,
     /// The access list for the control port, one of those of the first listener.
     pub control_acl: usize,
+    /// The access list for the status port, one of those of the first listener.
+    pub status_acl: usize,
+    /// Where viewers come in, as it was written; `None` for nowhere.
+    pub status_at: Option<String>,
     /// How much is said: 0 nothing, 1 events, 2 dumps as well.
     pub debug: u32,
     /// How dumps show bytes.
@@ -193,6 +197,8 @@ impl Default for Common {
             keepalive: Some(Keepalive::default()),
             conn_max: 500,
             control_acl: 0,
+            status_acl: 0,
+            status_at: None,
             debug: 0,
             dump_form: DumpForm::default(),
             multi_accept: 100,

@@ -140,6 +140,12 @@ pub enum Command {
     UdpResponses(Option<Option<u32>>),
     /// Tells how pen is doing.
     Status(StatusForm),
+    /// Tells the access list of the status port, or sets it.
+    StatusAcl(Option<ListName>),
+    /// Tells where the status port is, or moves it.
+    StatusListen(Option<ListenAt>),
+    /// Closes the status port.
+    NoStatusListen,
     /// Turns a mode on or off.
     Switch(Mode, bool),
     /// Tells where the status page goes, or sets it.
@@ -468,8 +474,17 @@ mod tests {
         let server = |index| ServerRef::Id(ServerId::Regular(index));
         let keepalive = |idle, interval, count| Command::Keepalive(Some(Keepalive { idle, interval, count }));
         let network = |host, port| LogTo::Network { host, port };
+        let status =
+            |text: &str| ListenAt { spec: ListenSpec::parse(text, &services()).unwrap(), text: String::from(text) };
         let table = [
             ("status", Command::Status(StatusForm::Page)),
+            ("status_listen", Command::StatusListen(None)),
+            ("status_listen 8080", Command::StatusListen(Some(status("127.0.0.1:8080")))),
+            ("status_listen ::1:8080", Command::StatusListen(Some(status("::1:8080")))),
+            ("status_listen /run/pen/status", Command::StatusListen(Some(status("/run/pen/status")))),
+            ("no status_listen", Command::NoStatusListen),
+            ("status_acl", Command::StatusAcl(None)),
+            ("status_acl 3", Command::StatusAcl(Some(list("3")))),
             ("status text", Command::Status(StatusForm::Text)),
             ("status json", Command::Status(StatusForm::Json)),
             ("status prometheus", Command::Status(StatusForm::Prometheus)),

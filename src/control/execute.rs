@@ -90,6 +90,9 @@ pub enum Effect {
     /// Tell how pen is doing; the page of the original is [`page::page`](super::page::page), which also
     /// goes to the file of `web_stats`.
     Status(StatusForm),
+    /// Let viewers in there, or nowhere, and note it in the settings; the reply is the address, with the
+    /// port that the system chose where it was to choose.
+    StatusListen(Option<ListenAt>),
     /// Users of the control port by TCP must know the word in this file, or none; note it in the
     /// settings.
     Token(Option<PathBuf>),
@@ -256,8 +259,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
             common.keepalive = how;
             Outcome::asks(Effect::Keepalive)
         }
-        Command::Listen(there) if there.is_empty() => Outcome::tells(line_of(&listeners[at].at.join(" "))),
-        Command::Listen(there) => Outcome::asks(Effect::Listen(at, there)),
+        Command::Listen(there) => listen(listeners, at, there),
         Command::Listener { name, there } => go_on_with(listeners, &name, there),
         Command::Listeners => Outcome::tells(status::listeners(listeners)),
         Command::NoListener(name) => remove_listener(listeners, &name),
@@ -265,8 +267,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
             Ok(at) => carry_out(listeners, at, *command, now, around),
             Err(refusal) => refusal,
         },
-        Command::Log(None) => Outcome::tells(line_of(common.log.as_deref().unwrap_or(""))),
-        Command::Log(Some(log)) => Outcome { reply: Ok(line_of(&log.text)), effects: vec![Effect::SetLog(Some(log))] },
+        Command::Log(log) => move_log(common, log),
         Command::NoLog => Outcome::asks(Effect::SetLog(None)),
         Command::Modes => Outcome::tells(status::modes(&balancer.settings.modes)),
         Command::Number(Number::Idlers, value) => set_idlers(balancer, value),
@@ -281,10 +282,12 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::Socket(descriptor) => Outcome::asks(Effect::ShowSocket(descriptor)),
         Command::Source(source) => set(&mut balancer.settings.source, source),
         Command::Status(form) => Outcome::asks(Effect::Status(form)),
+        Command::StatusAcl(list) => set_list(&balancer.acls, &mut common.status_acl, list),
+        Command::StatusListen(there) => listen_for_viewers(common, there),
+        Command::NoStatusListen => Outcome::asks(Effect::StatusListen(None)),
         Command::Switch(mode, on) => set(mode_of(&mut balancer.settings, mode), on),
         Command::UdpResponses(count) => udp_responses(&mut balancer.settings, count),
-        Command::WebStats(None) => Outcome::tells(line_of(&shown_path(common.web_stats.as_deref()))),
-        Command::WebStats(path) => set_web_stats(common, path),
+        Command::WebStats(path) => web_stats(common, path),
         Command::NoWebStats => set_web_stats(common, None),
         Command::Write(path) => Outcome::asks(Effect::Write(path)),
     }
@@ -311,6 +314,34 @@ where
     match acls.find_or_name(list).and_then(|index| change(acls, index)) {
         Ok(()) => Outcome::quiet(),
         Err(error) => Outcome::refused(error.to_string()),
+    }
+}
+
+fn listen(listeners: &Listeners, at: ListenerKey, there: Vec<ListenAt>) -> Outcome {
+    match there.is_empty() {
+        true => Outcome::tells(line_of(&listeners[at].at.join(" "))),
+        false => Outcome::asks(Effect::Listen(at, there)),
+    }
+}
+
+fn move_log(common: &Common, log: Option<LogSpec>) -> Outcome {
+    match log {
+        None => Outcome::tells(line_of(common.log.as_deref().unwrap_or_default())),
+        Some(log) => Outcome { reply: Ok(line_of(&log.text)), effects: vec![Effect::SetLog(Some(log))] },
+    }
+}
+
+fn listen_for_viewers(common: &Common, there: Option<ListenAt>) -> Outcome {
+    match there {
+        None => Outcome::tells(line_of(common.status_at.as_deref().unwrap_or_default())),
+        there => Outcome::asks(Effect::StatusListen(there)),
+    }
+}
+
+fn web_stats(common: &mut Common, path: Option<PathBuf>) -> Outcome {
+    match path {
+        None => Outcome::tells(line_of(&shown_path(common.web_stats.as_deref()))),
+        path => set_web_stats(common, path),
     }
 }
 

@@ -121,6 +121,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
                 self.listeners.let_go(at);
             }
             Effect::SetLog(log) => self.listeners.common.log = log.map(|log| log.text),
+            Effect::StatusListen(there) => self.listeners.common.status_at = there.map(|there| there.text),
             Effect::Token(path) => {
                 path.as_deref().map(|path| self.check_token(path)).transpose()?;
                 self.listeners.common.control_token = path;

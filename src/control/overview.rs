@@ -55,6 +55,8 @@ pub struct Process {
     pub pipes: usize,
     /// Users of the control port.
     pub control_sessions: usize,
+    /// Those who look at the status port.
+    pub viewers: usize,
     /// Connections that are over, and how they ended.
     pub closed: Vec<(&'static str, u64)>,
     /// Lines of the request log that are lost.
@@ -184,6 +186,7 @@ impl<'a> Overview<'a> {
         json.number("rings", process.rings);
         json.number("pipes", process.pipes);
         json.number("control_sessions", process.control_sessions);
+        json.number("viewers", process.viewers);
         json.object_at("lost", |json| {
             json.number("log_lines", process.log_lines_lost);
             json.number("messages", process.messages_lost);
@@ -328,6 +331,7 @@ pub(super) mod testing {
                 rings: 0,
                 pipes: 1,
                 control_sessions: 0,
+                viewers: 0,
                 closed: vec![("done", 17), ("broken", 0)],
                 log_lines_lost: 0,
                 messages_lost: 2,
@@ -365,7 +369,7 @@ mod tests {
         let expected = format!(
             "{{\"version\":\"{version}\",\"pid\":4711,\"time\":1700000020,\"started\":1700000008,\"uptime\":12,\
              \"standing\":\"serving\",\"healthy\":true,\"trouble\":null,\"connections\":1,\"leaving\":0,\
-             \"connections_max\":500,\"sockets\":4,\"rings\":0,\"pipes\":1,\"control_sessions\":0,\
+             \"connections_max\":500,\"sockets\":4,\"rings\":0,\"pipes\":1,\"control_sessions\":0,\"viewers\":0,\
              \"lost\":{{\"log_lines\":0,\"messages\":2,\"dumps\":3}},\"accepted\":1,\"up\":5,\"down\":9,\
              \"rates\":{{\"accepted\":1.0,\"up\":100.0,\"down\":1000.0}},\"closed\":{{\"done\":17,\"broken\":0}},\
              \"listeners\":[{{\"name\":\"main\",\"addresses\":[\"127.0.0.1:80\"],\"healthy\":true,\"connections\":0,\

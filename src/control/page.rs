@@ -118,7 +118,7 @@ impl Page {
 }
 
 /// A text as it may stand between tags and in attributes.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

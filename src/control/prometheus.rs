@@ -85,6 +85,7 @@ impl Metrics {
         self.gauge("pen_rings", "Buffers that hold bytes for somebody who does not take them yet.", process.rings);
         self.gauge("pen_pipes", "Pipes in which bytes wait for somebody.", process.pipes);
         self.gauge("pen_control_sessions", "Users of the control port.", process.control_sessions);
+        self.gauge("pen_viewers", "Those who look at the status port.", process.viewers);
         let help = "Lines of the request log that are lost.";
         self.counter("pen_log_lines_lost_total", help, process.log_lines_lost);
         self.counter("pen_messages_lost_total", "Messages that nobody read in time.", process.messages_lost);

@@ -28,6 +28,15 @@ const DAY: u32 = 86_400;
 /// Numbers of connections are below the table's greatest size; those of associations follow.
 const CONNECTION_MAX: u32 = 2 * CONN_MAX - 1;
 
+impl ListenAt {
+    /// Reads where the status port is to be. A port alone is one of this machine only.
+    pub fn of_status(text: &str, services: &Services) -> Result<ListenAt, OperandError> {
+        let is_port = !text.contains([':', '/']);
+        let text = if is_port { format!("127.0.0.1:{text}") } else { String::from(text) };
+        Ok(ListenAt { spec: ListenSpec::parse(&text, services)?, text })
+    }
+}
+
 impl LogSpec {
     /// Reads the name of a request log: `host:port` for a penlogd; a file if there is a slash, or
     /// no colon.
@@ -289,6 +298,16 @@ pub(super) fn protocol(words: &mut Words<'_>) -> Result<Command, Problem> {
         Some((_, protocol)) => Ok(Command::Protocol(Some(protocol))),
         None => Err(Problem::NotOneOf(String::from(word), "tcp, ftp or udp")),
     }
+}
+
+pub(super) fn status_acl(words: &mut Words<'_>) -> Result<Command, Problem> {
+    Ok(Command::StatusAcl(words.next().map(parse_list).transpose().map_err(Problem::Acl)?))
+}
+
+pub(super) fn status_listen(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let Some(word) = words.next() else { return Ok(Command::StatusListen(None)) };
+    let there = ListenAt::of_status(word, words.services).map_err(|error| operand(word, error))?;
+    Ok(Command::StatusListen(Some(there)))
 }
 
 pub(super) fn tcp_fastclose(words: &mut Words<'_>) -> Result<Command, Problem> {

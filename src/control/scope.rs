@@ -4,7 +4,7 @@
 //! would look as if it held for that one.
 
 /// Commands that are for the process, by their names without "no".
-const PROCESS: [&str; 23] = [
+const PROCESS: [&str; 25] = [
     "ascii",
     "close",
     "conn_max",
@@ -26,6 +26,8 @@ const PROCESS: [&str; 23] = [
     "select",
     "socket",
     "status",
+    "status_acl",
+    "status_listen",
     "web_stats",
     "write",
 ];

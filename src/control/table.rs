@@ -178,6 +178,9 @@ pub static COMMANDS: &[Row] = &[
         "Tells how pen is doing: as an HTML page, or in another form.",
         read::status,
     ),
+    by("status_acl", "[LIST]", "Checks those who look at the status port against an access list.", read::status_acl),
+    by("status_listen", "[[ADDRESS:]PORT]", "Shows by HTTP there how pen is doing.", read::status_listen),
+    is("no status_listen", "Shows it nowhere.", Command::NoStatusListen),
     switch("stubborn", "Closes a client whose server is not available.", Mode::Stubborn, true),
     switch("no stubborn", "Tries other servers for such a client.", Mode::Stubborn, false),
     number(

@@ -155,6 +155,8 @@ impl Writer<'_> {
             self.says("drain", &common.drain.as_secs()),
             self.one("keepalive", probes(common.keepalive)),
             self.file("log", common.log.as_deref().map(Path::new))?,
+            self.says("status_acl", &self.balancer.acls.name(common.status_acl)),
+            self.file("status_listen", common.status_at.as_deref().map(Path::new))?,
             self.file("web_stats", common.web_stats.as_deref())?,
         ];
         blocks.extend(ports);
@@ -341,6 +343,8 @@ mod tests {
             log: file(random).map(String::from),
             web_stats: file(random).map(Into::into),
             control_token: file(random).map(Into::into),
+            status_at: one_of(random, &[None, Some("127.0.0.1:81"), Some("::1:81"), Some("/run/my status")])
+                .map(String::from),
             shares_ports: random.one_in(2),
             ..Common::default()
         }
@@ -381,7 +385,8 @@ mod tests {
                 random_servers(random, &mut pen[key].balancer);
             }
         }
-        pen.common.control_acl = random.below(pen.main().balancer.acls.indexes().len() as u64) as usize;
+        let mut list = || random.below(pen.main().balancer.acls.indexes().len() as u64) as usize;
+        (pen.common.control_acl, pen.common.status_acl) = (list(), list());
         pen
     }
 
@@ -433,6 +438,7 @@ mod tests {
                 // What the loop notes once it is done.
                 Effect::SetLog(log) => pen.common.log = log.map(|log| log.text),
                 Effect::Token(path) => pen.common.control_token = path,
+                Effect::StatusListen(there) => pen.common.status_at = there.map(|there| there.text),
                 Effect::Listen(at, there) => pen[at].at = there.into_iter().map(|at| at.text).collect(),
                 _ => {}
             }

@@ -32,6 +32,9 @@ fn report(plan: &Plan) -> String {
     if let Some(control) = &plan.control {
         let _ = writeln!(text, "takes commands on {}", shown(control));
     }
+    if let Some(status) = &plan.status {
+        let _ = writeln!(text, "shows its status on {}", shown(status));
+    }
     for (_, listener) in plan.listeners.iter() {
         let whose = if listener.name == MAIN_NAME { String::new() } else { format!(" of {}", listener.name) };
         for (id, server) in listener.balancer.servers.all() {
@@ -92,12 +95,14 @@ mod tests {
             origin: Default::default(),
             listen,
             control,
+            status: Some(at("127.0.0.1:8889", "127.0.0.1:8889")),
             token: None,
             log: None,
             is_dummy: false,
             replies: String::from("30\n"),
         };
         let expected = "30\nlistens on lbhost:80 (192.0.2.9)\ntakes commands on 127.0.0.1:8888\n\
+            shows its status on 127.0.0.1:8889\n\
             server 0: 192.0.2.1:81\nserver 1: [::1]:80\nserver 2: host1:80 (192.0.2.7, ::7)\n\
             server 3: host2:82 (no address yet)\nserver 4: /run/x\nno mistakes found\n";
         assert_eq!(report(&plan), expected);

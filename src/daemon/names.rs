@@ -48,6 +48,7 @@ fn needed(plan: &mut Plan) -> Vec<(&'static str, &mut Host)> {
     let listen = plan.listen.iter_mut().map(|(_, there)| ("listening address", &mut there.spec.host));
     let mut hosts: Vec<_> = listen.collect();
     hosts.extend(plan.control.as_mut().map(|at| ("control address", &mut at.spec.host)));
+    hosts.extend(plan.status.as_mut().map(|at| ("status address", &mut at.spec.host)));
     if let Some(LogSpec { to: LogTo::Network { host, .. }, .. }) = &mut plan.log {
         hosts.push(("log host", host));
     }
@@ -172,6 +173,7 @@ mod tests {
             origin: Default::default(),
             listen,
             control: None,
+            status: None,
             token: None,
             log: None,
             is_dummy: false,

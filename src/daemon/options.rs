@@ -55,6 +55,7 @@ pub enum Id {
     PidFile,
     Backlog,
     RoundRobin,
+    Status,
     Stubborn,
     Timeout,
     User,
@@ -141,6 +142,7 @@ pub const FLAGS: &[Flag] = &[
     flag('q', "backlog", count(COUNT_MAX), "so many clients may wait in the kernel", "500", Id::Backlog),
     flag('r', "round-robin", Value::None, "do not send clients back where they were", "", Id::RoundRobin),
     flag('s', "stubborn", Value::None, "no fail-over: close the client instead", "", Id::Stubborn),
+    flag('S', "status", Value::Text("PORT"), "show by HTTP there how it is doing: [addr:]port", "", Id::Status),
     flag('t', "timeout", seconds(1), "a server must accept within that time", "5", Id::Timeout),
     flag('T', "tracking", seconds(0), "forget a client after that time; 0: never", "0", Id::Tracking),
     flag('u', "user", Value::Text("USER"), "run as that user", "", Id::User),
@@ -154,7 +156,6 @@ pub const FLAGS: &[Flag] = &[
     long("version", "print the version", Id::Version),
     short('D', Value::None, "", Id::Obsolete),
     short('Q', Value::None, "", Id::Obsolete),
-    short('S', Value::Text("N"), "", Id::Obsolete),
     short('A', Value::None, "TLS", Id::Refused),
     short('E', Value::None, "TLS", Id::Refused),
     short('G', Value::None, "TLS", Id::Refused),
@@ -218,6 +219,8 @@ pub enum Step {
     Set(Id, u32),
     /// `-l`.
     Log(String),
+    /// `-S`.
+    Status(String),
     /// `-p`.
     PidFile(PathBuf),
     /// `-w`.
@@ -276,6 +279,7 @@ impl Options {
             Id::Foreground => self.foreground = true,
             Id::Demo => self.demo = true,
             Id::Log => self.steps.push(Step::Log(value)),
+            Id::Status => self.steps.push(Step::Status(value)),
             Id::PidFile => self.steps.push(Step::PidFile(PathBuf::from(value))),
             Id::Command => self.steps.push(Step::Command(value)),
             Id::Obsolete => self.notes.push(format!("option {given} is obsolete and does nothing")),
@@ -470,9 +474,9 @@ mod tests {
 
     #[test]
     fn obsolete_flags_are_noted_one_line_each() {
-        let options = options(&["-DQ", "-S3", "80", "-S", "4"]);
+        let options = options(&["-DQ", "80"]);
         let note = |letter: &str| format!("option -{letter} is obsolete and does nothing");
-        assert_eq!(options.notes, ["D", "Q", "S", "S"].map(note));
+        assert_eq!(options.notes, ["D", "Q"].map(note));
         assert_eq!(options.operands, ["80"]);
     }
 

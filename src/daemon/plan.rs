@@ -34,6 +34,8 @@ pub struct Plan {
     pub origin: Origin,
     /// The word that users of the control port by TCP must know.
     pub token: Option<Box<[u8]>>,
+    /// Where viewers arrive.
+    pub status: Option<ListenAt>,
     /// The request log.
     pub log: Option<LogSpec>,
     /// pen answers each request itself: the servers are none, and its own is still to be opened.
@@ -59,11 +61,11 @@ where
     R: FnMut(&Path) -> io::Result<String>,
 {
     let listeners = Listeners::new(Common::default(), Settings::default());
-    let (listen, control, token, log) = (Vec::new(), None, None, None);
+    let (listen, control, status, token, log) = (Vec::new(), None, None, None, None);
     let said = Vec::new();
     let section = String::from(MAIN_NAME);
     let mut draft =
-        Draft { listeners, section, said, listen, control, token, log, is_dummy: false, services, now, read };
+        Draft { listeners, section, said, listen, control, status, token, log, is_dummy: false, services, now, read };
     draft.control = options.control.as_deref().map(|text| draft.listen_at("control address", text)).transpose()?;
     let replies = draft.steps(&options.steps)?;
     if let Some(path) = &options.config {
@@ -96,8 +98,9 @@ where
     {
         return Err(Error::config(format!("dummy: it takes no servers, not '{}'", server.host)));
     }
-    let Draft { mut listeners, said, listen, control, token, log, is_dummy, .. } = draft;
+    let Draft { mut listeners, said, listen, control, status, token, log, is_dummy, .. } = draft;
     listeners.common.log = log.as_ref().map(|log| log.text.clone());
+    listeners.common.status_at = status.as_ref().map(|there| there.text.clone());
     settle_all(&mut listeners).map_err(Error::config)?;
     // What no command can set stays as it is.
     let Common { multi_accept, backlog, may_exit, .. } = listeners.common;
@@ -105,7 +108,7 @@ where
     let common = Common { multi_accept, backlog, may_exit, pid_file, ..Common::default() };
     let loaded = written(&listeners).map_err(|error| Error::config(error.to_string()))?;
     let origin = Origin { common, said, loaded };
-    Ok(Plan { listeners, origin, listen, control, token, log, is_dummy, replies })
+    Ok(Plan { listeners, origin, listen, control, status, token, log, is_dummy, replies })
 }
 
 struct Draft<'a, R> {
@@ -115,6 +118,7 @@ struct Draft<'a, R> {
     said: Vec<Said>,
     listen: Vec<(ListenerKey, ListenAt)>,
     control: Option<ListenAt>,
+    status: Option<ListenAt>,
     token: Option<Box<[u8]>>,
     log: Option<LogSpec>,
     is_dummy: bool,
@@ -140,6 +144,13 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
                     let log = log.map_err(|error| Error::usage(format!("log '{}': {error}", printable(text))))?;
                     self.said.push(Said::Command(Command::Log(Some(log.clone()))));
                     self.log = Some(log);
+                }
+                Step::Status(text) => {
+                    let there = ListenAt::of_status(text, self.services);
+                    let there = there
+                        .map_err(|error| Error::usage(format!("status address '{}': {error}", printable(text))))?;
+                    self.said.push(Said::Command(Command::StatusListen(Some(there.clone()))));
+                    self.status = Some(there);
                 }
                 Step::Set(..) | Step::PidFile(_) | Step::WebStats(_) => {}
             }
@@ -203,6 +214,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             Effect::Reload => return not_yet("reload"),
             Effect::Status(_) => return not_yet("status"),
             Effect::Write(_) => return not_yet("write"),
+            Effect::StatusListen(there) => self.status = there,
             Effect::Token(path) => {
                 self.token = path.as_deref().map(|path| self.token(path)).transpose()?;
                 self.listeners.common.control_token = path;

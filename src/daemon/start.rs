@@ -22,7 +22,7 @@ use crate::control::command::{ListenAt, LogSpec, LogTo};
 use crate::net::{ListenOptions, LogTarget, Net, Token};
 use crate::proxy::listener::{Arriving, Transport, listening_token};
 use crate::proxy::memory::fit_connections;
-use crate::proxy::{CONTROL_LISTENER, Foreign, LISTENING_MAX, Nobody, Proxy, Rights, Start};
+use crate::proxy::{CONTROL_LISTENER, Foreign, LISTENING_MAX, Nobody, Proxy, Rights, STATUS_LISTENER, Start};
 use crate::sys::console::Console;
 use crate::sys::inheritance::{Inheritance, Use};
 use crate::sys::listener::Listener;
@@ -114,6 +114,7 @@ impl World {
         let mut listening = self.listen_for_clients(&mut plan, backlog)?;
         let control_at = plan.control.take();
         let mut control = self.listen_for_commands(control_at.as_ref(), options, backlog)?;
+        let mut status = self.listen_for_viewers(&mut plan, backlog)?;
         let target = plan.log.as_ref().map(log_target);
         let syslog = (!options.foreground && !options.demo).then(Console::syslog);
         self.confine(options.chroot.as_deref())?;
@@ -127,7 +128,8 @@ impl World {
             self.net.set_console(console);
             self.warnings.iter().for_each(|warning| self.net.say(Severity::Warning, warning));
         }
-        let sockets = listening.iter_mut().map(|arriving| &mut arriving.socket).chain(control.as_mut());
+        let sockets =
+            listening.iter_mut().map(|arriving| &mut arriving.socket).chain(control.as_mut()).chain(status.as_mut());
         self.take_over(&mut plan.listeners, sockets);
         self.introduce(&plan.listeners);
         self.net.set_upgrader(Upgrader::new(self.launch, pid_file));
@@ -135,6 +137,7 @@ impl World {
         let pid = std::process::id();
         let start = Start { listening, control, control_at, rights, log, pid, services: self.services };
         let mut proxy = Proxy::new(self.net, plan.listeners, start);
+        proxy.show_status(status);
         let ending = proxy.run_with(foreign);
         if let Err(error) = &ending {
             proxy.net().say(Severity::Error, &failed("wait for events", error).to_string());
@@ -172,6 +175,15 @@ impl World {
             plan.listeners[*at].at = own.map(|arriving| arriving.written.clone()).collect();
         }
         Ok(listening)
+    }
+
+    /// Opens the status port, and notes its port if the system has chosen it.
+    fn listen_for_viewers(&mut self, plan: &mut Plan, backlog: u32) -> Result<Option<Listener>, Error> {
+        let Some(at) = plan.status.take() else { return Ok(None) };
+        let options = ListenOptions { backlog, private: false, shared: false, datagrams: false };
+        let (listener, written) = self.listen(&at, options, STATUS_LISTENER)?;
+        plan.listeners.common.status_at = Some(written);
+        Ok(Some(listener))
     }
 
     fn listen(&mut self, at: &ListenAt, options: ListenOptions, token: Token) -> Result<(Listener, String), Error> {

@@ -14,7 +14,7 @@ impl Step {
             Step::Log(text) => common.log = Some(text.clone()),
             Step::PidFile(path) => common.pid_file = Some(path.clone()),
             Step::WebStats(path) => common.web_stats = Some(path.clone()),
-            Step::Command(_) => {}
+            Step::Status(_) | Step::Command(_) => {}
         }
     }
 }
@@ -26,7 +26,7 @@ impl Step {
         let Step::Set(id, number) = self else {
             return match self {
                 Step::WebStats(path) => Some(Command::WebStats(Some(path.clone()))),
-                Step::Set(..) | Step::Log(_) | Step::PidFile(_) | Step::Command(_) => None,
+                Step::Set(..) | Step::Log(_) | Step::PidFile(_) | Step::Status(_) | Step::Command(_) => None,
             };
         };
         let sets = |what| Some(Command::Number(what, Some(*number)));
@@ -69,7 +69,7 @@ fn set(common: &mut Common, settings: &mut Settings, id: Id, number: u32) {
         Id::AllowExit => common.may_exit = true,
         // The rest never becomes a setting.
         Id::Emergency | Id::Foreground | Id::Chroot | Id::Log | Id::PidFile | Id::User | Id::Abuse => {}
-        Id::Check | Id::ControlDir | Id::ControlMode | Id::WebStats => {}
+        Id::Check | Id::ControlDir | Id::ControlMode | Id::Status | Id::WebStats => {}
         Id::Control | Id::Config | Id::Command | Id::Demo | Id::Help | Id::Version => {}
         Id::Accepted | Id::Obsolete | Id::Refused => {}
     }

@@ -11,6 +11,7 @@ use super::Proxy;
 use super::effects::{NewLog, not_found};
 use super::listen::NewAddresses;
 use super::trust::{NewToken, Trust};
+use super::viewers::NewStatus;
 use crate::balance::ListenerKey;
 use crate::base::diag::Severity;
 use crate::base::operand::Host;
@@ -34,6 +35,8 @@ struct Opened<N: Net> {
     addresses: Vec<NewAddresses>,
     /// To write to from now on, if that changes.
     log: Option<NewLog<N>>,
+    /// Where viewers come in from now on, if that changes.
+    status: Option<NewStatus<N>>,
     /// What users of the control port must know from now on, if that changes.
     token: Option<NewToken>,
 }
@@ -73,6 +76,7 @@ fn unknown_host(command: &mut Command) -> Option<&mut Host> {
             return hosts.find(|host| matches!(host, Host::Name(_)));
         }
         Command::Log(Some(LogSpec { to: LogTo::Network { host, .. }, .. })) => host,
+        Command::StatusListen(Some(there)) => &mut there.spec.host,
         _ => return None,
     };
     matches!(host, Host::Name(_)).then_some(host)
@@ -99,7 +103,7 @@ impl<N: Net> Proxy<N> {
         let keepalive = self.listeners.common.keepalive;
         let around = Around { pid: self.control.pid, control: &self.control.written };
         let asked = apply(&mut self.listeners, batch.lines, self.now, &around)?;
-        let mut opened = Opened { addresses: Vec::new(), log: None, token: None };
+        let mut opened = Opened { addresses: Vec::new(), log: None, status: None, token: None };
         if let Err(error) = self.try_all(&asked.effects, &mut opened) {
             opened.addresses.iter().for_each(|new| self.forgo_listen(new));
             before.restore(&mut self.listeners);
@@ -141,6 +145,7 @@ impl<N: Net> Proxy<N> {
             }
             Effect::SetLog(log) => opened.log = Some(self.prepare_log(log.clone())?),
             Effect::Close(number) if self.pairs.contains(*number) || self.association_status(*number).is_some() => {}
+            Effect::StatusListen(there) => opened.status = Some(self.prepare_status(there.as_ref())?),
             Effect::ClientsMax(at) => settle(&mut self.listeners, *at)?,
             Effect::Token(path) => opened.token = Some(self.prepare_token(path.clone())?),
             Effect::Write(_) | Effect::Reload => return Err(String::from("write and reload are not for files")),
@@ -165,6 +170,9 @@ impl<N: Net> Proxy<N> {
         if let Some(log) = opened.log {
             self.move_log(log);
         }
+        if let Some(status) = opened.status {
+            self.move_status(status);
+        }
         if let Some(token) = opened.token {
             self.use_token(token);
         }
@@ -172,7 +180,11 @@ impl<N: Net> Proxy<N> {
         for (_, _, effect) in effects {
             match effect {
                 Effect::Listen(at, _) => text.push_str(&format!("{}\n", self.listeners[at].at.join(" "))),
-                Effect::SetLog(_) | Effect::Keepalive | Effect::Token(_) | Effect::Reopen(..) => {}
+                Effect::StatusListen(Some(_)) => {
+                    text.push_str(&format!("{}\n", self.listeners.common.status_at.as_deref().unwrap_or_default()));
+                }
+                Effect::StatusListen(None) | Effect::SetLog(_) | Effect::Keepalive => {}
+                Effect::Token(_) | Effect::Reopen(..) => {}
                 Effect::ConnMax(_) => {
                     if let Err(why) = self.take_effect(effect) {
                         self.say(Severity::Warning, &why);

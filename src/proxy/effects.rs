@@ -197,6 +197,7 @@ impl<N: Net> Proxy<N> {
             }
             Effect::ShowSocket(descriptor) => Ok(self.owner_of(descriptor)),
             Effect::Status(form) => self.status(form),
+            Effect::StatusListen(there) => self.listen_for_viewers(there),
             Effect::Token(path) => self.set_token(path),
             Effect::Write(path) => self.write_configuration(path),
             // Whether there is room is asked anew for every client.
@@ -279,6 +280,7 @@ fn unknown_host(effect: &mut Effect) -> Option<&mut Host> {
             return hosts.find(|host| matches!(host, Host::Name(_)));
         }
         Effect::SetLog(Some(LogSpec { to: LogTo::Network { host, .. }, .. })) => host,
+        Effect::StatusListen(Some(there)) => &mut there.spec.host,
         _ => return None,
     };
     matches!(host, Host::Name(_)).then_some(host)

@@ -12,6 +12,7 @@ use super::ending::LEAVING_MAX;
 use super::pair::Pair;
 use super::pool::Pool;
 use super::ring::RING_SIZE;
+use super::viewers::VIEWERS_MAX;
 use crate::balance::settings::Protocol;
 use crate::balance::{Listener, Listeners};
 use crate::base::diag::Severity;
@@ -69,7 +70,8 @@ pub fn fit_connections(net: &mut impl Net, listeners: &mut Listeners, listening:
     let sockets = 2 * u64::from(!listeners.iter().all(is_udp)) + u64::from(listeners.iter().any(is_udp));
     let common = &mut listeners.common;
     let wanted = common.conn_max;
-    let reserve = RESERVE + (listening.saturating_sub(1) + idlers) as u64;
+    let viewers = if common.status_at.is_some() { VIEWERS_MAX + 1 } else { 0 };
+    let reserve = RESERVE + (listening.saturating_sub(1) + idlers + viewers) as u64;
     let needed = sockets * wanted as u64 + reserve;
     // Each direction of a pair may hold a pipe at times, if there are descriptors left for it.
     let limit = net.raise_descriptors(needed, needed + 4 * wanted as u64)?;

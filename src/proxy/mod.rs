@@ -30,6 +30,8 @@ pub mod trust;
 pub mod turn;
 pub mod udp;
 pub mod upgrade;
+pub mod viewer;
+pub mod viewers;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -60,6 +62,7 @@ use reqlog::ReqLog;
 use timers::{Timer, TimerKind, Timers};
 use udp::Udp;
 use upgrade::Upgrade;
+use viewers::Viewers;
 
 /// The token of the control listener.
 pub const CONTROL_LISTENER: Token = Token(0);
@@ -77,6 +80,10 @@ pub const FIRST_ASSOCIATION: usize = 1 << 25;
 const ASSOCIATIONS_END: usize = 1 << 26;
 /// The first token of the idlers; no table of pairs comes near it.
 pub const FIRST_IDLER: usize = 1 << 28;
+/// The token of the status port.
+pub const STATUS_LISTENER: Token = Token(1 << 29);
+/// The first token of those who look there.
+pub const FIRST_VIEWER: usize = STATUS_LISTENER.0 + 1;
 /// Tokens from here on belong to [`Foreign`] users of the same loop.
 pub const FOREIGN: usize = 1 << 30;
 
@@ -156,6 +163,7 @@ pub struct Proxy<N: Net> {
     listeners: Listeners,
     listening: Listening<N>,
     control: Control<N>,
+    viewers: Viewers<N>,
     names: Names,
     pairs: Slab<Pair<N::Stream>>,
     timers: Timers,
@@ -200,6 +208,7 @@ impl<N: Net> Proxy<N> {
             listening: Listening::new(start.listening),
             reload: Reload::new(start.rights.origin.clone()),
             control: Control::new(start.control, start.control_at, start.rights, start.services, start.pid),
+            viewers: Viewers::default(),
             names: Names::new(&listeners),
             pairs: Slab::new(),
             timers: Timers::default(),

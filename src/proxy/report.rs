@@ -51,7 +51,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// What the loop knows of itself.
-    fn process(&self) -> Process {
+    pub(super) fn process(&self) -> Process {
         let standing = match self.upgrade {
             Upgrade::HandedOver => Standing::HandedOver,
             Upgrade::None | Upgrade::Starting(_) if self.draining_since.is_some() => Standing::Draining,
@@ -64,6 +64,7 @@ impl<N: Net> Proxy<N> {
         });
         let of_pairs = self.pairs.len() + of_servers.count();
         let listening = self.listening.sockets().count() + usize::from(self.control.socket().is_some());
+        let listening = listening + usize::from(self.viewers.socket().is_some());
         let sessions = self.control.sessions();
         let idlers: usize = self.listeners.all().map(|(at, _)| self.idlers.count(at)).sum();
         Process {
@@ -72,10 +73,11 @@ impl<N: Net> Proxy<N> {
             standing,
             pairs: self.connections(),
             leaving: self.leaving,
-            sockets: of_pairs + self.udp.len() + listening + sessions + idlers,
+            sockets: of_pairs + self.udp.len() + listening + sessions + self.viewers.count() + idlers,
             rings: self.pool.lent(),
             pipes: self.pool.lent_pipes(),
             control_sessions: sessions,
+            viewers: self.viewers.count(),
             closed: CLOSE_REASONS.into_iter().zip(self.closed).collect(),
             log_lines_lost: self.reqlog.lines_lost(),
             messages_lost: lost.messages,

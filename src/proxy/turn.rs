@@ -11,7 +11,7 @@ use super::pair::{PairKey, Phase, Side};
 use super::timers::TimerKind;
 use super::{
     ASSOCIATIONS_END, Ending, FIRST_ASSOCIATION, FIRST_IDLER, FIRST_LISTENING, FIRST_PAIR, FOREIGN, Foreign, Nobody,
-    Proxy,
+    Proxy, STATUS_LISTENER,
 };
 use crate::net::{Event, Net, Ready, Signal, Token};
 
@@ -28,6 +28,7 @@ impl<N: Net> Proxy<N> {
             if let Some(ending) = self.ending {
                 self.net.end_successor();
                 self.close_sessions();
+                self.viewers.close_all();
                 self.close_all();
                 self.end_associations();
                 self.close_idlers();
@@ -63,6 +64,7 @@ impl<N: Net> Proxy<N> {
         }
         self.expire_sessions();
         self.accept_sessions();
+        self.serve_viewers();
         self.ask_names();
         self.serve_lacking();
         self.accept();
@@ -80,6 +82,7 @@ impl<N: Net> Proxy<N> {
 
     pub(super) fn timeout(&mut self, foreign: &impl Foreign<N>) -> Option<Duration> {
         let is_busy = !self.runnable.is_empty() || self.udp.is_runnable();
+        let is_busy = is_busy || self.viewers.may_go_on();
         if is_busy || self.may_accept() || self.may_receive() || self.control.may_accept() {
             return Some(Duration::ZERO);
         }
@@ -90,6 +93,7 @@ impl<N: Net> Proxy<N> {
             .into_iter()
             .chain(self.listening.paused_until())
             .chain(self.control.next_due())
+            .chain(self.viewers.next_due())
             .chain(self.names.next_due())
             .chain(self.idlers.next_due())
             .chain(self.udp.next_due())
@@ -103,6 +107,7 @@ impl<N: Net> Proxy<N> {
 
     fn dispatch(&mut self, token: Token, ready: Ready) {
         match token {
+            token if token.0 >= STATUS_LISTENER.0 => self.viewer_event(token),
             Token(number) if number >= FIRST_IDLER => self.idler_event(number - FIRST_IDLER, ready),
             Token(number) if (FIRST_ASSOCIATION..ASSOCIATIONS_END).contains(&number) => {
                 self.read_answers(number - FIRST_ASSOCIATION);

@@ -56,7 +56,10 @@ impl<N: Net> Proxy<N> {
             None if sockets.is_empty() || self.draining_since.is_some() => {
                 Err(String::from("nobody is let in any more"))
             }
-            None => self.net.start_successor(&sockets, self.control.socket()),
+            None => {
+                let all: Vec<&N::Listener> = sockets.into_iter().chain(self.viewers.socket()).collect();
+                self.net.start_successor(&all, self.control.socket())
+            }
         };
         match started {
             Ok(()) => {
@@ -105,11 +108,19 @@ impl<N: Net> Proxy<N> {
             return self.fail_upgrade("nobody is let in any more");
         }
         let control = self.control.close();
-        self.net.hand_over(&clients, sockets.into_iter().map(|arriving| arriving.socket).collect(), control);
+        let status = self.viewers.listen(None);
+        self.viewers.close_idle();
+        let sockets = sockets.into_iter().map(|arriving| arriving.socket).chain(status);
+        self.net.hand_over(&clients, sockets.collect(), control);
         self.upgrade = Upgrade::HandedOver;
         self.close_idlers();
         let text = format!("upgrade: the new process has taken over; {} connections end here", self.pairs.len());
         self.say(Severity::Notice, &text);
+    }
+
+    /// True if nobody waits for anything from this process.
+    fn is_done(&self) -> bool {
+        self.connections() == 0 && self.control.is_quiet() && self.viewers.is_quiet()
     }
 
     /// Gives up a successor whose time is over, and leaves when one has taken over and nothing is
@@ -121,7 +132,7 @@ impl<N: Net> Proxy<N> {
                 let said = if said.is_empty() { said } else { format!("; it said: {said}") };
                 self.fail_upgrade(&format!("it was not ready after {} s{said}", START_TIME.as_secs()));
             }
-            Upgrade::HandedOver if self.connections() == 0 && self.control.is_quiet() && self.ending.is_none() => {
+            Upgrade::HandedOver if self.is_done() && self.ending.is_none() => {
                 self.ending = Some(Ending::Upgrade);
             }
             Upgrade::None | Upgrade::Starting(_) | Upgrade::HandedOver => {}

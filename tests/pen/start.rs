@@ -137,10 +137,10 @@ fn a_start_without_a_mistake_is_silent_and_the_end_is_clean() {
 #[test]
 fn obsolete_options_are_noted_and_pen_goes_on() {
     let server = servers::Server::start(servers::greet("here"));
-    let mut pen = Pen::start(&["-D", "-Q", "-S", "5", "-P", "-O", "epoll"], &[server.address()]);
+    let mut pen = Pen::start(&["-D", "-Q", "-P", "-O", "epoll"], &[server.address()]);
     let (text, _) = crate::support::client::read_to_end(&pen.connect());
     assert!(String::from_utf8_lossy(&text).contains("here"));
-    let lines = ["D", "Q", "S"].map(|letter| format!("pen: option -{letter} is obsolete and does nothing\n"));
+    let lines = ["D", "Q"].map(|letter| format!("pen: option -{letter} is obsolete and does nothing\n"));
     assert_eq!(pen.stop().stderr, lines.concat());
 }
 

@@ -3,7 +3,7 @@
 //! * `wait` bounded waiting for a condition, `report` what could not be tested, `scratch` a directory for one test
 //! * `process` a child with its output kept, ended with the test
 //! * `datagrams` small servers and clients by UDP
-//! * `pen` the program under test on loopback, `servers` small TCP servers in threads, `client` the other end
+//! * `pen` the program under test on loopback, `servers` small TCP servers in threads, `client` the other end, `web` one of HTTP
 //! * `metrics` a strict reader of what Prometheus reads
 //! * `dumps` reads the tracer's output, `pattern` bytes that show what is missing, `proc` what a process uses
 //! * `lab` the load-balancing HOWTO's machines as network namespaces, with real servers
@@ -26,3 +26,4 @@ pub mod report;
 pub mod scratch;
 pub mod servers;
 pub mod wait;
+pub mod web;
