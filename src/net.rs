@@ -122,6 +122,11 @@ pub struct ListenOptions {
     pub datagrams: bool,
 }
 
+impl ListenOptions {
+    /// Of a socket where one peer is to come. Strangers may come before it.
+    pub const ONE_PEER: ListenOptions = ListenOptions { backlog: 16, private: false, shared: false, datagrams: false };
+}
+
 /// Where the request log goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LogTarget {
@@ -214,6 +219,11 @@ pub trait Stream: Read + Write {
         false
     }
 
+    /// The address of this machine that the connection is at. A world without addresses refuses.
+    fn local(&self) -> io::Result<Endpoint> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// The number of the descriptor, for operators who compare with other tools.
     fn descriptor(&self) -> i32;
 }
@@ -231,6 +241,12 @@ pub trait Net {
     ///
     /// Fails if the address is in use, not of this machine, or not allowed.
     fn listen(&mut self, at: &Endpoint, options: ListenOptions, token: Token) -> io::Result<Self::Listener>;
+
+    /// Opens a listening socket for one peer that is to come soon, after which it is closed. A world
+    /// where that makes no difference has nothing to do.
+    fn listen_once(&mut self, at: &Endpoint, token: Token) -> io::Result<Self::Listener> {
+        self.listen(at, ListenOptions::ONE_PEER, token)
+    }
 
     /// Where the listener really listens: the port, if 0 was asked for.
     fn local(&self, listener: &Self::Listener) -> io::Result<Endpoint>;

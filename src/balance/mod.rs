@@ -142,6 +142,13 @@ impl Balancer {
         Some(id)
     }
 
+    /// Claims one more place at a server where the same client has one already, whatever its limits.
+    pub fn claim(&mut self, id: ServerId) {
+        let server = self.servers.server_mut(id).expect("a server with places in use stays in the table");
+        server.connections += 1;
+        self.claimed += 1;
+    }
+
     fn choose(&mut self, search: &mut Search, moment: Moment) -> Option<ServerId> {
         let stubborn = self.settings.modes.stubborn;
         match search.stage() {

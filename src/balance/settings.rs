@@ -62,6 +62,23 @@ impl Protocol {
     }
 }
 
+/// How FTP is carried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FtpSettings {
+    /// The lowest and the highest port where data connections may arrive; `None` for any.
+    pub ports: Option<(u16, u16)>,
+    /// The address that clients are told for them, in place of the one that they know.
+    pub address: Option<IpAddr>,
+    /// Whether what is said may be encrypted, after which pen sees no data connections.
+    pub auth: bool,
+}
+
+impl Default for FtpSettings {
+    fn default() -> FtpSettings {
+        FtpSettings { ports: None, address: None, auth: true }
+    }
+}
+
 /// Whether a pair ends when one of its sides has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum FastClose {
@@ -114,6 +131,8 @@ pub struct Settings {
     pub client_acl: usize,
     /// What the bytes of its pairs are taken for.
     pub protocol: Protocol,
+    /// How FTP is carried.
+    pub ftp: FtpSettings,
     /// How long an association may be silent; zero for ever.
     pub udp_timeout: Duration,
     /// How many datagrams of a client make an association; 0 for any number.
@@ -144,6 +163,7 @@ impl Default for Settings {
             client_ipv6: 128,
             client_acl: 0,
             protocol: Protocol::Tcp,
+            ftp: FtpSettings::default(),
             udp_timeout: Duration::from_secs(180),
             udp_requests: 0,
             udp_responses: None,

@@ -79,6 +79,8 @@ pub enum Command {
     Exit,
     /// Tells whether connections end with one of their sides, or sets it.
     FastClose(Option<FastClose>),
+    /// Changes how FTP is carried, or tells.
+    Ftp(FtpChange),
     /// Executes a file of commands.
     Include(PathBuf),
     /// Sets how peers are probed.
@@ -149,9 +151,7 @@ pub enum Command {
     /// Turns a mode on or off.
     Switch(Mode, bool),
     /// Tells where the status page goes, or sets it.
-    WebStats(Option<PathBuf>),
-    /// Writes the status page nowhere.
-    NoWebStats,
+    WebStats(Option<Option<PathBuf>>),
     /// Writes the configuration, by default to the file of the start.
     Write(Option<PathBuf>),
 }
@@ -165,7 +165,8 @@ impl Command {
             Command::Include(path) => Some(path),
             Command::ControlToken(path) => path.as_deref(),
             Command::Log(Some(LogSpec { to: LogTo::File(path), .. })) => Some(path),
-            Command::WebStats(path) | Command::Write(path) => path.as_deref(),
+            Command::WebStats(path) => path.as_ref().and_then(Option::as_deref),
+            Command::Write(path) => path.as_deref(),
             _ => None,
         }
     }
@@ -269,6 +270,17 @@ pub enum Mode {
     Least,
     /// The better of two at random.
     TwoChoices,
+}
+
+/// A setting of FTP; `None` asks for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FtpChange {
+    /// The ports where data connections may arrive.
+    Ports(Option<Option<(u16, u16)>>),
+    /// The address that clients are told for them.
+    Address(Option<Option<IpAddr>>),
+    /// Whether what is said may be encrypted.
+    Auth(Option<bool>),
 }
 
 /// A listening address, and how it was written.
@@ -394,12 +406,14 @@ mod tests {
             ("p2c", Command::Switch(Mode::TwoChoices, true)),
             ("no p2c", Command::Switch(Mode::TwoChoices, false)),
             ("reload", Command::Reload),
-            ("no web_stats", Command::NoWebStats),
+            ("no web_stats", Command::WebStats(Some(None))),
             ("dummy", Command::Dummy),
             ("exit", Command::Exit),
             ("hash", Command::Switch(Mode::Hash, true)),
             ("no hash", Command::Switch(Mode::Hash, false)),
             ("ftp", Command::Protocol(Some(Protocol::Ftp))),
+            ("no ftp_ports", Command::Ftp(FtpChange::Ports(Some(None)))),
+            ("no ftp_address", Command::Ftp(FtpChange::Address(Some(None)))),
             ("no ftp", Command::Protocol(Some(Protocol::Tcp))),
             ("no keepalive", Command::Keepalive(None)),
             ("kqueue", Command::NoEffect),
@@ -511,6 +525,14 @@ mod tests {
             ("no server web1", Command::RemoveServer(ServerRef::Name("web1".into()))),
             ("no server emergency", Command::RemoveServer(ServerRef::Id(ServerId::Emergency))),
             ("socket 7", Command::Socket(7)),
+            ("ftp_ports", Command::Ftp(FtpChange::Ports(None))),
+            ("ftp_ports 50000-50999", Command::Ftp(FtpChange::Ports(Some(Some((50_000, 50_999)))))),
+            ("ftp_ports 2121", Command::Ftp(FtpChange::Ports(Some(Some((2_121, 2_121)))))),
+            ("ftp_address", Command::Ftp(FtpChange::Address(None))),
+            ("ftp_address 192.0.2.1", Command::Ftp(FtpChange::Address(Some(Some([192, 0, 2, 1].into()))))),
+            ("ftp_auth", Command::Ftp(FtpChange::Auth(None))),
+            ("ftp_auth off", Command::Ftp(FtpChange::Auth(Some(false)))),
+            ("ftp_auth on", Command::Ftp(FtpChange::Auth(Some(true)))),
             ("protocol", Command::Protocol(None)),
             ("protocol tcp", Command::Protocol(Some(Protocol::Tcp))),
             ("protocol ftp", Command::Protocol(Some(Protocol::Ftp))),
@@ -524,7 +546,7 @@ mod tests {
             ("tcp_fastclose both", Command::FastClose(Some(FastClose::Both))),
             ("tcp_fastclose off", Command::FastClose(Some(FastClose::Off))),
             ("web_stats", Command::WebStats(None)),
-            ("web_stats /run/pen.html", Command::WebStats(Some(path("/run/pen.html")))),
+            ("web_stats /run/pen.html", Command::WebStats(Some(Some(path("/run/pen.html"))))),
             ("write", Command::Write(None)),
             ("write /etc/pen.cfg", Command::Write(Some(path("/etc/pen.cfg")))),
             ("ascii", Command::Dump(DumpForm::Ascii)),
@@ -597,6 +619,11 @@ mod tests {
             ("socket x", "socket: 'x' is not a number"),
             ("socket -1", "socket: -1 is not within 0 to 2147483647"),
             ("socket 1 2", "socket: unexpected word '2'"),
+            ("ftp_ports 50999-50000", "ftp_ports: '50999-50000' is not a range of ports from 1024 to 65535"),
+            ("ftp_ports 1000-2000", "ftp_ports: '1000-2000' is not a range of ports from 1024 to 65535"),
+            ("ftp_ports x", "ftp_ports: 'x' is not a range of ports from 1024 to 65535"),
+            ("ftp_address here", "ftp_address: 'here' is not an IP address"),
+            ("ftp_auth maybe", "ftp_auth: 'maybe' is not on or off"),
             ("protocol gopher", "protocol: 'gopher' is not tcp, ftp or udp"),
             ("tcp_fastclose on", "tcp_fastclose: 'on' is not up, down, both or off"),
             ("tcp_fastclose up down", "tcp_fastclose: unexpected word 'down'"),

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::command::{Command, ListenAt, LogSpec, Mode, Number, StatusForm};
 use super::config::{ConfigError, Line};
-use super::numbers::{client_rate, fast_close, set_idlers, set_number, set_protocol, udp_responses};
+use super::numbers::{client_rate, fast_close, set_ftp, set_idlers, set_number, set_protocol, udp_responses};
 use super::servers::{change_server, remove_server};
 pub use super::snapshot::Snapshot;
 use super::status;
@@ -254,6 +254,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::NoEffect => Outcome::quiet(),
         Command::Exit => exit(common),
         Command::FastClose(when) => fast_close(&mut balancer.settings, when),
+        Command::Ftp(change) => set_ftp(&mut balancer.settings.ftp, change),
         Command::Include(path) => Outcome::asks(Effect::Include(at, path)),
         Command::Keepalive(how) => {
             common.keepalive = how;
@@ -287,8 +288,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::NoStatusListen => Outcome::asks(Effect::StatusListen(None)),
         Command::Switch(mode, on) => set(mode_of(&mut balancer.settings, mode), on),
         Command::UdpResponses(count) => udp_responses(&mut balancer.settings, count),
-        Command::WebStats(path) => web_stats(common, path),
-        Command::NoWebStats => set_web_stats(common, None),
+        Command::WebStats(path) => set_web_stats(common, path),
         Command::Write(path) => Outcome::asks(Effect::Write(path)),
     }
 }
@@ -338,17 +338,12 @@ fn listen_for_viewers(common: &Common, there: Option<ListenAt>) -> Outcome {
     }
 }
 
-fn web_stats(common: &mut Common, path: Option<PathBuf>) -> Outcome {
-    match path {
-        None => Outcome::tells(line_of(&shown_path(common.web_stats.as_deref()))),
-        path => set_web_stats(common, path),
+/// Sets where the status page goes if that is to be set, and tells it.
+fn set_web_stats(common: &mut Common, path: Option<Option<PathBuf>>) -> Outcome {
+    if let Some(path) = path {
+        common.web_stats = path;
     }
-}
-
-fn set_web_stats(common: &mut Common, path: Option<PathBuf>) -> Outcome {
-    let reply = line_of(&shown_path(path.as_deref()));
-    common.web_stats = path;
-    Outcome::tells(reply)
+    Outcome::tells(line_of(&shown_path(common.web_stats.as_deref())))
 }
 
 /// Sets which access list is asked if there is one to set, and tells which it is then.
@@ -455,6 +450,14 @@ mod tests {
             ("hash", ""),
             ("mode", "hash no roundrobin no stubborn no weight no prio\n"),
             ("no hash", ""),
+            ("ftp_ports", "any\n"),
+            ("ftp_ports 50000-50999", "50000-50999\n"),
+            ("no ftp_ports", "any\n"),
+            ("ftp_address", "none\n"),
+            ("ftp_address 192.0.2.1", "192.0.2.1\n"),
+            ("no ftp_address", "none\n"),
+            ("ftp_auth", "on\n"),
+            ("ftp_auth off", "off\n"),
             ("protocol", "tcp\n"),
             ("ftp", "ftp\n"),
             ("no ftp", "tcp\n"),

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::command::Number;
+use super::command::{FtpChange, Number};
 use super::execute::{Effect, Outcome};
-use crate::balance::settings::{Common, FastClose, Protocol, Rate};
+use crate::balance::settings::{Common, FastClose, FtpSettings, Protocol, Rate};
 use crate::balance::{Balancer, ListenerKey, Settings};
 
 /// Sets a number if there is one to set, and tells what it is then.
@@ -138,4 +138,33 @@ pub(super) fn udp_responses(settings: &mut Settings, count: Option<Option<u32>>)
     settings.udp_responses = count.unwrap_or(settings.udp_responses);
     let shown = settings.udp_responses.map_or(String::from("none"), |count| count.to_string());
     Outcome::tells(format!("{shown}\n"))
+}
+
+/// Changes how FTP is carried if that is to be changed, and tells it.
+pub(super) fn set_ftp(settings: &mut FtpSettings, change: FtpChange) -> Outcome {
+    let shown = match change {
+        FtpChange::Ports(ports) => {
+            settings.ports = ports.unwrap_or(settings.ports);
+            shown_ports(settings.ports).unwrap_or_else(|| String::from("any"))
+        }
+        FtpChange::Address(address) => {
+            settings.address = address.unwrap_or(settings.address);
+            settings.address.map_or_else(|| String::from("none"), |ip| ip.to_string())
+        }
+        FtpChange::Auth(auth) => {
+            settings.auth = auth.unwrap_or(settings.auth);
+            String::from(shown_auth(settings.auth))
+        }
+    };
+    Outcome::tells(format!("{shown}\n"))
+}
+
+/// `50000-50999`.
+pub(super) fn shown_ports(ports: Option<(u16, u16)>) -> Option<String> {
+    ports.map(|(low, high)| format!("{low}-{high}"))
+}
+
+/// The word for it.
+pub(super) fn shown_auth(auth: bool) -> &'static str {
+    if auth { "on" } else { "off" }
 }

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::command::{CONN_MAX, Command, ListenAt, LogSpec, LogTo, SECONDS_MAX, ServerChanges, ServerRef, StatusForm};
+use super::command::{
+    CONN_MAX, Command, FtpChange, ListenAt, LogSpec, LogTo, SECONDS_MAX, ServerChanges, ServerRef, StatusForm,
+};
 use super::words::{Problem, Words, number, unsigned};
 use crate::balance::acl::{Entry, ListName, parse_list};
 use crate::balance::listeners::MAIN_NAME;
@@ -24,6 +26,9 @@ const RECENT: u32 = 300;
 
 /// The longest time in seconds within which connections of a client are counted.
 const DAY: u32 = 86_400;
+
+/// The lowest port where data connections may arrive: those below are for services.
+const FTP_PORT_MIN: u16 = 1024;
 
 /// Numbers of connections are below the table's greatest size; those of associations follow.
 const CONNECTION_MAX: u32 = 2 * CONN_MAX - 1;
@@ -292,6 +297,33 @@ pub(super) fn status(words: &mut Words<'_>) -> Result<Command, Problem> {
     }
 }
 
+pub(super) fn ftp_ports(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let Some(word) = words.next() else { return Ok(Command::Ftp(FtpChange::Ports(None))) };
+    let (low, high) = word.split_once('-').unwrap_or((word, word));
+    match (low.parse(), high.parse()) {
+        (Ok(low), Ok(high)) if low >= FTP_PORT_MIN && low <= high => {
+            Ok(Command::Ftp(FtpChange::Ports(Some(Some((low, high))))))
+        }
+        _ => Err(Problem::NotOneOf(String::from(word), "a range of ports from 1024 to 65535")),
+    }
+}
+
+pub(super) fn ftp_address(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let Some(word) = words.next() else { return Ok(Command::Ftp(FtpChange::Address(None))) };
+    let ip: IpAddr = word.parse().map_err(|_| Problem::NotAnAddress(String::from(word)))?;
+    Ok(Command::Ftp(FtpChange::Address(Some(Some(ip)))))
+}
+
+pub(super) fn ftp_auth(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let auth = match words.next() {
+        None => None,
+        Some("on") => Some(true),
+        Some("off") => Some(false),
+        Some(other) => return Err(Problem::NotOneOf(String::from(other), "on or off")),
+    };
+    Ok(Command::Ftp(FtpChange::Auth(auth)))
+}
+
 pub(super) fn protocol(words: &mut Words<'_>) -> Result<Command, Problem> {
     let Some(word) = words.next() else { return Ok(Command::Protocol(None)) };
     match Protocol::ALL.into_iter().find(|(name, _)| *name == word) {
@@ -328,7 +360,7 @@ pub(super) fn udp_responses(words: &mut Words<'_>) -> Result<Command, Problem> {
 }
 
 pub(super) fn web_stats(words: &mut Words<'_>) -> Result<Command, Problem> {
-    Ok(Command::WebStats(words.next().map(PathBuf::from)))
+    Ok(Command::WebStats(words.next().map(|path| Some(PathBuf::from(path)))))
 }
 
 pub(super) fn write(words: &mut Words<'_>) -> Result<Command, Problem> {

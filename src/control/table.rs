@@ -2,7 +2,7 @@
 //!
 //! The parser, penctl, the completions and the test of the manual read the same rows.
 
-use super::command::{Command, Mode, Number};
+use super::command::{Command, FtpChange, Mode, Number};
 use super::read;
 use super::scope::{Scope, scope_of};
 use super::words::{Problem, Words, unsigned};
@@ -117,6 +117,11 @@ pub static COMMANDS: &[Row] = &[
     is("exit", "Ends pen, if it was started with -X.", Command::Exit),
     is("ftp", "Carries FTP with its data connections: protocol ftp.", Command::Protocol(Some(Protocol::Ftp))),
     is("no ftp", "Carries bytes that mean nothing: protocol tcp.", Command::Protocol(Some(Protocol::Tcp))),
+    by("ftp_address", "[ADDRESS]", "Tells FTP clients this address for data connections.", read::ftp_address),
+    is("no ftp_address", "Tells them the one that they know.", Command::Ftp(FtpChange::Address(Some(None)))),
+    by("ftp_auth", "[on|off]", "Lets FTP clients encrypt what they say, or refuses that.", read::ftp_auth),
+    by("ftp_ports", "[LOW-HIGH]", "Awaits data connections of FTP at these ports alone.", read::ftp_ports),
+    is("no ftp_ports", "Awaits them at any port.", Command::Ftp(FtpChange::Ports(Some(None)))),
     number(
         "half_closed_timeout",
         "[SECONDS]",
@@ -214,7 +219,7 @@ pub static COMMANDS: &[Row] = &[
         Number::UdpTimeout,
     ),
     by("web_stats", "[FILE]", "Writes the status page to a file when it is asked for.", read::web_stats),
-    is("no web_stats", "Writes it nowhere.", Command::NoWebStats),
+    is("no web_stats", "Writes it nowhere.", Command::WebStats(Some(None))),
     switch("weight", "Chooses the server with the fewest connections for its weight.", Mode::Weight, true),
     switch("no weight", "Does not choose the server by its weight.", Mode::Weight, false),
     by("write", "[FILE]", "Writes the configuration to a file from which pen can start.", read::write),

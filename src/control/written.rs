@@ -4,10 +4,11 @@
 //! what belongs to the process and not to its work: the options that no command can set.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::path::Path;
 use std::rc::Rc;
 
-use super::numbers::{shown_fast_close, shown_rate};
+use super::numbers::{shown_auth, shown_fast_close, shown_ports, shown_rate};
 use crate::balance::listeners::MAIN_NAME;
 use crate::balance::settings::{Common, DumpForm};
 use crate::balance::{Balancer, Duty, Listener, Listeners, MAIN, Server, ServerId};
@@ -105,6 +106,10 @@ impl Writer<'_> {
         self.one(of, if on { String::from(of) } else { format!("no {of}") })
     }
 
+    fn address(&self, of: &str, ip: Option<IpAddr>) -> Block {
+        ip.map_or_else(|| self.is(of, false), |ip| self.says(of, &ip))
+    }
+
     fn file(&self, of: &str, path: Option<&Path>) -> Result<Block, Unspeakable> {
         match path {
             Some(path) => Ok(self.says(of, &path_word(path)?)),
@@ -174,9 +179,11 @@ impl Writer<'_> {
             None => self.is("udp_responses", false),
             Some(count) => self.says("udp_responses", &count),
         };
-        let source = match settings.source {
-            None => self.is("source", false),
-            Some(ip) => self.says("source", &ip),
+        let source = self.address("source", settings.source);
+        let ftp_address = self.address("ftp_address", settings.ftp.address);
+        let ftp_ports = match shown_ports(settings.ftp.ports) {
+            None => self.is("ftp_ports", false),
+            Some(ports) => self.says("ftp_ports", &ports),
         };
         vec![
             self.says("blacklist", &settings.blacklist.as_secs()),
@@ -185,6 +192,9 @@ impl Writer<'_> {
             self.says("client_max", &settings.client_max),
             rate,
             self.says("clients_max", &settings.clients_max),
+            ftp_address,
+            self.says("ftp_auth", &shown_auth(settings.ftp.auth)),
+            ftp_ports,
             self.says("half_closed_timeout", &settings.half_closed_timeout.as_secs()),
             self.is("hash", modes.hash),
             self.says("idle_timeout", &settings.idle_timeout.as_secs()),
@@ -266,7 +276,7 @@ mod tests {
 
     use super::*;
     use crate::balance::acl::{Entry, ListName};
-    use crate::balance::settings::{FastClose, Modes, Protocol, Rate, Settings};
+    use crate::balance::settings::{FastClose, FtpSettings, Modes, Protocol, Rate, Settings};
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::time::{Moment, Now};
     use crate::control::config::read_file;
@@ -309,6 +319,11 @@ mod tests {
             udp_timeout: seconds(random, 0),
             udp_requests: random.below(5) as u32,
             udp_responses: one_of(random, &[None, Some(0), Some(1)]),
+            ftp: FtpSettings {
+                ports: one_of(random, &[None, Some((1024, 65_535)), Some((50_000, 50_000))]),
+                address: one_of(random, &[None, Some([192, 0, 2, 1].into()), Some("2001:db8::1".parse().unwrap())]),
+                auth: random.one_in(2),
+            },
             pending_max: 1 + random.below(1_000) as usize,
             clients_max: 1 + random.below(5_000) as usize,
             client_max: random.below(50) as u32,

@@ -25,7 +25,7 @@ impl Step {
     pub fn command(&self, common: &Common) -> Option<Command> {
         let Step::Set(id, number) = self else {
             return match self {
-                Step::WebStats(path) => Some(Command::WebStats(Some(path.clone()))),
+                Step::WebStats(path) => Some(Command::WebStats(Some(Some(path.clone())))),
                 Step::Set(..) | Step::Log(_) | Step::PidFile(_) | Step::Status(_) | Step::Command(_) => None,
             };
         };

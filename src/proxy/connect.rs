@@ -11,6 +11,7 @@ use super::ending::CloseReason;
 use super::flow::{Flow, Pace};
 use super::pair::{End, PairKey, Phase, Place, Side};
 use super::timers::TimerKind;
+use super::transfers::Tie;
 use super::{Proxy, token};
 use crate::balance::{Failure, ListenerKey, ServerId};
 use crate::base::diag::Severity;
@@ -32,6 +33,9 @@ enum Attempt {
 impl<N: Net> Proxy<N> {
     /// Offers the client the next server, until a connect is under way or there is none left.
     pub(super) fn connect(&mut self, key: PairKey) {
+        if self.pairs[key.0].tie != Tie::None {
+            return self.close(key, CloseReason::Unreachable);
+        }
         loop {
             let pair = &mut self.pairs[key.0];
             let balancer = &mut self.listeners[pair.listener].balancer;
@@ -53,6 +57,10 @@ impl<N: Net> Proxy<N> {
 
     /// Begins to connect to a server, trying its addresses from the one in `place` on.
     fn begin(&mut self, key: PairKey, place: Place, until: Moment) -> Attempt {
+        if self.pairs[key.0].tie != Tie::None {
+            self.begin_transfer(key, place, until);
+            return Attempt::Begun;
+        }
         let id = place.id;
         let at = self.pairs[key.0].listener;
         let mut last_error = None;
@@ -85,7 +93,7 @@ impl<N: Net> Proxy<N> {
         Attempt::Failed
     }
 
-    fn await_connect(&mut self, key: PairKey, place: Place, stream: N::Stream, until: Moment) {
+    pub(super) fn await_connect(&mut self, key: PairKey, place: Place, stream: N::Stream, until: Moment) {
         let mut server = End::server(stream);
         match self.net.watch(&mut server.stream, token(key, Side::Server)) {
             Ok(()) => {
@@ -98,7 +106,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Keeps the place and tries again soon, up to a limit: the server is not to blame.
-    fn wait_for_resources(&mut self, key: PairKey, place: Place, until: Moment, error: &io::Error) {
+    pub(super) fn wait_for_resources(&mut self, key: PairKey, place: Place, until: Moment, error: &io::Error) {
         if until <= self.now.moment {
             return self.close(key, CloseReason::NoResources);
         }
@@ -131,6 +139,10 @@ impl<N: Net> Proxy<N> {
     }
 
     pub(super) fn connected(&mut self, key: PairKey) {
+        let is_transfer = self.pairs[key.0].tie != Tie::None;
+        if is_transfer && !self.set_ends_right(key) {
+            return self.close(key, CloseReason::Unreachable);
+        }
         let inspection = self.inspection_of(key);
         let pair = &mut self.pairs[key.0];
         pair.inspection = inspection;
@@ -142,10 +154,16 @@ impl<N: Net> Proxy<N> {
         pair.moved = [self.now.moment; 2];
         let listener = &mut self.listeners[pair.listener];
         listener.pending -= 1;
-        listener.balancer.connected(place.id, pair.client_id, self.now);
+        if !is_transfer {
+            listener.balancer.connected(place.id, pair.client_id, self.now);
+        }
         if self.listeners.common.debug > 0 {
-            let text =
-                format!("connection {}: connected to {}", key.0, self.listeners[pair.listener].name_of(place.id));
+            let server = &self.listeners[pair.listener];
+            let name = match &pair.to {
+                Some(to) if is_transfer => to.to_string(),
+                _ => server.name_of(place.id),
+            };
+            let text = format!("connection {}: connected to {name}", key.0);
             self.say(Severity::Debug, &text);
         }
         self.watch_limits(key);
@@ -156,6 +174,9 @@ impl<N: Net> Proxy<N> {
     fn fail_over(&mut self, key: PairKey, error: &io::Error) {
         let pair = &self.pairs[key.0];
         let Phase::Connecting { place, .. } = pair.phase else { return };
+        if pair.tie != Tie::None {
+            return self.transfer_failed(key, error);
+        }
         let at = pair.listener;
         if self.tells_events() {
             let text =

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Proxy;
 use super::pair::{Pair, PairKey, Phase, Side};
 use super::timers::TimerKind;
+use super::transfers::Tie;
 use crate::balance::{Duty, Emptied};
 use crate::base::diag::Severity;
 use crate::net::{Net, Stream};
@@ -43,6 +44,10 @@ pub enum CloseReason {
     Stuck(Side),
     /// What its inspector has found, in these words.
     Protocol(&'static str),
+    /// Nobody answers where its bytes are to go: a data connection.
+    Unreachable,
+    /// The control connection of a data connection has gone.
+    ControlGone,
     /// The operator said so.
     Operator,
     /// pen ends.
@@ -50,7 +55,7 @@ pub enum CloseReason {
 }
 
 /// All of them in a word, as metrics name them.
-pub const CLOSE_REASONS: [&str; 13] = [
+pub const CLOSE_REASONS: [&str; 15] = [
     "done",
     "broken",
     "no_server",
@@ -64,6 +69,8 @@ pub const CLOSE_REASONS: [&str; 13] = [
     "operator",
     "shutdown",
     "protocol",
+    "unreachable",
+    "control_gone",
 ];
 
 impl CloseReason {
@@ -83,6 +90,8 @@ impl CloseReason {
             CloseReason::Operator => 10,
             CloseReason::Shutdown => 11,
             CloseReason::Protocol(_) => 12,
+            CloseReason::Unreachable => 13,
+            CloseReason::ControlGone => 14,
         }
     }
 }
@@ -101,6 +110,8 @@ impl fmt::Display for CloseReason {
             CloseReason::Stuck(Side::Client) => "stuck, the client takes nothing",
             CloseReason::Stuck(Side::Server) => "stuck, the server takes nothing",
             CloseReason::Protocol(why) => why,
+            CloseReason::Unreachable => "its other end cannot be reached",
+            CloseReason::ControlGone => "its control connection has ended",
             CloseReason::Operator => "by the operator",
             CloseReason::Shutdown => "pen ends",
         })
@@ -120,6 +131,9 @@ impl<N: Net> Proxy<N> {
     /// Ends a pair: gives back all it holds, and tells why. A client that gets nothing but the
     /// end stays for a while in its farewell.
     pub(super) fn close(&mut self, key: PairKey, why: CloseReason) {
+        if !self.transfers.is_empty() {
+            self.untie(key, why == CloseReason::Done);
+        }
         let pair = &mut self.pairs[key.0];
         if self.listeners.common.debug > 0 {
             let (up, down) = pair.sent();
@@ -136,8 +150,11 @@ impl<N: Net> Proxy<N> {
             }
             CloseReason::Done | CloseReason::ClientGone => {}
             CloseReason::Broken | CloseReason::HalfClosed | CloseReason::Stuck(_) => mark(pair, Manner::Reset),
+            CloseReason::Unreachable | CloseReason::ControlGone => mark(pair, Manner::Reset),
             CloseReason::Idle | CloseReason::FastClose | CloseReason::Operator | CloseReason::Shutdown => {
-                let manner = if pair.is_cut_short(self.now.moment) { Manner::Reset } else { Manner::Fin };
+                // The end of a data connection is the end of a file.
+                let is_cut = pair.tie != Tie::None || pair.is_cut_short(self.now.moment);
+                let manner = if is_cut { Manner::Reset } else { Manner::Fin };
                 mark(pair, manner);
             }
         }
@@ -148,7 +165,10 @@ impl<N: Net> Proxy<N> {
     pub(super) fn close_all(&mut self) {
         let keys: Vec<PairKey> = self.pairs.iter().map(|(key, _)| PairKey(key)).collect();
         for key in keys {
-            self.close(key, CloseReason::Shutdown);
+            // Data connections go with their control connection.
+            if self.pairs.contains(key.0) {
+                self.close(key, CloseReason::Shutdown);
+            }
         }
         self.flush_log();
     }
@@ -160,7 +180,9 @@ impl<N: Net> Proxy<N> {
         let pair = self.pairs.remove(key.0);
         let listener = &mut self.listeners[pair.listener];
         listener.pairs -= 1;
-        if let Some(client) = pair.client_id {
+        if let Some(client) = pair.client_id
+            && pair.tie == Tie::None
+        {
             listener.balancer.left(client);
         }
         self.listeners.let_go(pair.listener);

@@ -5,16 +5,19 @@
 //! ring pieces are small, and so is what becomes of them. What an inspector holds back follows when
 //! its source ends. Once it has nothing more to look at, the pair is one like any other.
 
+use std::net::IpAddr;
+
 use super::Proxy;
 use super::ending::CloseReason;
 use super::flow::{Flow, Receipt, Taking};
 use super::pair::{End, Pair, PairKey, Phase};
 use super::pool::Pool;
+use super::transfers::{Opening, Tie};
 use crate::balance::settings::Protocol;
-use crate::base::addr::ClientAddr;
+use crate::base::addr::{ClientAddr, Endpoint};
 use crate::base::diag::Severity;
 use crate::base::direction::Direction;
-use crate::inspect::ftp::{Ftp, NoPorts, Peers};
+use crate::inspect::ftp::{Ftp, Peers};
 use crate::inspect::{Inspector, TURNED_MAX};
 use crate::net::{Net, Stream};
 
@@ -30,12 +33,15 @@ pub struct Inspection {
     pub owed: [Vec<u8>; 2],
     /// It ends once that was sent, for this reason.
     ends: Option<&'static str>,
+    /// The addresses of the client and of the server, each with the one of this machine that they
+    /// are connected to.
+    addresses: [[Option<IpAddr>; 2]; 2],
 }
 
 impl Inspection {
     /// An inspection by somebody who has seen nothing yet.
     pub fn by(inspector: Inspector) -> Inspection {
-        Inspection { inspector: Some(inspector), owed: [Vec::new(), Vec::new()], ends: None }
+        Inspection { inspector: Some(inspector), owed: [Vec::new(), Vec::new()], ends: None, addresses: [[None; 2]; 2] }
     }
 
     fn owes(&self, direction: Direction) -> bool {
@@ -82,6 +88,14 @@ struct Way<'a, S: Stream> {
     sink: &'a mut End<S>,
 }
 
+/// The address of this machine that an end is connected to.
+fn local<S: Stream>(end: &End<S>) -> Option<IpAddr> {
+    match end.stream.local() {
+        Ok(Endpoint::Inet(address)) => Some(address.ip()),
+        Ok(Endpoint::Unix(_)) | Err(_) => None,
+    }
+}
+
 fn way<S: Stream>(pair: &mut Pair<S>, direction: Direction) -> Option<(Way<'_, S>, &mut Inspection)> {
     let Phase::Relaying { server, up, down, .. } = &mut pair.phase else { return None };
     let inspection = pair.inspection.as_deref_mut()?;
@@ -109,21 +123,27 @@ fn settle<S: Stream>(pair: &mut Pair<S>, pool: &mut Pool<S::Pipe>) -> bool {
 }
 
 impl<N: Net> Proxy<N> {
-    /// Who looks into a pair that was just connected.
+    /// Who looks into a pair whose connect has just been made.
     pub(super) fn inspection_of(&self, key: PairKey) -> Option<Box<Inspection>> {
-        let inspector = match self.settings_of(key).protocol {
-            Protocol::Tcp | Protocol::Udp => return None,
+        let pair = &self.pairs[key.0];
+        let settings = self.settings_of(key);
+        if pair.tie != Tie::None {
+            return None;
+        }
+        match settings.protocol {
+            Protocol::Tcp | Protocol::Udp => None,
             Protocol::Ftp => {
-                let pair = &self.pairs[key.0];
                 let (ClientAddr::Inet(client), ClientAddr::Inet(server)) =
                     (pair.search.from(), pair.to.as_ref()?.client())
                 else {
                     return None;
                 };
-                Inspector::Ftp(Ftp::new(Peers { client, server }, false))
+                let Phase::Connecting { server: end, .. } = &pair.phase else { return None };
+                let ftp = Ftp::new(Peers { client, server }, !settings.ftp.auth);
+                let addresses = [[Some(client), local(&pair.client)], [Some(server), local(end)]];
+                Some(Box::new(Inspection { addresses, ..Inspection::by(Inspector::Ftp(ftp)) }))
             }
-        };
-        Some(Box::new(Inspection::by(inspector)))
+        }
     }
 
     /// Carries one piece in a direction of a pair that has an inspection.
@@ -176,11 +196,24 @@ impl<N: Net> Proxy<N> {
         if self.tracer.is_dumping() {
             self.net.dump(self.tracer.dump(direction, key.0, chunk));
         }
+        let listener = pair.listener;
         let Some((way, inspection)) = way(pair, direction) else { return };
         let Some(inspector) = &mut inspection.inspector else { return };
+        let settings = &self.listeners[listener].balancer.settings;
+        let mut opening = Opening {
+            net: &mut self.net,
+            transfers: &mut self.transfers,
+            settings: &settings.ftp,
+            source: settings.source,
+            control: key,
+            client: inspection.addresses[0],
+            server: inspection.addresses[1],
+            now: self.now.moment,
+            most: self.listeners.common.conn_max,
+        };
         let turned = &mut self.turned;
         turned.clear();
-        inspector.inspect(direction, chunk, turned, &mut NoPorts);
+        inspector.inspect(direction, chunk, turned, &mut opening);
         assert!(turned.on.len().max(turned.back.len()) <= TURNED_MAX, "what becomes of a piece fits a ring");
         if turned.has_changed && self.tracer.is_dumping() {
             self.net.dump(self.tracer.dump_changed(direction, key.0, &turned.on));
@@ -196,7 +229,7 @@ impl<N: Net> Proxy<N> {
         if inspector.is_done() {
             inspection.step_aside();
             if self.listeners.common.debug > 0 {
-                let text = format!("connection {}: nothing more is to be understood; it passes unchanged", key.0);
+                let text = format!("connection {}: what follows cannot be understood, and passes as it is", key.0);
                 self.net.say(Severity::Debug, &text);
             }
         }

@@ -14,6 +14,7 @@ use super::Proxy;
 use super::ending::CloseReason;
 use super::pair::{Pair, PairKey, Phase, Side};
 use super::timers::{Timer, TimerKind};
+use super::transfers::{ORPHAN_TIME, Tie};
 use crate::balance::Settings;
 use crate::base::time::Moment;
 use crate::net::{Net, Stream};
@@ -44,7 +45,10 @@ impl<N: Net> Proxy<N> {
     /// The pair may have reached a limit.
     pub(super) fn limit_reached(&mut self, key: PairKey) {
         let now = self.now.moment;
+        let active = self.transfers_active(key);
         let pair = &mut self.pairs[key.0];
+        // A control connection is not silent while there is a transfer.
+        pair.moved[0] = active.map_or(pair.moved[0], |active| pair.moved[0].max(active));
         if let Phase::Relaying { server, .. } = &mut pair.phase {
             // This timer may stand in place of the one that was left of the connect.
             server.stream.settle();
@@ -88,6 +92,7 @@ fn next_limit<S: Stream>(pair: &Pair<S>, settings: &Settings, now: Moment) -> Op
     let silent = pair.last_active();
     let (half_closed, stuck) = (settings.half_closed_timeout, settings.stuck_timeout);
     consider(true, TimerKind::Idle, settings.idle_timeout, silent, CloseReason::Idle);
+    consider(pair.tie == Tie::Orphan, TimerKind::Idle, ORPHAN_TIME, silent, CloseReason::ControlGone);
     consider(pair.is_half_closed(), TimerKind::HalfClosed, half_closed, silent, CloseReason::HalfClosed);
     consider(up.is_stuck(), TimerKind::Stuck, stuck, pair.moved[0], CloseReason::Stuck(Side::Server));
     consider(down.is_stuck(), TimerKind::Stuck, stuck, pair.moved[1], CloseReason::Stuck(Side::Client));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::pair::{End, Pair, PairKey, Phase, Side};
+use super::transfers::Tie;
 use super::{FIRST_LISTENING, LISTENING_MAX, Proxy, token};
 use crate::balance::settings::Protocol;
 use crate::balance::{ListenerKey, MAIN};
@@ -185,7 +186,8 @@ impl<N: Net> Proxy<N> {
     }
 
     fn has_room(&self) -> bool {
-        self.listening.paused_until.is_none() && self.pairs.len() - self.leaving < self.listeners.common.conn_max
+        self.listening.paused_until.is_none()
+            && self.pairs.len() - self.leaving - self.transfers.count() < self.listeners.common.conn_max
     }
 
     fn may_ask(&self, arriving: &Arriving<N>) -> bool {
@@ -272,6 +274,7 @@ impl<N: Net> Proxy<N> {
             timer: None,
             moved: [self.now.moment; 2],
             is_queued: false,
+            tie: Tie::None,
             inspection: None,
         });
         if self.tells_events() {

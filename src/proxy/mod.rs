@@ -26,6 +26,7 @@ pub mod report;
 pub mod reqlog;
 pub mod ring;
 pub mod timers;
+pub mod transfers;
 pub mod trust;
 pub mod turn;
 pub mod udp;
@@ -60,6 +61,7 @@ use relay::SCRATCH_SIZE;
 use reload::Reload;
 use reqlog::ReqLog;
 use timers::{Timer, TimerKind, Timers};
+use transfers::Transfers;
 use udp::Udp;
 use upgrade::Upgrade;
 use viewers::Viewers;
@@ -78,6 +80,8 @@ pub const FIRST_PAIR: usize = 1024;
 pub const FIRST_ASSOCIATION: usize = 1 << 25;
 /// One more than the last token of the associations.
 const ASSOCIATIONS_END: usize = 1 << 26;
+/// The first token of the ports where data connections arrive; no table of pairs comes near it.
+pub const FIRST_TRANSFER: usize = 1 << 26;
 /// The first token of the idlers; no table of pairs comes near it.
 pub const FIRST_IDLER: usize = 1 << 28;
 /// The token of the status port.
@@ -172,6 +176,7 @@ pub struct Proxy<N: Net> {
     pool: Pool<<N::Stream as Stream>::Pipe>,
     idlers: Idlers<N::Stream>,
     udp: Udp<N::Stream>,
+    transfers: Transfers<N>,
     scratch: Box<[u8]>,
     /// What becomes of a piece that is inspected; kept for its memory.
     turned: Turned,
@@ -216,6 +221,7 @@ impl<N: Net> Proxy<N> {
             pool: Pool::default(),
             idlers: Idlers::default(),
             udp: Udp::default(),
+            transfers: Transfers::default(),
             scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
             turned: Turned::default(),
             reqlog: ReqLog::new(start.log),
@@ -318,6 +324,7 @@ impl<N: Net> Proxy<N> {
         }
         self.check_idlers();
         self.check_associations();
+        self.check_transfers();
         for (at, listener) in self.listeners.all() {
             let pairs = || pairs().filter(|pair| pair.listener == at);
             let (pairs_here, associations) = (pairs().count(), listener.associations);

@@ -6,6 +6,7 @@ use super::flow::{Flow, State};
 use super::inspection::Inspection;
 use super::pool::Pool;
 use super::timers::Timer;
+use super::transfers::Tie;
 use crate::balance::{ClientId, ListenerKey, Search, ServerId};
 use crate::base::addr::Endpoint;
 use crate::base::time::Moment;
@@ -167,6 +168,8 @@ pub struct Pair<S: Stream> {
     pub moved: [Moment; 2],
     /// In the queue of pairs that ran out of budget.
     pub is_queued: bool,
+    /// Whose data connection it is.
+    pub tie: Tie,
     /// What looks at its bytes, or is to be sent before them.
     pub inspection: Option<Box<Inspection>>,
 }

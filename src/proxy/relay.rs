@@ -9,6 +9,7 @@ use super::inspection::Piece;
 use super::pair::{PairKey, Phase};
 use super::ring::RING_SIZE;
 use super::timers::TimerKind;
+use super::transfers::Tie;
 use crate::balance::settings::FastClose;
 use crate::net::{Net, Pipe, Stream};
 use crate::trace::Direction;
@@ -96,9 +97,9 @@ impl<N: Net> Proxy<N> {
 
     /// Carries what one read brings; how much that was, 0 if there is nothing more to do now.
     fn carry_once(&mut self, key: PairKey, direction: Direction) -> usize {
-        let is_logged = direction == Direction::Up && self.reqlog.is_open();
-        let is_unseen = !is_logged && !self.tracer.is_dumping();
         let pair = &mut self.pairs[key.0];
+        let is_logged = direction == Direction::Up && self.reqlog.is_open() && pair.tie == Tie::None;
+        let is_unseen = !is_logged && !self.tracer.is_dumping();
         let Phase::Relaying { server, up, down, .. } = &mut pair.phase else { return 0 };
         let (flow, other, source, sink) = match direction {
             Direction::Up => (up, down, &mut pair.client, server),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Proxy;
 use super::ending::CLOSE_REASONS;
 use super::pair::Phase;
+use super::transfers::Tie;
 use super::upgrade::Upgrade;
 use crate::balance::{ClientId, ListenerKey, Traffic};
 use crate::base::diag::Severity;
@@ -139,7 +140,11 @@ impl<N: Net> Proxy<N> {
 
     /// Counts the connections of each client of a listener anew.
     pub(super) fn recount_clients(&mut self, at: ListenerKey) {
-        let open = self.pairs.iter().filter(|(_, pair)| pair.listener == at).filter_map(|(_, pair)| pair.client_id);
+        let open = self
+            .pairs
+            .iter()
+            .filter(|(_, pair)| pair.listener == at && pair.tie == Tie::None)
+            .filter_map(|(_, pair)| pair.client_id);
         let open: Vec<ClientId> = open.chain(self.clients_of_associations(at)).collect();
         let balancer = &mut self.listeners[at].balancer;
         balancer.follow_settings();

@@ -46,6 +46,11 @@ impl Search {
         Search { tried: Tried::Few(0), from, port, tracked, stage }
     }
 
+    /// One to which nothing is offered.
+    pub fn ended(from: ClientAddr, port: u16) -> Search {
+        Search::new(from, port, None, Stage::Ended)
+    }
+
     /// Who asks.
     pub fn from(&self) -> ClientAddr {
         self.from

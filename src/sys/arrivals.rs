@@ -9,13 +9,17 @@
 //! until it is: otherwise no wait would ever sleep.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use mio::Poll;
 use mio::unix::SourceFd;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::checked;
+use super::listener::Listener;
+use crate::base::addr::Endpoint;
+use crate::base::keepalive::Keepalive;
+use crate::net::ListenOptions;
 
 /// The most clients that are accepted on the strength of one event.
 const BATCH_MAX: u32 = 64;
@@ -69,6 +73,23 @@ impl Arrivals {
         self.queues.retain(|queue| queue.fd != fd);
         // It was registered, or it would not be known.
         let _ = poll.registry().deregister(&mut SourceFd(&fd));
+    }
+
+    /// Opens a listener for one peer, and watches it as everything else is watched: nothing is to be
+    /// learned of how many come at once.
+    pub fn listen_once(
+        &mut self,
+        poll: &Poll,
+        at: &Endpoint,
+        keepalive: Option<Keepalive>,
+        token: usize,
+    ) -> io::Result<Listener> {
+        let listener = Listener::open(at, ListenOptions::ONE_PEER, keepalive)?;
+        let fd = listener.as_fd().as_raw_fd();
+        // A number that was given anew belongs to a listener that is not there any more.
+        self.queues.retain(|queue| queue.fd != fd);
+        poll.registry().register(&mut SourceFd(&fd), mio::Token(token), mio::Interest::READABLE)?;
+        Ok(listener)
     }
 
     /// Somebody waits, if this is the token of a listener.

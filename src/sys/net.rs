@@ -15,11 +15,10 @@ use super::arrivals::Arrivals;
 use super::clock::{LocalTime, unix_now};
 use super::console::Console;
 use super::folder;
-use super::log::Log;
-use super::pipe::Pipe;
-
 use super::listener::Listener;
+use super::log::Log;
 use super::memory;
+use super::pipe::Pipe;
 use super::process;
 use super::resolve::Resolver;
 use super::signal::Signals;
@@ -210,6 +209,10 @@ impl Net for OsNet {
         let listener = Listener::open(at, options, self.keepalive)?;
         self.watch_listener(&listener, token)?;
         Ok(listener)
+    }
+
+    fn listen_once(&mut self, at: &Endpoint, token: Token) -> io::Result<Listener> {
+        self.arrivals.listen_once(&self.poll, at, self.keepalive, token.0)
     }
 
     fn local(&self, listener: &Listener) -> io::Result<Endpoint> {

@@ -250,6 +250,13 @@ impl Stream for Socket {
         }
     }
 
+    fn local(&self) -> io::Result<Endpoint> {
+        match self {
+            Socket::Tcp(stream, _) => stream.local_addr().map(Endpoint::inet),
+            Socket::Unix(_) | Socket::Udp(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     fn is_same_user(&self) -> bool {
         matches!(self, Socket::Unix(_)) && peer::is_same_user(self.as_fd())
     }

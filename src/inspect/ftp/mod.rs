@@ -51,22 +51,6 @@ pub trait TransferPorts {
     fn close(&mut self);
 }
 
-/// Where no port is to be had.
-#[derive(Clone, Copy, Debug)]
-pub struct NoPorts;
-
-impl TransferPorts for NoPorts {
-    fn for_server(&mut self, _: SocketAddr) -> Option<SocketAddr> {
-        None
-    }
-
-    fn for_client(&mut self, _: SocketAddr) -> Option<SocketAddr> {
-        None
-    }
-
-    fn close(&mut self) {}
-}
-
 /// What a machine is told about its pair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Peers {
