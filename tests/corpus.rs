@@ -27,12 +27,16 @@ mod datagram;
 mod dns;
 #[path = "../fuzz/checks/dump.rs"]
 mod dump;
+#[path = "../fuzz/checks/first_bytes.rs"]
+mod first_bytes;
 #[path = "../fuzz/checks/http_head.rs"]
 mod http_head;
 #[path = "../fuzz/checks/inherited.rs"]
 mod inherited;
 #[path = "../fuzz/checks/operand.rs"]
 mod operand;
+#[path = "../fuzz/checks/proxy_protocol.rs"]
+mod proxy_protocol;
 #[path = "../fuzz/checks/record.rs"]
 mod record;
 #[path = "../fuzz/checks/ring.rs"]
@@ -146,6 +150,16 @@ fn answers_of_name_servers_stand_what_was_found() {
 #[test]
 fn dumps_stand_what_was_found() {
     judge("dump", dump::check);
+}
+
+#[test]
+fn first_bytes_stand_what_was_found() {
+    judge("first_bytes", first_bytes::check);
+}
+
+#[test]
+fn headers_of_the_proxy_protocol_stand_what_was_found() {
+    judge("proxy_protocol", proxy_protocol::check);
 }
 
 #[test]

@@ -17,6 +17,8 @@ mod demo;
 mod drain;
 #[path = "pen/footprint.rs"]
 mod footprint;
+#[path = "pen/http.rs"]
+mod http;
 #[path = "pen/idlers.rs"]
 mod idlers;
 #[path = "pen/leak.rs"]
@@ -33,6 +35,8 @@ mod names;
 mod privileges;
 #[path = "pen/process.rs"]
 mod process;
+#[path = "pen/proxy_protocol.rs"]
+mod proxy_protocol;
 #[path = "pen/relay.rs"]
 mod relay;
 #[path = "pen/reload.rs"]

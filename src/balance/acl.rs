@@ -181,7 +181,8 @@ impl Subnet {
         }
     }
 
-    fn parse(text: &str, mask: Option<&str>) -> Result<Subnet, AclError> {
+    /// Parses an address with or without a length, or an IPv4 address and its mask.
+    pub fn parse(text: &str, mask: Option<&str>) -> Result<Subnet, AclError> {
         let (address, len) = match text.split_once('/') {
             Some((address, len)) => (address, Some(len)),
             None => (text, None),
@@ -205,7 +206,8 @@ impl Subnet {
         }
     }
 
-    fn matches(self, ip: IpAddr) -> bool {
+    /// Whether it has this address.
+    pub(super) fn matches(self, ip: IpAddr) -> bool {
         match (self, ip) {
             (Subnet::V4(net, mask), IpAddr::V4(ip)) => ip & mask == net,
             (Subnet::V6(net, len), IpAddr::V6(ip)) => ip & v6_mask(len) == net,
@@ -214,7 +216,7 @@ impl Subnet {
     }
 }
 
-fn v4_mask(len: u8) -> Ipv4Addr {
+pub(super) fn v4_mask(len: u8) -> Ipv4Addr {
     Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0))
 }
 

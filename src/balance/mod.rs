@@ -13,6 +13,7 @@ pub mod limits;
 pub mod listeners;
 pub mod servers;
 pub mod settings;
+pub mod trusted;
 
 use std::net::IpAddr;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::counts::{Counts, Lately, Traffic};
 use crate::base::addr::Endpoint;
 use crate::base::operand::{Host, ServerSpec};
+use crate::base::proxy_version::ProxyVersion;
 use crate::base::time::Moment;
 use crate::select::FULL_SHARE;
 
@@ -93,6 +94,8 @@ pub struct Server {
     pub prio: i32,
     /// The access list that a client must pass, 0 to 9; `None` for none.
     pub acl: Option<usize>,
+    /// How it is told whom a connection is from; `None` for as the listener has it.
+    pub proxy_protocol: Option<Option<ProxyVersion>>,
     /// Places in use, from the moment that a connect begins.
     pub connections: u32,
     /// Those of them that idlers hold.
@@ -130,6 +133,7 @@ impl Server {
             weight: spec.weight,
             prio: spec.prio,
             acl: None,
+            proxy_protocol: None,
             connections: 0,
             idlers: 0,
             blacklisted_until: None,

@@ -6,8 +6,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::trusted::Trusted;
 pub use crate::base::diag::DumpForm;
 use crate::base::keepalive::Keepalive;
+use crate::base::proxy_version::ProxyVersion;
 
 /// Which ways of choosing a server are switched on. When several are, the first of priority,
 /// weight, least, p2c, hash counts; without any of them servers take turns.
@@ -46,14 +48,16 @@ pub enum Protocol {
     Tcp,
     /// An FTP control connection.
     Ftp,
+    /// HTTP/1, whose requests tell whom they are from.
+    Http,
     /// Not bytes but datagrams, by UDP.
     Udp,
 }
 
 impl Protocol {
     /// All there are, by the words for them.
-    pub const ALL: [(&'static str, Protocol); 3] =
-        [("tcp", Protocol::Tcp), ("ftp", Protocol::Ftp), ("udp", Protocol::Udp)];
+    pub const ALL: [(&'static str, Protocol); 4] =
+        [("tcp", Protocol::Tcp), ("ftp", Protocol::Ftp), ("http", Protocol::Http), ("udp", Protocol::Udp)];
 
     /// The word for it.
     pub fn name(self) -> &'static str {
@@ -139,6 +143,12 @@ pub struct Settings {
     pub udp_requests: u32,
     /// How many answers each of them has; `None` if that is not known.
     pub udp_responses: Option<u32>,
+    /// Whose X-Forwarded-For and the like are kept.
+    pub http_trust: Option<Trusted>,
+    /// From whom connections begin with a header that says whom they are from.
+    pub proxy_accept: Option<Trusted>,
+    /// How servers are told whom a connection is from, before all else.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// The local address for connections to servers.
     pub source: Option<IpAddr>,
 }
@@ -167,6 +177,9 @@ impl Default for Settings {
             udp_timeout: Duration::from_secs(180),
             udp_requests: 0,
             udp_responses: None,
+            http_trust: None,
+            proxy_accept: None,
+            proxy_protocol: None,
             source: None,
         }
     }

@@ -9,4 +9,5 @@ pub mod direction;
 pub mod error;
 pub mod keepalive;
 pub mod operand;
+pub mod proxy_version;
 pub mod time;

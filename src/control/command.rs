@@ -9,12 +9,13 @@ use std::time::Duration;
 
 pub use super::parse::{parse, parse_for};
 pub use super::table::{COMMANDS, Row};
-use crate::balance::acl::{Entry, ListName};
+use crate::balance::acl::{Entry, ListName, Subnet};
 use crate::balance::clients::CLIENTS_MAX;
 use crate::balance::settings::{DumpForm, FastClose, Protocol, Rate};
 use crate::balance::{Duty, ServerId};
 use crate::base::keepalive::Keepalive;
 use crate::base::operand::{Host, ListenSpec};
+use crate::base::proxy_version::ProxyVersion;
 
 /// The most pairs there may be; beyond it a typing error is likelier than a machine.
 pub const CONN_MAX: u32 = 1_000_000;
@@ -119,6 +120,8 @@ pub enum Command {
     Pid,
     /// Tells what bytes are taken for, or sets it.
     Protocol(Option<Protocol>),
+    /// Tells how servers are told whom a connection is from, or sets it.
+    ProxyProtocol(Option<Option<ProxyVersion>>),
     /// Lists the clients that connected within that time.
     Recent(Duration),
     /// Reads again what pen was started with.
@@ -150,6 +153,8 @@ pub enum Command {
     NoStatusListen,
     /// Turns a mode on or off.
     Switch(Mode, bool),
+    /// Tells who is trusted in something, or sets it.
+    Trust(Trust, Option<Option<Trustee>>),
     /// Tells where the status page goes, or sets it.
     WebStats(Option<Option<PathBuf>>),
     /// Writes the configuration, by default to the file of the start.
@@ -283,6 +288,24 @@ pub enum FtpChange {
     Auth(Option<bool>),
 }
 
+/// What somebody is trusted in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trust {
+    /// What X-Forwarded-For and the like say.
+    Http,
+    /// Whom the header of the PROXY protocol names.
+    Proxy,
+}
+
+/// Who is trusted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Trustee {
+    /// Those in a subnet.
+    Net(Subnet),
+    /// Those whom an access list permits.
+    List(ListName),
+}
+
 /// A listening address, and how it was written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListenAt {
@@ -332,6 +355,8 @@ pub struct ServerChanges {
     pub prio: Option<i32>,
     /// The access list of its clients; `Some(None)` for none.
     pub acl: Option<Option<ListName>>,
+    /// How it is told whom a connection is from; `Some(None)` for as its listener has it.
+    pub proxy_protocol: Option<Option<Option<ProxyVersion>>>,
     /// Its name; `Some(None)` for none.
     pub name: Option<Option<Box<str>>>,
     /// Whom it may serve.
@@ -415,6 +440,8 @@ mod tests {
             ("no ftp_ports", Command::Ftp(FtpChange::Ports(Some(None)))),
             ("no ftp_address", Command::Ftp(FtpChange::Address(Some(None)))),
             ("no ftp", Command::Protocol(Some(Protocol::Tcp))),
+            ("http", Command::Protocol(Some(Protocol::Http))),
+            ("no http", Command::Protocol(Some(Protocol::Tcp))),
             ("no keepalive", Command::Keepalive(None)),
             ("kqueue", Command::NoEffect),
             ("no log", Command::NoLog),
@@ -518,6 +545,17 @@ mod tests {
             ("control_acl", Command::ControlAcl(None)),
             ("control_acl 9", Command::ControlAcl(Some(list("9")))),
             ("control_token /etc/token", Command::ControlToken(Some(path("/etc/token")))),
+            ("proxy_protocol", Command::ProxyProtocol(None)),
+            ("proxy_protocol v1", Command::ProxyProtocol(Some(Some(ProxyVersion::V1)))),
+            ("proxy_protocol v2", Command::ProxyProtocol(Some(Some(ProxyVersion::V2)))),
+            ("no proxy_protocol", Command::ProxyProtocol(Some(None))),
+            ("http_trust", Command::Trust(Trust::Http, None)),
+            ("http_trust 10.0.0.0/8", Command::Trust(Trust::Http, Some(Some(Trustee::Net(office.net))))),
+            ("no http_trust", Command::Trust(Trust::Http, Some(None))),
+            ("proxy_accept", Command::Trust(Trust::Proxy, None)),
+            ("proxy_accept 3", Command::Trust(Trust::Proxy, Some(Some(Trustee::List(list("3")))))),
+            ("proxy_accept office", Command::Trust(Trust::Proxy, Some(Some(Trustee::List(list("office")))))),
+            ("no proxy_accept", Command::Trust(Trust::Proxy, Some(None))),
             ("client_rate", Command::ClientRate(None)),
             ("client_rate 5", rate(5, 1)),
             ("client_rate 1000000 per 86400", rate(1_000_000, 86_400)),
@@ -624,7 +662,7 @@ mod tests {
             ("ftp_ports x", "ftp_ports: 'x' is not a range of ports from 1024 to 65535"),
             ("ftp_address here", "ftp_address: 'here' is not an IP address"),
             ("ftp_auth maybe", "ftp_auth: 'maybe' is not on or off"),
-            ("protocol gopher", "protocol: 'gopher' is not tcp, ftp or udp"),
+            ("protocol gopher", "protocol: 'gopher' is not tcp, ftp, http or udp"),
             ("tcp_fastclose on", "tcp_fastclose: 'on' is not up, down, both or off"),
             ("tcp_fastclose up down", "tcp_fastclose: unexpected word 'down'"),
             ("web_stats a b", "web_stats: unexpected word 'b'"),
@@ -654,6 +692,11 @@ mod tests {
             ("log a b", "log: unexpected word 'b'"),
             ("log host1:0", "log: 'host1:0': port 0 is not within 1 to 65535"),
             ("log host1:", "log: 'host1:': no port"),
+            ("proxy_protocol v3", "proxy_protocol: 'v3' is not v1 or v2"),
+            ("server 0 proxy_protocol on", "server: 'on' is not v1, v2, off or default"),
+            ("http_trust 10.0.0.0/33", "http_trust: '33' is not the length of a prefix"),
+            ("proxy_accept 10.0.0", "proxy_accept: '10.0.0' is not an address"),
+            ("proxy_accept 1 2", "proxy_accept: unexpected word '2'"),
             ("recent x", "recent: 'x' is not a number"),
             ("recent -1", "recent: -1 is not within 0 to 2147483647"),
             ("source", "source: an address is missing"),
@@ -678,12 +721,14 @@ mod tests {
             weight: Some(5),
             prio: Some(-6),
             acl: Some(Some(ListName::Number(7))),
+            proxy_protocol: Some(Some(Some(ProxyVersion::V2))),
             name: Some(Some("web1".into())),
             duty: Some(Duty::Disabled),
             blacklist: Some(seconds(8)),
         };
         let duty = |duty| ServerChanges { duty: Some(duty), ..none() };
         let nothing = ServerChanges { acl: Some(None), name: Some(None), ..none() };
+        let told = |version| ServerChanges { proxy_protocol: Some(version), ..none() };
         let name = Host::Name(String::from("host1"));
         let table = [
             ("server 0 port 80", server(0, ServerChanges { port: Some(80), ..none() })),
@@ -692,13 +737,15 @@ mod tests {
             ("server 1 address [::1]", server(1, ServerChanges { address: Some(addr("::1")), ..none() })),
             ("server 1 blacklist 0", server(1, ServerChanges { blacklist: Some(seconds(0)), ..none() })),
             (
-                "server 2 address 127.0.0.1 port pop3 max 3 hard 4 weight 5 prio -6 acl 7 blacklist 8 name web1 disable",
+                "server 2 address 127.0.0.1 port pop3 max 3 hard 4 weight 5 prio -6 acl 7 blacklist 8 proxy_protocol v2 name web1 disable",
                 server(2, all),
             ),
             ("server 0 enable", server(0, duty(Duty::Enabled))),
             ("server 0 drain", server(0, duty(Duty::Draining))),
             ("server 0 disable", server(0, duty(Duty::Disabled))),
             ("server 0 acl none name none", server(0, nothing)),
+            ("server 0 proxy_protocol off", server(0, told(Some(None)))),
+            ("server 0 proxy_protocol default", server(0, told(None))),
             (
                 "server web1 drain",
                 Command::Server { at: ServerRef::Name("web1".into()), changes: Box::new(duty(Duty::Draining)) },
@@ -761,7 +808,7 @@ mod tests {
             ("no servers", "unknown command 'no servers'"),
             ("no no log", "unknown command 'no no'"),
             ("ssl_ciphers ALL", "'ssl_ciphers' is not in this pen"),
-            ("no http", "'http' is not in this pen"),
+            ("no ssl_option", "'ssl_option' is not in this pen"),
             ("mode\u{1b}", "the line has a control character"),
             ("mode\0", "the line has a control character"),
             ("mode\n", "the line has a control character"),

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::command::{Command, ListenAt, LogSpec, Mode, Number, StatusForm};
 use super::config::{ConfigError, Line};
 use super::numbers::{client_rate, fast_close, set_ftp, set_idlers, set_number, set_protocol, udp_responses};
+use super::origins::obey;
 use super::servers::{change_server, remove_server};
 pub use super::snapshot::Snapshot;
 use super::status;
@@ -281,13 +282,13 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::Server { at: server, changes } => change_server(balancer, at, &server, *changes, now),
         Command::Servers => Outcome::tells(status::servers(balancer, now.moment)),
         Command::Socket(descriptor) => Outcome::asks(Effect::ShowSocket(descriptor)),
-        Command::Source(source) => set(&mut balancer.settings.source, source),
         Command::Status(form) => Outcome::asks(Effect::Status(form)),
         Command::StatusAcl(list) => set_list(&balancer.acls, &mut common.status_acl, list),
         Command::StatusListen(there) => listen_for_viewers(common, there),
         Command::NoStatusListen => Outcome::asks(Effect::StatusListen(None)),
         Command::Switch(mode, on) => set(mode_of(&mut balancer.settings, mode), on),
         Command::UdpResponses(count) => udp_responses(&mut balancer.settings, count),
+        command @ (Command::ProxyProtocol(_) | Command::Source(_) | Command::Trust(..)) => obey(balancer, command),
         Command::WebStats(path) => set_web_stats(common, path),
         Command::Write(path) => Outcome::asks(Effect::Write(path)),
     }

@@ -14,6 +14,7 @@ pub mod json;
 mod live;
 mod numbers;
 pub mod origin;
+mod origins;
 pub mod overview;
 pub mod page;
 mod parse;

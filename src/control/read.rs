@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::command::{
     CONN_MAX, Command, FtpChange, ListenAt, LogSpec, LogTo, SECONDS_MAX, ServerChanges, ServerRef, StatusForm,
 };
+use super::origins;
 use super::words::{Problem, Words, number, unsigned};
 use crate::balance::acl::{Entry, ListName, parse_list};
 use crate::balance::listeners::MAIN_NAME;
@@ -187,6 +188,11 @@ pub(super) fn log(words: &mut Words<'_>) -> Result<Command, Problem> {
     Ok(Command::Log(Some(log)))
 }
 
+pub(super) fn proxy_protocol(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let version = words.next().map(|word| origins::version(word, "v1 or v2")).transpose()?;
+    Ok(Command::ProxyProtocol(version.map(Some)))
+}
+
 pub(super) fn recent(words: &mut Words<'_>) -> Result<Command, Problem> {
     let seconds = words.next().map_or(Ok(RECENT), |word| unsigned(word, 0, SECONDS_MAX))?;
     Ok(Command::Recent(Duration::from_secs(u64::from(seconds))))
@@ -252,6 +258,7 @@ fn change(changes: &mut ServerChanges, key: &str, value: &str, services: &Servic
         "prio" => once(&mut changes.prio, key, priority(value)?),
         "acl" if value == "none" => once(&mut changes.acl, key, None),
         "acl" => once(&mut changes.acl, key, Some(parse_list(value).map_err(Problem::Acl)?)),
+        "proxy_protocol" => once(&mut changes.proxy_protocol, key, origins::version_of_server(value)?),
         "name" if value == "none" => once(&mut changes.name, key, None),
         "name" => once(&mut changes.name, key, Some(name(value)?)),
         "blacklist" => {
@@ -328,7 +335,7 @@ pub(super) fn protocol(words: &mut Words<'_>) -> Result<Command, Problem> {
     let Some(word) = words.next() else { return Ok(Command::Protocol(None)) };
     match Protocol::ALL.into_iter().find(|(name, _)| *name == word) {
         Some((_, protocol)) => Ok(Command::Protocol(Some(protocol))),
-        None => Err(Problem::NotOneOf(String::from(word), "tcp, ftp or udp")),
+        None => Err(Problem::NotOneOf(String::from(word), "tcp, ftp, http or udp")),
     }
 }
 

@@ -133,7 +133,7 @@ pub fn listeners(listeners: &Listeners) -> String {
         let Listener { name, at, balancer, pairs, pending, dropped, .. } = listener;
         let udp = match balancer.settings.protocol {
             Protocol::Udp => format!(" udp dropped {}", dropped.sum()),
-            Protocol::Tcp | Protocol::Ftp => String::new(),
+            Protocol::Tcp | Protocol::Ftp | Protocol::Http => String::new(),
         };
         let servers = balancer.servers.iter().count();
         let addresses = if at.is_empty() { String::from("-") } else { at.join(" ") };

@@ -2,7 +2,8 @@
 //!
 //! The parser, penctl, the completions and the test of the manual read the same rows.
 
-use super::command::{Command, FtpChange, Mode, Number};
+use super::command::{Command, FtpChange, Mode, Number, Trust};
+use super::origins;
 use super::read;
 use super::scope::{Scope, scope_of};
 use super::words::{Problem, Words, unsigned};
@@ -130,6 +131,16 @@ pub static COMMANDS: &[Row] = &[
     ),
     switch("hash", "Chooses the server by a hash of the client's address.", Mode::Hash, true),
     switch("no hash", "Does not choose the server by a hash.", Mode::Hash, false),
+    is(
+        "http",
+        "Tells servers in every request whom it is from: protocol http.",
+        Command::Protocol(Some(Protocol::Http)),
+    ),
+    is("no http", "Does not: protocol tcp.", Command::Protocol(Some(Protocol::Tcp))),
+    by("http_trust", "[ADDRESS[/LENGTH]|LIST]", "Keeps the X-Forwarded- fields of these clients.", |words| {
+        origins::trust(Trust::Http, words)
+    }),
+    is("no http_trust", "Keeps those of nobody.", Command::Trust(Trust::Http, Some(None))),
     number(
         "idle_timeout",
         "[SECONDS]",
@@ -158,7 +169,13 @@ pub static COMMANDS: &[Row] = &[
     is("poll", "Does nothing, as epoll.", Command::NoEffect),
     switch("prio", "Chooses the server with the lowest priority number.", Mode::Prio, true),
     switch("no prio", "Does not choose the server by its priority.", Mode::Prio, false),
-    by("protocol", "[tcp|ftp|udp]", "Takes what clients and servers say for this protocol.", read::protocol),
+    by("protocol", "[tcp|ftp|http|udp]", "Takes what clients and servers say for this protocol.", read::protocol),
+    by("proxy_accept", "[ADDRESS[/LENGTH]|LIST]", "Wants a PROXY header of these clients, and believes it.", |words| {
+        origins::trust(Trust::Proxy, words)
+    }),
+    is("no proxy_accept", "Wants one of nobody.", Command::Trust(Trust::Proxy, Some(None))),
+    by("proxy_protocol", "[v1|v2]", "Tells servers in a PROXY header whom a connection is from.", read::proxy_protocol),
+    is("no proxy_protocol", "Tells them not.", Command::ProxyProtocol(Some(None))),
     by("recent", "[SECONDS]", "Lists the clients that connected within that time, or within 300.", read::recent),
     is("reload", "Reads again what pen was started with, and applies what has changed.", Command::Reload),
     is("reuseport", "Lets other pens listen at the same addresses; for what is opened later.", Command::SharePorts),
@@ -225,7 +242,6 @@ pub static COMMANDS: &[Row] = &[
     by("write", "[FILE]", "Writes the configuration to a file from which pen can start.", read::write),
     absent("dsr_if"),
     absent("dsr_ip"),
-    absent("http"),
     absent("peek"),
     absent("ssl_ciphers"),
     absent("ssl_client_renegotiation_interval"),

@@ -9,8 +9,10 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::numbers::{shown_auth, shown_fast_close, shown_ports, shown_rate};
+use super::origins::{shown, shown_version_of_server};
 use crate::balance::listeners::MAIN_NAME;
 use crate::balance::settings::{Common, DumpForm};
+use crate::balance::trusted::Trusted;
 use crate::balance::{Balancer, Duty, Listener, Listeners, MAIN, Server, ServerId};
 use crate::base::keepalive::Keepalive;
 use crate::base::operand::Host;
@@ -175,6 +177,10 @@ impl Writer<'_> {
             None => self.is("client_rate", false),
             rate => self.says("client_rate", &shown_rate(rate)),
         };
+        let proxy_protocol = match settings.proxy_protocol {
+            None => self.is("proxy_protocol", false),
+            Some(version) => self.says("proxy_protocol", &version.name()),
+        };
         let responses = match settings.udp_responses {
             None => self.is("udp_responses", false),
             Some(count) => self.says("udp_responses", &count),
@@ -197,6 +203,7 @@ impl Writer<'_> {
             ftp_ports,
             self.says("half_closed_timeout", &settings.half_closed_timeout.as_secs()),
             self.is("hash", modes.hash),
+            self.trusted("http_trust", settings.http_trust),
             self.says("idle_timeout", &settings.idle_timeout.as_secs()),
             self.says("idlers", &settings.idlers),
             self.is("least", modes.least),
@@ -204,6 +211,8 @@ impl Writer<'_> {
             self.says("pending_max", &settings.pending_max),
             self.is("prio", modes.prio),
             self.says("protocol", &settings.protocol.name()),
+            self.trusted("proxy_accept", settings.proxy_accept),
+            proxy_protocol,
             self.is("roundrobin", modes.roundrobin),
             self.says("slow_start", &settings.slow_start.as_secs()),
             source,
@@ -217,6 +226,13 @@ impl Writer<'_> {
             self.says("udp_timeout", &settings.udp_timeout.as_secs()),
             self.is("weight", modes.weight),
         ]
+    }
+
+    fn trusted(&self, of: &str, trusted: Option<Trusted>) -> Block {
+        match trusted {
+            None => self.is(of, false),
+            Some(trusted) => self.says(of, &shown(&self.balancer.acls, trusted)),
+        }
     }
 
     fn server(&self, id: ServerId, server: &Server) -> Result<Block, Unspeakable> {
@@ -249,8 +265,9 @@ fn server_line(balancer: &Balancer, id: ServerId, server: &Server) -> Result<Str
         Duty::Draining => "drain",
         Duty::Disabled | Duty::Leaving => "disable",
     };
+    let told = shown_version_of_server(server.proxy_protocol);
     Ok(format!(
-        "server {id} address {host}{port} max {max} hard {hard} weight {weight} prio {prio} acl {acl} name {name} {duty}"
+        "server {id} address {host}{port} max {max} hard {hard} weight {weight} prio {prio} acl {acl} proxy_protocol {told} name {name} {duty}"
     ))
 }
 
@@ -275,9 +292,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::balance::acl::{Entry, ListName};
+    use crate::balance::acl::{Entry, ListName, Subnet};
     use crate::balance::settings::{FastClose, FtpSettings, Modes, Protocol, Rate, Settings};
     use crate::base::operand::{ServerSpec, Services};
+    use crate::base::proxy_version::ProxyVersion;
     use crate::base::time::{Moment, Now};
     use crate::control::config::read_file;
     use crate::control::execute::{Around, Effect, apply};
@@ -315,7 +333,7 @@ mod tests {
             half_closed_timeout: seconds(random, 0),
             stuck_timeout: seconds(random, 0),
             fast_close: one_of(random, &[FastClose::Off, FastClose::Up, FastClose::Down, FastClose::Both]),
-            protocol: one_of(random, &[Protocol::Tcp, Protocol::Ftp, Protocol::Udp]),
+            protocol: one_of(random, &[Protocol::Tcp, Protocol::Ftp, Protocol::Http, Protocol::Udp]),
             udp_timeout: seconds(random, 0),
             udp_requests: random.below(5) as u32,
             udp_responses: one_of(random, &[None, Some(0), Some(1)]),
@@ -332,9 +350,16 @@ mod tests {
                 &[None, Some(Rate { count: 3, seconds: 1 }), Some(Rate { count: 1, seconds: 60 })],
             ),
             client_ipv6: random.below(129) as u8,
+            http_trust: one_of(random, &[None, Some(net("10.0.0.0/8")), Some(net("::1")), Some(Trusted::List(3))]),
+            proxy_accept: one_of(random, &[None, Some(net("192.0.2.7")), Some(Trusted::List(0))]),
+            proxy_protocol: one_of(random, &[None, Some(ProxyVersion::V1), Some(ProxyVersion::V2)]),
             source: one_of(random, &[None, Some([127, 0, 0, 9].into()), Some("2001:db8::1".parse().unwrap())]),
             ..Settings::default()
         }
+    }
+
+    fn net(text: &str) -> Trusted {
+        Trusted::Net(Subnet::parse(text, None).unwrap())
     }
 
     fn random_common(random: &mut Random) -> Common {
@@ -417,6 +442,7 @@ mod tests {
             (server.max, server.hard) = (random.below(9) as u32, random.below(9) as u32);
             (server.weight, server.prio) = (random.below(9) as u32, random.below(9) as i32 - 4);
             server.acl = random.one_in(2).then(|| random.below(balancer.acls.indexes().len() as u64) as usize);
+            server.proxy_protocol = one_of(random, &[None, Some(None), Some(Some(ProxyVersion::V2))]);
             server.name = random.one_in(2).then(|| format!("web-{count}.eu").into());
             server.duty = one_of(random, &[Duty::Enabled, Duty::Draining, Duty::Disabled]);
             if matches!(server.host, Host::Unix(_)) {
@@ -536,6 +562,7 @@ mod tests {
             "epoll",
             "exit",
             "ftp",
+            "http",
             "include",
             "kqueue",
             "listener",

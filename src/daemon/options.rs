@@ -49,6 +49,7 @@ pub enum Id {
     Emergency,
     Foreground,
     Hash,
+    Http,
     Chroot,
     Log,
     MultiAccept,
@@ -131,6 +132,7 @@ pub const FLAGS: &[Flag] = &[
     flag('f', "foreground", Value::None, "stay in the foreground", "", Id::Foreground),
     flag('F', "config", Value::Text("FILE"), "obey the commands in a file", "", Id::Config),
     flag('h', "hash", Value::None, "choose by a hash of the client's address", "", Id::Hash),
+    flag('H', "http", Value::None, "tell HTTP servers in each request whom it is from", "", Id::Http),
     flag('j', "chroot", Value::Text("DIR"), "make it the root directory", "", Id::Chroot),
     flag('l', "log", Value::Text("LOG"), "log requests to a file, or to host:port", "", Id::Log),
     flag('m', "multi-accept", count(COUNT_MAX), "accept at most so many clients at once", "100", Id::MultiAccept),
@@ -159,7 +161,6 @@ pub const FLAGS: &[Flag] = &[
     short('A', Value::None, "TLS", Id::Refused),
     short('E', Value::None, "TLS", Id::Refused),
     short('G', Value::None, "TLS", Id::Refused),
-    short('H', Value::None, "X-Forwarded-For", Id::Refused),
     short('i', Value::None, "Windows services", Id::Refused),
     short('K', Value::None, "TLS", Id::Refused),
     short('L', Value::None, "TLS", Id::Refused),
@@ -482,7 +483,7 @@ mod tests {
 
     #[test]
     fn every_mistake_names_its_culprit() {
-        let table: [(&[&str], &str); 26] = [
+        let table: [(&[&str], &str); 25] = [
             (&["--control-mode", "599"], "option --control-mode takes permissions from 600 to 777, not '599'"),
             (&["--control-mode", "066"], "option --control-mode takes permissions from 600 to 777, not '066'"),
             (&["--control-mode=01666"], "option --control-mode takes permissions from 600 to 777, not '01666'"),
@@ -507,7 +508,6 @@ mod tests {
             (&["-fb5r"], "option -b takes a number from 0 to 2147483647, not '5r'"),
             (&["-T", ""], "option -T takes a number from 0 to 2147483647, not ''"),
             (&["-b4294967296"], "option -b takes a number from 0 to 2147483647, not '4294967296'"),
-            (&["-fH"], "option -H (X-Forwarded-For) is not in this pen yet"),
             (&["-i", "x"], "option -i (Windows services) is not in this pen"),
         ];
         for (words, message) in table {

@@ -282,6 +282,7 @@ fn same_as(id: ServerId, server: &Server) -> Command {
         weight: Some(*weight),
         prio: Some(*prio),
         acl: Some(None),
+        proxy_protocol: Some(None),
         name: Some(None),
         duty: Some(Duty::Enabled),
         blacklist: None,

@@ -243,7 +243,7 @@ impl<N: Net> Proxy<N> {
     /// A pair as reports show it.
     pub(super) fn status_of(&self, number: usize, pair: &Pair<N::Stream>) -> ConnectionStatus {
         let (up_fd, state) = match &pair.phase {
-            Phase::Searching { .. } => (-1, State::Connecting),
+            Phase::Arriving { .. } | Phase::Searching { .. } => (-1, State::Connecting),
             Phase::Connecting { server, .. } => (server.stream.descriptor(), State::Connecting),
             Phase::Relaying { server, up, down, .. } => {
                 let state = State::Connected { server_ended: down.has_ended(), client_ended: up.has_ended() };

@@ -34,6 +34,8 @@ pub enum CloseReason {
     NoResources,
     /// The client went before a server was found.
     ClientGone,
+    /// The client has no header of the PROXY protocol that could be understood, for this reason.
+    Header(&'static str),
     /// One side has ended, and `tcp_fastclose` says that this is the end of both.
     FastClose,
     /// Silent for longer than allowed.
@@ -89,7 +91,7 @@ impl CloseReason {
             CloseReason::Stuck(Side::Server) => 9,
             CloseReason::Operator => 10,
             CloseReason::Shutdown => 11,
-            CloseReason::Protocol(_) => 12,
+            CloseReason::Header(_) | CloseReason::Protocol(_) => 12,
             CloseReason::Unreachable => 13,
             CloseReason::ControlGone => 14,
         }
@@ -104,6 +106,7 @@ impl fmt::Display for CloseReason {
             CloseReason::NoServer => "no server",
             CloseReason::NoResources => "out of local resources",
             CloseReason::ClientGone => "client gone",
+            CloseReason::Header(why) => why,
             CloseReason::FastClose => "one side has ended",
             CloseReason::Idle => "idle",
             CloseReason::HalfClosed => "half-closed for too long",
@@ -148,7 +151,7 @@ impl<N: Net> Proxy<N> {
             CloseReason::NoServer | CloseReason::NoResources | CloseReason::Protocol(_) => {
                 return self.say_farewell(key);
             }
-            CloseReason::Done | CloseReason::ClientGone => {}
+            CloseReason::Done | CloseReason::ClientGone | CloseReason::Header(_) => {}
             CloseReason::Broken | CloseReason::HalfClosed | CloseReason::Stuck(_) => mark(pair, Manner::Reset),
             CloseReason::Unreachable | CloseReason::ControlGone => mark(pair, Manner::Reset),
             CloseReason::Idle | CloseReason::FastClose | CloseReason::Operator | CloseReason::Shutdown => {
@@ -273,7 +276,7 @@ impl<N: Net> Proxy<N> {
                 self.close(key, CloseReason::Broken);
             }
             Phase::Relaying { .. } => self.relay(key),
-            Phase::Searching { .. } | Phase::Connecting { .. } => {}
+            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } => {}
         }
     }
 }
@@ -282,7 +285,7 @@ impl<N: Net> Proxy<N> {
 fn mark<S: Stream>(pair: &mut Pair<S>, manner: Manner) {
     let server = match &mut pair.phase {
         Phase::Relaying { server, .. } => Some(server),
-        Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => None,
+        Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => None,
     };
     for end in [Some(&mut pair.client), server].into_iter().flatten() {
         // Where this fails the kernel ends the connection in its own way.

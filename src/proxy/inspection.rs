@@ -8,6 +8,7 @@
 use std::net::IpAddr;
 
 use super::Proxy;
+use super::arrival::client_of;
 use super::ending::CloseReason;
 use super::flow::{Flow, Receipt, Taking};
 use super::pair::{End, Pair, PairKey, Phase};
@@ -18,6 +19,9 @@ use crate::base::addr::{ClientAddr, Endpoint};
 use crate::base::diag::Severity;
 use crate::base::direction::Direction;
 use crate::inspect::ftp::{Ftp, Peers};
+use crate::inspect::http::Http;
+use crate::inspect::http::forwarded::Sender;
+use crate::inspect::proxy_protocol::{Route, Transport, encode, encode_own};
 use crate::inspect::{Inspector, TURNED_MAX};
 use crate::net::{Net, Stream};
 
@@ -31,6 +35,8 @@ pub struct Inspection {
     pub inspector: Option<Inspector>,
     /// What is to be sent up and down before anything else, each no more than a ring holds.
     pub owed: [Vec<u8>; 2],
+    /// What the client connected to, if the proxy before pen has said so.
+    pub entry: Option<Endpoint>,
     /// It ends once that was sent, for this reason.
     ends: Option<&'static str>,
     /// The addresses of the client and of the server, each with the one of this machine that they
@@ -39,9 +45,25 @@ pub struct Inspection {
 }
 
 impl Inspection {
+    fn new() -> Inspection {
+        Inspection {
+            inspector: None,
+            owed: [Vec::new(), Vec::new()],
+            entry: None,
+            ends: None,
+            addresses: [[None; 2]; 2],
+        }
+    }
+
     /// An inspection by somebody who has seen nothing yet.
     pub fn by(inspector: Inspector) -> Inspection {
-        Inspection { inspector: Some(inspector), owed: [Vec::new(), Vec::new()], ends: None, addresses: [[None; 2]; 2] }
+        Inspection { inspector: Some(inspector), ..Inspection::new() }
+    }
+
+    /// What is known of a client before it has a server: what it connected to, as the proxy before
+    /// pen says.
+    pub fn entered(entry: Endpoint) -> Inspection {
+        Inspection { entry: Some(entry), ..Inspection::new() }
     }
 
     fn owes(&self, direction: Direction) -> bool {
@@ -123,14 +145,27 @@ fn settle<S: Stream>(pair: &mut Pair<S>, pool: &mut Pool<S::Pipe>) -> bool {
 }
 
 impl<N: Net> Proxy<N> {
-    /// Who looks into a pair whose connect has just been made.
-    pub(super) fn inspection_of(&self, key: PairKey) -> Option<Box<Inspection>> {
-        let pair = &self.pairs[key.0];
-        let settings = self.settings_of(key);
+    /// Who looks into a pair whose connect has just been made, and what its server is told before all
+    /// else.
+    pub(super) fn inspection_of(&mut self, key: PairKey) -> Option<Box<Inspection>> {
+        let pair = &mut self.pairs[key.0];
+        let entry = pair.inspection.take().and_then(|inspection| inspection.entry);
         if pair.tie != Tie::None {
             return None;
         }
-        match settings.protocol {
+        let inspection = self.inspector_of(key);
+        let header = self.header_for(key, entry);
+        match inspection {
+            None if header.is_empty() => None,
+            None => Some(Box::new(Inspection { owed: [header, Vec::new()], ..Inspection::new() })),
+            Some(inspection) => Some(Box::new(Inspection { owed: [header, Vec::new()], ..inspection })),
+        }
+    }
+
+    fn inspector_of(&self, key: PairKey) -> Option<Inspection> {
+        let pair = &self.pairs[key.0];
+        let balancer = &self.listeners[pair.listener].balancer;
+        match balancer.settings.protocol {
             Protocol::Tcp | Protocol::Udp => None,
             Protocol::Ftp => {
                 let (ClientAddr::Inet(client), ClientAddr::Inet(server)) =
@@ -139,10 +174,29 @@ impl<N: Net> Proxy<N> {
                     return None;
                 };
                 let Phase::Connecting { server: end, .. } = &pair.phase else { return None };
-                let ftp = Ftp::new(Peers { client, server }, !settings.ftp.auth);
+                let ftp = Ftp::new(Peers { client, server }, !balancer.settings.ftp.auth);
                 let addresses = [[Some(client), local(&pair.client)], [Some(server), local(end)]];
-                Some(Box::new(Inspection { addresses, ..Inspection::by(Inspector::Ftp(ftp)) }))
+                Some(Inspection { addresses, ..Inspection::by(Inspector::Ftp(ftp)) })
             }
+            Protocol::Http => {
+                let client = pair.search.from();
+                let is_trusted = balancer.acls.trusts(balancer.settings.http_trust, client);
+                Some(Inspection::by(Inspector::Http(Http::new(Sender { client, is_trusted }))))
+            }
+        }
+    }
+
+    /// What the server is told of whom the connection is from; empty if nothing.
+    fn header_for(&self, key: PairKey, entry: Option<Endpoint>) -> Vec<u8> {
+        let pair = &self.pairs[key.0];
+        let balancer = &self.listeners[pair.listener].balancer;
+        let server = pair.place().and_then(|place| balancer.servers.server(place.id));
+        let version = server.and_then(|server| server.proxy_protocol).unwrap_or(balancer.settings.proxy_protocol);
+        let Some(version) = version else { return Vec::new() };
+        match entry.map_or_else(|| pair.client.stream.local(), Ok) {
+            Ok(to) => encode(version, Transport::Stream, &Route { from: client_of(pair), to }),
+            // It is gone already.
+            Err(_) => encode_own(version),
         }
     }
 
@@ -161,6 +215,9 @@ impl<N: Net> Proxy<N> {
             return Piece::Unseen;
         };
         let Some(appetite) = inspector.appetite(direction) else { return Piece::Unseen };
+        if appetite == 0 {
+            return Piece::Waits;
+        }
         if way.source.readable {
             self.shortage.provide(&mut self.pool, &mut self.net);
         }
@@ -177,9 +234,10 @@ impl<N: Net> Proxy<N> {
             }
             Receipt::LastWords => {
                 let inspector = inspection.inspector.as_mut().expect("it was there a moment ago");
-                let last = inspector.last(direction);
-                way.flow.send_turned(way.sink, &last, &mut self.pool);
-                Piece::Taken(last.len().max(1))
+                self.turned.clear();
+                inspector.end(direction, &mut self.turned);
+                self.send_turned(key, direction);
+                Piece::Taken(self.turned.on.len().max(1))
             }
             Receipt::Nothing | Receipt::Ended | Receipt::Sight(_) => Piece::Waits,
         }
@@ -197,7 +255,7 @@ impl<N: Net> Proxy<N> {
             self.net.dump(self.tracer.dump(direction, key.0, chunk));
         }
         let listener = pair.listener;
-        let Some((way, inspection)) = way(pair, direction) else { return };
+        let Some((_, inspection)) = way(pair, direction) else { return };
         let Some(inspector) = &mut inspection.inspector else { return };
         let settings = &self.listeners[listener].balancer.settings;
         let mut opening = Opening {
@@ -214,6 +272,14 @@ impl<N: Net> Proxy<N> {
         let turned = &mut self.turned;
         turned.clear();
         inspector.inspect(direction, chunk, turned, &mut opening);
+        self.send_turned(key, direction);
+    }
+
+    /// Sends what became of a piece.
+    fn send_turned(&mut self, key: PairKey, direction: Direction) {
+        let Some((way, inspection)) = way(&mut self.pairs[key.0], direction) else { return };
+        let Some(inspector) = &mut inspection.inspector else { return };
+        let turned = &mut self.turned;
         assert!(turned.on.len().max(turned.back.len()) <= TURNED_MAX, "what becomes of a piece fits a ring");
         if turned.has_changed && self.tracer.is_dumping() {
             self.net.dump(self.tracer.dump_changed(direction, key.0, &turned.on));
@@ -233,6 +299,27 @@ impl<N: Net> Proxy<N> {
                 self.net.say(Severity::Debug, &text);
             }
         }
+    }
+
+    /// Sees to a client that waits because its inspector does: it goes on if it may now. True if it
+    /// does.
+    pub(super) fn wake_inspected(&mut self, key: PairKey) -> bool {
+        let pair = &mut self.pairs[key.0];
+        let (waits, goes_on) = match pair.inspection.as_deref() {
+            Some(Inspection { inspector: Some(inspector), ends, .. }) => {
+                let waits = inspector.appetite(Direction::Up) == Some(0);
+                (waits, !waits && ends.is_none())
+            }
+            Some(Inspection { inspector: None, .. }) | None => (false, true),
+        };
+        let owes = pair.inspection.as_ref().is_some_and(|inspection| inspection.owes_any());
+        let Phase::Relaying { server, up, down, .. } = &mut pair.phase else { return false };
+        if waits && (down.has_ended() || pair.client.is_broken || server.is_broken) {
+            // What it waits for will not come.
+            up.abandon(&mut self.pool);
+        }
+        let goes_on = goes_on && !owes;
+        goes_on && up.is_open() && pair.client.readable && !pair.client.is_broken
     }
 
     /// Ends a pair whose inspector has asked for that, once all was sent. True if it is gone.

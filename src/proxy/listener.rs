@@ -13,7 +13,7 @@ use super::pair::{End, Pair, PairKey, Phase, Side};
 use super::transfers::Tie;
 use super::{FIRST_LISTENING, LISTENING_MAX, Proxy, token};
 use crate::balance::settings::Protocol;
-use crate::balance::{ListenerKey, MAIN};
+use crate::balance::{ListenerKey, Search};
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::error::reason;
@@ -67,7 +67,7 @@ impl Transport {
     pub fn of(protocol: Protocol) -> Transport {
         match protocol {
             Protocol::Udp => Transport::Udp,
-            Protocol::Tcp | Protocol::Ftp => Transport::Tcp,
+            Protocol::Tcp | Protocol::Ftp | Protocol::Http => Transport::Tcp,
         }
     }
 }
@@ -253,39 +253,25 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// A client is here: finds it a server.
+    /// A client is here.
     fn open(&mut self, at: ListenerKey, stream: N::Stream, from: Endpoint) {
-        let listener = &mut self.listeners[at];
-        let admission = listener.balancer.admit(from.client(), from.port().unwrap_or(0), self.now);
-        listener.pairs += 1;
-        listener.pending += 1;
-        if let Some(over) = admission.over {
-            self.tell_over(at, &from, over);
-        }
-        let slot = self.pairs.vacant_entry();
-        let key = PairKey(slot.key());
-        slot.insert(Pair {
+        self.listeners[at].pairs += 1;
+        let key = PairKey(self.pairs.insert(Pair {
             client: End::client(stream),
             listener: at,
             to: None,
-            client_id: admission.client,
-            search: admission.search,
-            phase: Phase::Searching { place: None, until: self.now.moment },
+            client_id: None,
+            search: Search::begin(from.client(), from.port().unwrap_or(0)),
+            phase: Phase::Arriving { until: self.now.moment },
             timer: None,
             moved: [self.now.moment; 2],
             is_queued: false,
             tie: Tie::None,
             inspection: None,
-        });
-        if self.tells_events() {
-            let refused = if admission.refused { ", which the client list refuses" } else { "" };
-            let place = if at == MAIN { String::new() } else { format!(" at {}", self.listeners[at].name) };
-            let text = format!("connection {}: accepted {from}{place}{refused}", key.0);
-            self.say(Severity::Debug, &text);
-        }
+        }));
         let watched = self.net.watch(&mut self.pairs[key.0].client.stream, token(key, Side::Client));
         match watched {
-            Ok(()) => self.connect(key),
+            Ok(()) => self.arrive(key, from),
             Err(error) => {
                 let text = format!("connection {}: cannot watch the client: {}", key.0, reason(&error));
                 self.say(Severity::Warning, &text);

@@ -3,6 +3,7 @@
 //! [`Proxy`] owns every socket of a client or a server and is the only one to close them. Events
 //! and timers are hints; what a pair is doing decides. It knows the world by [`Net`] alone.
 
+pub mod arrival;
 pub mod batch;
 pub mod connect;
 pub mod control;
@@ -304,12 +305,12 @@ impl<N: Net> Proxy<N> {
     pub fn check(&self) {
         let rings = |pair: &Pair<N::Stream>| match &pair.phase {
             Phase::Relaying { up, down, .. } => usize::from(up.has_ring()) + usize::from(down.has_ring()),
-            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => 0,
+            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => 0,
         };
         let pairs = || self.pairs.iter().map(|(_, pair)| pair);
         let pipes = |pair: &Pair<N::Stream>| match &pair.phase {
             Phase::Relaying { up, down, .. } => usize::from(up.has_pipe()) + usize::from(down.has_pipe()),
-            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => 0,
+            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => 0,
         };
         assert_eq!(self.pool.lent_pipes(), pairs().map(pipes).sum::<usize>(), "a pipe for each flow that waits in one");
         assert_eq!(self.pool.lent(), pairs().map(rings).sum::<usize>(), "a ring for each flow that holds bytes");
@@ -320,6 +321,10 @@ impl<N: Net> Proxy<N> {
             if matches!(pair.phase, Phase::Searching { .. }) {
                 let waits = pair.timer.is_some_and(|timer| timer.kind == TimerKind::Retry);
                 assert!(waits, "searching between turns only for lack of something here");
+            }
+            if matches!(pair.phase, Phase::Arriving { .. }) {
+                let waits = pair.timer.is_some_and(|timer| timer.kind == TimerKind::Arrival);
+                assert!(waits, "who has not said who it is has a time to do so");
             }
         }
         self.check_idlers();

@@ -110,6 +110,11 @@ pub struct Place {
 /// How far a pair has come.
 #[derive(Debug)]
 pub enum Phase<S: Stream> {
+    /// The client has not said yet what must be known before a server is looked for.
+    Arriving {
+        /// When to stop waiting for it.
+        until: Moment,
+    },
     /// No connect is under way. Between turns only while something is lacking here to begin one;
     /// a place is held then.
     Searching {
@@ -180,7 +185,7 @@ impl<S: Stream> Pair<S> {
         match self.phase {
             Phase::Searching { place, .. } => place,
             Phase::Connecting { place, .. } | Phase::Relaying { place, .. } => Some(place),
-            Phase::Farewell => None,
+            Phase::Arriving { .. } | Phase::Farewell => None,
         }
     }
 
@@ -189,7 +194,7 @@ impl<S: Stream> Pair<S> {
         match (side, &mut self.phase) {
             (Side::Client, _) => Some(&mut self.client),
             (Side::Server, Phase::Connecting { server, .. } | Phase::Relaying { server, .. }) => Some(server),
-            (Side::Server, Phase::Searching { .. } | Phase::Farewell) => None,
+            (Side::Server, Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Farewell) => None,
         }
     }
 
@@ -212,7 +217,7 @@ impl<S: Stream> Pair<S> {
     pub fn sent(&self) -> (u64, u64) {
         let up = match &self.phase {
             Phase::Relaying { server, .. } => server.sent,
-            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => 0,
+            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => 0,
         };
         (up, self.client.sent)
     }
@@ -221,7 +226,7 @@ impl<S: Stream> Pair<S> {
     pub fn progress(&self) -> Progress {
         let flows = match &self.phase {
             Phase::Relaying { up, down, .. } => [Some(up.state()), Some(down.state())],
-            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => [None; 2],
+            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => [None; 2],
         };
         let sent = self.sent();
         [(sent.0, flows[0]), (sent.1, flows[1])]
@@ -248,7 +253,7 @@ impl<S: Stream> Pair<S> {
     pub fn is_half_closed(&self) -> bool {
         match &self.phase {
             Phase::Relaying { up, down, .. } => up.has_ended() != down.has_ended(),
-            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => false,
+            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => false,
         }
     }
 
@@ -256,7 +261,7 @@ impl<S: Stream> Pair<S> {
     pub fn held(&self) -> (usize, usize) {
         match &self.phase {
             Phase::Relaying { up, down, .. } => (up.held(), down.held()),
-            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => (0, 0),
+            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => (0, 0),
         }
     }
 
@@ -277,7 +282,7 @@ impl<S: Stream> Pair<S> {
                     || is_underway(&self.client)
                     || is_underway(server)
             }
-            Phase::Searching { .. } | Phase::Connecting { .. } => self.client.readable,
+            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } => self.client.readable,
             Phase::Farewell => false,
         }
     }
@@ -286,7 +291,7 @@ impl<S: Stream> Pair<S> {
     pub fn is_broken(&self) -> bool {
         let server = match &self.phase {
             Phase::Connecting { server, .. } | Phase::Relaying { server, .. } => server.is_broken,
-            Phase::Searching { .. } | Phase::Farewell => false,
+            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Farewell => false,
         };
         self.client.is_broken || server
     }
@@ -296,7 +301,7 @@ impl<S: Stream> Pair<S> {
         let waits = |end: &End<S>, flow: &Flow<S::Pipe>| end.is_broken && end.readable && flow.is_open();
         match &self.phase {
             Phase::Relaying { server, up, down, .. } => waits(&self.client, up) || waits(server, down),
-            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => false,
+            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => false,
         }
     }
 

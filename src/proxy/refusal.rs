@@ -25,11 +25,6 @@ pub struct Refusing {
 impl<N: Net> Proxy<N> {
     /// Says that a client has reached a limit, unless that was said a moment ago.
     pub(super) fn tell_over(&mut self, at: ListenerKey, from: &Endpoint, over: Over) {
-        if self.refusing.silent_until.is_some_and(|until| self.now.moment < until) {
-            self.refusing.unsaid += 1;
-            return;
-        }
-        self.refusing.silent_until = Some(self.now.moment + SILENCE);
         let settings = &self.listeners[at].balancer.settings;
         let what = match over {
             Over::Connections => format!("it has {} connections already", settings.client_max),
@@ -38,8 +33,18 @@ impl<N: Net> Proxy<N> {
                 None => String::from("too many connections"),
             },
         };
+        self.tell_refused(&format!("client {from} is refused: {what}"));
+    }
+
+    /// Says that somebody is refused, unless that was said of somebody a moment ago.
+    pub(super) fn tell_refused(&mut self, text: &str) {
+        if self.refusing.silent_until.is_some_and(|until| self.now.moment < until) {
+            self.refusing.unsaid += 1;
+            return;
+        }
+        self.refusing.silent_until = Some(self.now.moment + SILENCE);
         let unsaid = std::mem::take(&mut self.refusing.unsaid);
         let more = if unsaid > 0 { format!("; {unsaid} more were refused before") } else { String::new() };
-        self.say(Severity::Notice, &format!("client {from} is refused: {what}{more}"));
+        self.say(Severity::Notice, &format!("{text}{more}"));
     }
 }

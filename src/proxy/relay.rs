@@ -36,11 +36,15 @@ impl<N: Net> Proxy<N> {
     /// Carries what can be carried in both directions.
     pub(super) fn relay(&mut self, key: PairKey) {
         let before = self.pairs[key.0].progress();
+        let was_inspected = self.pairs[key.0].inspection.is_some();
         let mut left = Left::Waiting;
         for direction in [Direction::Up, Direction::Down] {
             if self.carry(key, direction) == Left::OutOfBudget {
                 left = Left::OutOfBudget;
             }
+        }
+        if was_inspected && self.wake_inspected(key) {
+            left = Left::OutOfBudget;
         }
         let pair = &mut self.pairs[key.0];
         pair.give_up_broken(&mut self.pool);

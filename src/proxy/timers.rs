@@ -12,6 +12,8 @@ use crate::base::time::Moment;
 /// What a pair waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TimerKind {
+    /// The client must have said who it is, or may have.
+    Arrival,
     /// The connect must be done.
     Connect,
     /// Local resources may be back: try to connect again.
@@ -26,7 +28,7 @@ pub enum TimerKind {
     Farewell,
 }
 
-const KINDS: usize = 6;
+const KINDS: usize = 7;
 
 /// A queue that is no longer than this is never looked through.
 const PRUNE_FROM: usize = 1024;
@@ -112,6 +114,7 @@ fn most_entries(pairs: usize) -> usize {
 }
 
 const KINDS_IN_ORDER: [TimerKind; KINDS] = [
+    TimerKind::Arrival,
     TimerKind::Connect,
     TimerKind::Retry,
     TimerKind::Idle,

@@ -135,7 +135,8 @@ impl<N: Net> Proxy<N> {
         let Some(end) = pair.end_mut(side) else { return };
         end.edge(ready);
         match pair.phase {
-            Phase::Searching { .. } | Phase::Connecting { .. } => {
+            Phase::Arriving { .. } if !pair.client.is_broken => self.look_for_header(key),
+            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } => {
                 if pair.client.is_broken {
                     self.close(key, CloseReason::ClientGone);
                 }
@@ -154,7 +155,7 @@ impl<N: Net> Proxy<N> {
                 match pair.phase {
                     Phase::Relaying { .. } => self.relay(key),
                     Phase::Farewell => self.see_off(key),
-                    Phase::Searching { .. } | Phase::Connecting { .. } => {}
+                    Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } => {}
                 }
             }
         }
@@ -169,6 +170,7 @@ impl<N: Net> Proxy<N> {
             pair.timer = None;
             match timer.kind {
                 TimerKind::Connect => self.connect_timed_out(key),
+                TimerKind::Arrival => self.look_for_header(key),
                 TimerKind::Retry => self.retry(key),
                 TimerKind::Idle | TimerKind::HalfClosed | TimerKind::Stuck => self.limit_reached(key),
                 TimerKind::Farewell => self.farewell_is_over(key),

@@ -39,6 +39,11 @@ enum Tried {
 }
 
 impl Search {
+    /// A search of which nothing is known but who asks.
+    pub fn begin(from: ClientAddr, port: u16) -> Search {
+        Search::new(from, port, None, Stage::First)
+    }
+
     /// A search for a client. `tracked` is the server that the client had before; indexes of
     /// servers are below 65,535.
     pub fn new(from: ClientAddr, port: u16, tracked: Option<usize>, stage: Stage) -> Search {

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use super::checked;
 use super::peer;
@@ -253,7 +254,11 @@ impl Stream for Socket {
     fn local(&self) -> io::Result<Endpoint> {
         match self {
             Socket::Tcp(stream, _) => stream.local_addr().map(Endpoint::inet),
-            Socket::Unix(_) | Socket::Udp(_) => Err(io::ErrorKind::Unsupported.into()),
+            Socket::Udp(socket) => socket.local_addr().map(Endpoint::inet),
+            Socket::Unix(stream) => {
+                let path = stream.local_addr()?.as_pathname().map(Path::to_path_buf);
+                Ok(Endpoint::Unix(path.unwrap_or_default()))
+            }
         }
     }
 

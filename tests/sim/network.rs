@@ -57,10 +57,11 @@ impl World {
         let plan = &self.plan.clients[client];
         let (up, down) = plan.keys(client);
         let mut peer = Peer::new(&plan.dialogue.server, plan.dialogue.server_reader, (down, up), self.now);
-        if self.plan.settings.protocol != Protocol::Tcp {
+        if self.plan.settings.protocol == Protocol::Ftp {
             let (up, down) = plan.lines();
             peer = peer.with_lines((down, up));
         }
+        peer = peer.with_lead(self.plan.leads[1].clone());
         if self.lines[id].has_left {
             (peer.has_ended, peer.said_all) = (true, Some(0));
         }

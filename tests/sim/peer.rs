@@ -55,6 +55,15 @@ pub enum Sight {
     Reset,
 }
 
+/// What a program says and expects before its script begins.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Lead {
+    pub says: Vec<u8>,
+    pub expects: Vec<u8>,
+    /// It says nothing before it has heard what it expects.
+    pub answers: bool,
+}
+
 /// A program at the far end of a wire.
 #[derive(Debug)]
 pub struct Peer {
@@ -69,6 +78,8 @@ pub struct Peer {
     is_alone: bool,
     out_key: u64,
     in_key: u64,
+    /// What it sends and expects before its sequences.
+    lead: Lead,
     /// Where a line ends in what it sends and expects: the place after.
     out_lines: Vec<u64>,
     in_lines: Vec<u64>,
@@ -100,6 +111,7 @@ impl Peer {
             is_alone: false,
             out_key: keys.0,
             in_key: keys.1,
+            lead: Lead::default(),
             out_lines: Vec::new(),
             in_lines: Vec::new(),
             sent: 0,
@@ -114,6 +126,11 @@ impl Peer {
     /// The same, with lines that end before these places in what it sends and expects.
     pub fn with_lines(self, (out_lines, in_lines): (Vec<u64>, Vec<u64>)) -> Peer {
         Peer { out_lines, in_lines, ..self }
+    }
+
+    /// The same, with something that comes before all that it sends and expects.
+    pub fn with_lead(self, lead: Lead) -> Peer {
+        Peer { lead, ..self }
     }
 
     /// Does all that can be done now. Returns when to be called again though nothing happens on
@@ -158,13 +175,17 @@ impl Peer {
                 // After a failed write nobody takes the end for a good one.
                 Ok(0) => self.sight = Some(if self.is_alone { Sight::Reset } else { Sight::Fin }),
                 Ok(count) => {
+                    let lead = self.lead.expects.len().min(count);
+                    assert_eq!(self.lead.expects[..lead], buffer[..lead], "what comes before all else");
+                    self.lead.expects.drain(..lead);
+                    let bytes = &buffer[lead..count];
                     assert!(
-                        is_sequence(self.in_key, &self.in_lines, self.received, &buffer[..count]),
+                        is_sequence(self.in_key, &self.in_lines, self.received, bytes),
                         "what arrives is what was sent: wrong bytes at {} of sequence {}",
                         self.received,
                         self.in_key
                     );
-                    self.received += count as u64;
+                    self.received += bytes.len() as u64;
                     taken += count;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -178,6 +199,9 @@ impl Peer {
 
     /// Follows the script as far as it goes now.
     fn follow(&mut self, wire: &mut Wire, choices: &mut Choices, now: u64) -> Option<u64> {
+        if !self.send_lead(wire) {
+            return None;
+        }
         loop {
             let step = match self.steps.get(self.at) {
                 // Whatever the script says: nobody listens, but there may be something to read.
@@ -225,6 +249,19 @@ impl Peer {
             self.at += 1;
             self.sent_in_step = 0;
         }
+    }
+
+    /// Sends what comes first, as far as the wire takes it; true once there is nothing left of it.
+    fn send_lead(&mut self, wire: &mut Wire) -> bool {
+        let waits = self.lead.answers && !self.lead.expects.is_empty() && self.sight.is_none();
+        while !waits && !self.lead.says.is_empty() && !self.is_alone {
+            match wire.write(PEER, &self.lead.says) {
+                Ok(taken) => drop(self.lead.says.drain(..taken)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(_) => self.is_alone = true,
+            }
+        }
+        !waits
     }
 
     /// Sends `count` bytes if the wire takes them; true once they are sent, or never will be.

@@ -14,7 +14,7 @@ use pen::net::Signal;
 
 use super::choices::Choices;
 use super::dialogue::Dialogue;
-use super::peer::Step;
+use super::peer::{Lead, Step};
 use super::successor::Fortune;
 use super::world::Action;
 
@@ -286,6 +286,8 @@ pub struct Plan {
     pub fortune: Fortune,
     /// When pen is told to end, if not after everybody else.
     pub ends_at: Option<Duration>,
+    /// What clients, and their servers, say and expect before all else.
+    pub leads: [Lead; 2],
 }
 
 /// Where a script has sent something and goes on with something else than the end.
@@ -342,6 +344,7 @@ impl Plan {
             steps: Vec::new(),
             fortune: Fortune::TakesOver(Duration::from_millis(10)),
             ends_at: None,
+            leads: Default::default(),
         }
     }
 

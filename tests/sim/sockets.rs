@@ -289,6 +289,10 @@ impl Stream for SimStream {
         Ok(())
     }
 
+    fn local(&self) -> io::Result<Endpoint> {
+        Ok(Endpoint::inet("192.0.2.1:80".parse().unwrap()))
+    }
+
     fn descriptor(&self) -> i32 {
         i32::try_from(self.line).unwrap()
     }

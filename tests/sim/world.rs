@@ -330,9 +330,10 @@ impl World {
         let plan = &self.plan.clients[client];
         let (up, down) = plan.keys(client);
         let mut peer = Peer::new(&plan.dialogue.client, plan.dialogue.client_reader, (up, down), self.now);
-        if self.plan.settings.protocol != Protocol::Tcp {
+        if self.plan.settings.protocol == Protocol::Ftp {
             peer = peer.with_lines(plan.lines());
         }
+        peer = peer.with_lead(self.plan.leads[0].clone());
         let line = self.add_line(Far::Client, Stage::Up, Some(client));
         self.lines[line].peer = Some(peer);
         self.fates[client].line = Some(line);

@@ -23,6 +23,15 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Why, as the end of a sentence.
+    pub fn why(self) -> &'static str {
+        match self {
+            Refusal::Bad(why) => why,
+            Refusal::TooLarge => "the head of the request is too long",
+            Refusal::Version => "only HTTP/1.0 and HTTP/1.1 are spoken here",
+        }
+    }
+
     /// The response that the client gets.
     pub fn answer(self) -> String {
         let body = format!("{self}\n");
@@ -39,11 +48,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refusal::Bad(why) => f.write_str(why),
-            Refusal::TooLarge => f.write_str("the head of the request is too long"),
-            Refusal::Version => f.write_str("only HTTP/1.0 and HTTP/1.1 are spoken here"),
-        }
+        f.write_str(self.why())
     }
 }
 

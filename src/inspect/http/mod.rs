@@ -12,7 +12,8 @@ pub mod head;
 
 use std::collections::VecDeque;
 
-use body::Body;
+use crate::base::direction::Direction;
+use body::{Body, Chunk};
 use forwarded::Sender;
 use head::{Framing, HEAD_MAX, Refusal, Request, Response, Switch, end_of_head, request_line};
 
@@ -21,6 +22,16 @@ pub const UNANSWERED_MAX: usize = 256;
 
 /// The longest head of a response that is followed, in bytes.
 const RESPONSE_HEAD_MAX: usize = 64 * 1024;
+
+/// The most bytes of bodies or of responses that one look is at.
+const PIECE_MAX: usize = 63 * 1024;
+
+/// The most bytes among which requests may be that one look is at: the shortest become six times
+/// as long.
+const HEADS_MAX: usize = 8 * 1024;
+
+/// The same while the beginning of a head is held, whose lines may each become a byte longer.
+const REST_MAX: usize = 2 * 1024;
 
 /// Empty lines that may come before a request (RFC 9112 section 2.2).
 const EMPTY_LINES_MAX: u8 = 16;
@@ -69,6 +80,7 @@ pub struct Http {
     down: Down,
     /// The head of a response, so far.
     response: Vec<u8>,
+    has_changed: bool,
     is_opaque: bool,
     is_over: bool,
 }
@@ -85,6 +97,7 @@ impl Http {
             awaited: VecDeque::new(),
             down: Down::Head,
             response: Vec::new(),
+            has_changed: false,
             is_opaque: false,
             is_over: false,
         }
@@ -104,6 +117,28 @@ impl Http {
     /// answered or for good: they can wait where they are.
     pub fn may_read(&self) -> bool {
         self.is_opaque || !matches!(self.up, Up::Unknown | Up::Refused { .. }) && !self.is_full()
+    }
+
+    /// As [`Inspector::appetite`](super::Inspector::appetite).
+    pub fn appetite(&self, direction: Direction) -> Option<usize> {
+        let may_pass = |left: u64| usize::try_from(left).unwrap_or(usize::MAX).clamp(HEADS_MAX, PIECE_MAX);
+        match (direction, self.up, self.down) {
+            _ if self.is_opaque => None,
+            (Direction::Down, _, Down::Body(Body::UntilClose)) => None,
+            (Direction::Down, ..) => Some(PIECE_MAX),
+            _ if !self.may_read() => Some(0),
+            (Direction::Up, Up::Body(Body::Length(left) | Body::Chunked(Chunk::Inside(left)), _), _) => {
+                Some(may_pass(left))
+            }
+            // What was held grows, too.
+            (Direction::Up, ..) if !self.held.is_empty() => Some(REST_MAX),
+            (Direction::Up, ..) => Some(HEADS_MAX),
+        }
+    }
+
+    /// True if the heads of requests have changed since this was asked.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.has_changed)
     }
 
     /// Why the client's requests go no further, if so. The server gets nothing more.
@@ -259,6 +294,7 @@ impl Http {
         let head = &bytes[..end];
         let request = Request::parse(head)?;
         self.sender.write_head(head, up);
+        self.has_changed = true;
         (self.seen, self.empty_lines) = (0, 0);
         self.awaited.push_back(Awaited { is_to_head: request.is_head, switch: request.switch });
         let body = Body::new(request.framing);
@@ -273,6 +309,7 @@ impl Http {
     /// Nothing of this request has reached the server, and nothing will.
     fn refuse(&mut self, refusal: Refusal, down: &mut Vec<u8>) {
         self.up = Up::Refused { refusal, is_answered: false };
+        self.held = Vec::new();
         if self.awaited.is_empty() && self.is_between() {
             self.close_with(refusal, down);
         }
