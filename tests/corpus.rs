@@ -41,6 +41,8 @@ mod proxy_protocol;
 mod record;
 #[path = "../fuzz/checks/ring.rs"]
 mod ring;
+#[path = "../fuzz/checks/viewer_request.rs"]
+mod viewer_request;
 #[cfg(feature = "tools")]
 #[path = "../fuzz/checks/weblog.rs"]
 mod weblog;
@@ -165,6 +167,11 @@ fn headers_of_the_proxy_protocol_stand_what_was_found() {
 #[test]
 fn http_connections_stand_what_was_found() {
     judge("http_head", http_head::check);
+}
+
+#[test]
+fn requests_to_the_status_port_stand_what_was_found() {
+    judge("viewer_request", viewer_request::check);
 }
 
 #[test]

@@ -7,6 +7,8 @@ mod support;
 
 #[path = "pen/background.rs"]
 mod background;
+#[path = "pen/browser.rs"]
+mod browser;
 #[path = "pen/calls.rs"]
 mod calls;
 #[path = "pen/control.rs"]

@@ -351,6 +351,10 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(got(text), Parsed::Request(expected, text.len()), "{text}");
+            let mut fields = [httparse::EMPTY_HEADER; 8];
+            let somebody_else = httparse::Request::new(&mut fields).parse(text.as_bytes());
+            let is_known = !text.contains("HTTP/1.9");
+            assert!(!is_known || somebody_else == Ok(httparse::Status::Complete(text.len())), "{text}");
             assert_eq!(got(&format!("{text}GET / HTT")), Parsed::Request(expected, text.len()), "{text}");
             for length in 0..text.len() {
                 assert_eq!(parse(&text.as_bytes()[..length]), Parsed::Incomplete, "{length} of {text}");

@@ -18,7 +18,7 @@ const SCRIPT: &str = include_str!("live.js");
 /// What the page may do: nothing but what is in it, and asking where it came from. The numbers are the
 /// SHA-256 of the style and of the script (Content Security Policy Level 3, section 2.3.1).
 const FIELDS: &str = "Content-Security-Policy: default-src 'none'; \
-    style-src 'sha256-JplmOArqBS1QqKgPO3g1m76yUKEUk7UWIuN0INzNOhw='; \
+    style-src 'sha256-luBJioXtv4CTGAEqbNmxAR/7CXd8d+cfC2erERHEoLI='; \
     script-src 'sha256-aCB7gGN8Re4gf4YS4UNt5GJ+YIYpgFVbOvKSuCQkSeU='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n\
     Referrer-Policy: no-referrer\r\n";
@@ -194,7 +194,7 @@ impl Html {
         self.line(format_args!("<figure data-of=\"{of}\" data-form=\"{form}\" data-title=\"{title}\">"));
         self.line(format_args!(
             "<figcaption><span>{title} <b class=\"now\">{now}</b></span>\
-             <span>at most <b class=\"most\">{most}</b></span></figcaption>"
+             <span>max <b class=\"most\">{most}</b></span></figcaption>"
         ));
         self.line(format_args!(
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\" role=\"img\" \
@@ -249,10 +249,10 @@ impl Html {
         self.cell("Connections", &format!("{open}{most}"));
         let lately = server.lately.traffic;
         let rate = |path: &str, form, count| value(&format!("{at}.rates.{path}"), form, per_second(count));
-        self.cell("New each second", &rate("connects", Form::Decimal, lately.begun));
-        self.cell("To it", &rate("up", Form::Rate, lately.up));
-        self.cell("From it", &rate("down", Form::Rate, lately.down));
-        self.cell("In all", &value(&format!("{at}.connects"), Form::Count, server.counts.connects as f64));
+        self.cell("New/s", &rate("connects", Form::Decimal, lately.begun));
+        self.cell("To server", &rate("up", Form::Rate, lately.up));
+        self.cell("From server", &rate("down", Form::Rate, lately.down));
+        self.cell("Connects", &value(&format!("{at}.connects"), Form::Count, server.counts.connects as f64));
         let failures = server.counts.refused + server.counts.timed_out + server.counts.failed;
         let failures = thousands(failures);
         self.cell("Failures", &format!("<span data-failures=\"{at}.failures\">{failures}</span>"));
@@ -260,7 +260,7 @@ impl Html {
     }
 
     fn cell(&mut self, label: &str, what: &str) {
-        self.line(format_args!("<td role=\"cell\" data-label=\"{label}\">{what}</td>"));
+        self.line(format_args!("<td role=\"cell\" data-label=\"{label}\"><span>{what}</span></td>"));
     }
 
     fn foot(&mut self) {
@@ -277,10 +277,10 @@ const COLUMNS: [(&str, &str); 9] = [
     ("Address", " class=\"left\""),
     ("State", " class=\"left\""),
     ("Connections", ""),
-    ("New each second", ""),
-    ("To it", ""),
-    ("From it", ""),
-    ("In all", ""),
+    ("New/s", ""),
+    ("To server", ""),
+    ("From server", ""),
+    ("Connects", ""),
     ("Failures", ""),
 ];
 

@@ -20,6 +20,7 @@ use crate::support::report::{is_installed, is_root, not_tested_here};
 use crate::support::scratch::Scratch;
 use crate::support::servers::{After, Server, echo, greet};
 use crate::support::wait;
+use crate::support::web::{Connection, get};
 
 /// A pen that runs from a copy of the program, with a pid file and a control socket, and those
 /// that took over from it, which are killed when this is dropped.
@@ -621,4 +622,22 @@ fn datagrams_go_to_the_new_process_and_clients_keep_their_servers() {
         assert_eq!(all(), before, "the client table has gone over");
         wait::until_true("the old one leaves", || !is_alive(old));
     }
+}
+
+#[test]
+fn the_status_port_is_handed_over() {
+    let server = Server::start(greet("one"));
+    let mut line = Line::start(&["-S", "0"], &[server.address()]);
+    let at: SocketAddr = line.pen.obey("status_listen").trim_end().parse().unwrap();
+    let pid = || -> serde_json::Value { serde_json::from_str(&get(at, "/status.json").body).unwrap() };
+    assert_eq!(pid()["pid"], line.pid());
+    let mut idle = Connection::open(at);
+    wait::until_true("it is there", || pid()["viewers"] == 2);
+    line.upgrade();
+    assert_eq!(pid()["pid"], line.pid(), "the same socket, and another process");
+    idle.expect_end();
+    assert_eq!(line.pen.obey("status_listen"), format!("{at}\n"));
+    line.wait_for_end_of_old_ones();
+    assert_eq!(get(at, "/health").code, 200);
+    line.stop();
 }
