@@ -40,7 +40,13 @@ impl<W: Write> Output<W> {
     }
 }
 
-fn stop(error: io::Error) -> Stop {
+/// Prints a text, such as that of `--help`.
+pub fn print(text: &str, out: &mut impl Write) -> Result<(), Stop> {
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(stop)
+}
+
+/// Why a tool stops whose output cannot be written.
+pub fn stop(error: io::Error) -> Stop {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Stop::Closed,
         _ => Stop::Failed(Error::system(format!("cannot write the output: {}", reason(&error)))),

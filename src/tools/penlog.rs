@@ -6,12 +6,10 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
-use lexopt::Arg;
-
 use crate::base::error::{Error, reason};
-use crate::tools::flags::{self, Flag, wrong};
+use crate::tools::flags::{Flag, Word, Words, wrong};
 use crate::tools::input::Lines;
-use crate::tools::output::{Output, Stop, end};
+use crate::tools::output::{Stop, end, print};
 
 const PROGRAM: &str = "penlog";
 const USAGE: &str = "penlog server port [own_address]";
@@ -26,10 +24,7 @@ const LINE_MAX: usize = 65_507;
 /// cannot be read, 64 for an error of usage.
 pub fn run(args: impl IntoIterator<Item = OsString>, input: Lines, out: &mut impl Write, err: &mut impl Write) -> u8 {
     let result = parse(args).map_err(Stop::from).and_then(|plan| match plan {
-        Plan::Print(text) => {
-            let mut out = Output::new(out);
-            out.write(text.as_bytes()).and_then(|()| out.flush())
-        }
+        Plan::Print(text) => print(&text, out),
         Plan::Send { to, from } => Sender::new(&to, from).and_then(|sender| sender.run(input, err)).map_err(Stop::from),
     });
     end(PROGRAM, result, err)
@@ -41,17 +36,15 @@ enum Plan {
 }
 
 fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Plan, Error> {
-    let mut parser = lexopt::Parser::from_iter(args);
-    let fail = |error: lexopt::Error| wrong(PROGRAM, error);
+    let mut line = Words::new(PROGRAM, USAGE, &FLAGS, args);
     let mut words = Vec::new();
-    while let Some(arg) = parser.next().map_err(fail)? {
-        match arg {
-            Arg::Long("help") => return Ok(Plan::Print(flags::help(USAGE, &FLAGS))),
-            Arg::Long("version") => return Ok(Plan::Print(flags::version(PROGRAM))),
-            Arg::Value(word) => {
+    while let Some(word) = line.next()? {
+        match word {
+            Word::Operand(word) => {
                 words.push(word.into_string().map_err(|word| Error::usage(format!("{word:?} is not UTF-8 text")))?)
             }
-            Arg::Short(_) | Arg::Long(_) => return Err(fail(arg.unexpected())),
+            Word::Print(text) => return Ok(Plan::Print(text)),
+            Word::Set(_) | Word::Value(..) => unreachable!("the table of flags is empty"),
         }
     }
     let (to, own) = match &words[..] {

@@ -6,9 +6,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lexopt::Arg;
-
-use super::flags::{Flag, help, number, text, version, wrong};
+use super::flags::{Flag, Word, Words, number, text};
 use crate::base::error::{Error, reason};
 use crate::dns::settings::{PORT, Policy, SERVERS_MAX, System, read_resolv_conf};
 use crate::sys::dns::zone_number;
@@ -73,26 +71,22 @@ struct Found {
     files: Vec<OsString>,
 }
 
-/// Reads the command line, whose first word is the program, and resolv.conf.
-pub fn plan(program: &'static str, args: impl IntoIterator<Item = OsString>) -> Result<Plan, Error> {
-    let mut parser = lexopt::Parser::from_iter(args);
+/// Reads the command line, whose first word is the program, and resolv.conf. `usage` is what follows
+/// `usage:` in `--help`.
+pub fn plan(
+    program: &'static str,
+    usage: &'static str,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<Plan, Error> {
+    let mut words = Words::new(program, usage, &FLAGS, args);
     let mut found = Found::default();
-    while let Some(argument) = parser.next().map_err(|error| wrong(program, error))? {
-        match argument {
-            Arg::Long("help") => {
-                let usage =
-                    format!("{program} [options] {}", if program == "splitwr" { "file ..." } else { "[file ...]" });
-                return Ok(Plan::Print(help(&usage, &FLAGS)));
-            }
-            Arg::Long("version") => return Ok(Plan::Print(version(program))),
-            Arg::Short('f') => found.verify = true,
-            Arg::Short('v') => found.tell = true,
-            Arg::Short(letter) if FLAGS.iter().any(|flag| flag.letter == letter) => {
-                let value = parser.value().map_err(|error| wrong(program, error))?;
-                found.set(letter, value)?;
-            }
-            Arg::Value(file) => found.files.push(file),
-            option @ (Arg::Short(_) | Arg::Long(_)) => return Err(wrong(program, option.unexpected())),
+    while let Some(word) = words.next()? {
+        match word {
+            Word::Set('f') => found.verify = true,
+            Word::Set(_) => found.tell = true,
+            Word::Value(letter, value) => found.set(letter, value)?,
+            Word::Operand(file) => found.files.push(file),
+            Word::Print(text) => return Ok(Plan::Print(text)),
         }
     }
     found.settle(program).map(Plan::Work)
@@ -193,7 +187,7 @@ mod tests {
 
     fn options(line: &str) -> Result<Options, String> {
         let args = format!("webresolve -R /dev/null {line}");
-        match plan("webresolve", args.split_whitespace().map(OsString::from)) {
+        match plan("webresolve", "webresolve [options] [file ...]", args.split_whitespace().map(OsString::from)) {
             Ok(Plan::Work(options)) => Ok(options),
             Ok(Plan::Print(text)) => Err(text),
             Err(error) => Err(format!("{}: {error}", error.exit_status())),

@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
 
-use super::output::{Output, Stop, end};
+use super::output::{Output, Stop, end, print, stop};
 use super::pieces::{Cutter, Piece};
 use super::resolving::Names;
 use super::resolving_options::{Options, Plan, plan};
-use super::webresolve::stop;
 use crate::base::error::{Error, reason};
 use crate::dns::book::Known;
 use crate::sys::dns::standard_output;
@@ -33,8 +32,8 @@ struct Log {
 
 /// Runs splitwr and returns its exit status, which are those of webresolve.
 pub fn run(args: impl IntoIterator<Item = OsString>, err: &mut impl Write) -> u8 {
-    let result = plan("splitwr", args).map_err(Stop::from).and_then(|plan| match plan {
-        Plan::Print(text) => io::stdout().write_all(text.as_bytes()).map_err(stop),
+    let result = plan("splitwr", "splitwr [options] file ...", args).map_err(Stop::from).and_then(|plan| match plan {
+        Plan::Print(text) => print(&text, &mut io::stdout()),
         Plan::Work(options) => work(&options, err),
     });
     end("splitwr", result, err)

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
 
-use super::output::{Stop, end};
+use super::output::{Stop, end, print, stop};
 use super::pieces::{Cutter, Piece};
 use super::resolving::Names;
 use super::resolving_options::{Options, Plan, plan};
@@ -33,10 +33,11 @@ const UNWRITTEN_MAX: usize = 1024 * 1024;
 /// Runs webresolve and returns its exit status: 0, 1 if the system refuses something, 64 for an error
 /// of usage, 78 for a file of settings or a cache that is wrong.
 pub fn run(args: impl IntoIterator<Item = OsString>, err: &mut impl Write) -> u8 {
-    let result = plan("webresolve", args).map_err(Stop::from).and_then(|plan| match plan {
-        Plan::Print(text) => io::stdout().write_all(text.as_bytes()).map_err(stop),
-        Plan::Work(options) => work(&options, err),
-    });
+    let result =
+        plan("webresolve", "webresolve [options] [file ...]", args).map_err(Stop::from).and_then(|plan| match plan {
+            Plan::Print(text) => print(&text, &mut io::stdout()),
+            Plan::Work(options) => work(&options, err),
+        });
     end("webresolve", result, err)
 }
 
@@ -269,13 +270,5 @@ impl Source {
             Source::Plain(file, false) => file.read(buffer),
             Source::Compressed(decoder) => decoder.read(buffer),
         }
-    }
-}
-
-/// An error of writing.
-pub fn stop(error: io::Error) -> Stop {
-    match error.kind() {
-        ErrorKind::BrokenPipe => Stop::Closed,
-        _ => Stop::Failed(Error::system(format!("cannot write the output: {}", reason(&error)))),
     }
 }

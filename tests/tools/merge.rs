@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::process::{Ended, Process};
 use crate::support::scratch::Scratch;
+use crate::support::wait;
 use crate::{MERGELOGS, command};
 
 /// A directory with the golden inputs.
@@ -111,6 +112,34 @@ fn a_closed_pipe_ends_it_quietly() {
     child.stdout.take().expect("it is piped").read_exact(&mut first).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn a_long_run_says_on_a_terminal_how_far_it_has_come() {
+    let directory = Scratch::new();
+    directory.write("pen.log", "");
+    // script(1), which Debian always has, gives it a terminal, and shows what appears there.
+    let words = format!("{MERGELOGS} -p pen.log 10.0.0.1:- <fifo >merged");
+    let mut make = Command::new("mkfifo");
+    assert!(make.arg(directory.file("fifo")).status().unwrap().success());
+    let mut script = Command::new("script");
+    script.current_dir(directory.path()).args(["-qefc", &words, "/dev/null"]).env("SHELL", "/bin/sh");
+    let mut script = Process::start(script, &directory, "script");
+    let mut log = fs::File::options().write(true).open(directory.file("fifo")).unwrap();
+    let line = "x - - [09/Jan/2002:00:29:30 +0000] \"GET /a HTTP/1.0\" 200 1\n".repeat(1_000);
+    let mut lines = 0;
+    wait::until_true("the run has become a long one", || {
+        log.write_all(line.as_bytes()).unwrap();
+        lines += 1_000;
+        script.stdout().contains(" lines\u{1b}[K")
+    });
+    drop(log);
+    let ended = script.wait();
+    assert!(ended.status.success(), "{ended:?}");
+    let told = ended.stdout.split("\rmergelogs: ").nth(1).unwrap_or_default();
+    assert!(told.starts_with(|first: char| first.is_ascii_digit()), "{ended:?}");
+    assert!(ended.stdout.ends_with("\r\u{1b}[K"), "the line is taken away: {ended:?}");
+    assert_eq!(directory.read("merged").lines().count(), lines);
 }
 
 #[test]

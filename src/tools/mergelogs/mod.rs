@@ -11,12 +11,10 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use lexopt::Arg;
-
 use self::merge::Merge;
 use crate::base::error::Error;
-use crate::tools::flags::{self, Flag, number, wrong};
-use crate::tools::output::{Output, Stop, end};
+use crate::tools::flags::{Flag, Word, Words, number, wrong};
+use crate::tools::output::{Output, Stop, end, print};
 
 const PROGRAM: &str = "mergelogs";
 const USAGE: &str = "mergelogs -p penlog [-cdu] [-j seconds] [-t seconds] server:logfile ...";
@@ -42,10 +40,7 @@ pub const FLAGS: [Flag; 6] = [
 /// that cannot be written, 64 for an error of usage.
 pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut impl Write, err: &mut (impl Write + IsTerminal)) -> u8 {
     let result = parse(args).map_err(Stop::from).and_then(|plan| match plan {
-        Plan::Print(text) => {
-            let mut out = Output::new(out);
-            out.write(text.as_bytes()).and_then(|()| out.flush())
-        }
+        Plan::Print(text) => print(&text, out),
         Plan::Merge(options) => merge(&options, out, err),
     });
     end(PROGRAM, result, err)
@@ -89,27 +84,24 @@ struct Log {
 }
 
 fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Plan, Error> {
-    let mut parser = lexopt::Parser::from_iter(args);
-    let fail = |error: lexopt::Error| wrong(PROGRAM, error);
+    let mut words = Words::new(PROGRAM, USAGE, &FLAGS, args);
     let mut penlog = None;
     let (mut jitter, mut shift) = (Some(JITTER), 0);
     let (mut is_utc, mut is_told) = (false, false);
     let mut logs = Vec::new();
-    while let Some(arg) = parser.next().map_err(fail)? {
-        match arg {
-            Arg::Short('c') => jitter = None,
-            Arg::Short('d') => is_told = true,
-            Arg::Short('j') => {
-                let seconds = number('j', parser.value().map_err(fail)?, 0, SECONDS_MAX)?;
+    while let Some(word) = words.next()? {
+        match word {
+            Word::Set('c') => jitter = None,
+            Word::Set('d') => is_told = true,
+            Word::Set(_) => is_utc = true,
+            Word::Value('j', value) => {
+                let seconds = number('j', value, 0, SECONDS_MAX)?;
                 jitter = jitter.map(|_| seconds);
             }
-            Arg::Short('p') => penlog = Some(parser.value().map_err(fail)?),
-            Arg::Short('t') => shift = number('t', parser.value().map_err(fail)?, -SECONDS_MAX, SECONDS_MAX)?,
-            Arg::Short('u') => is_utc = true,
-            Arg::Long("help") => return Ok(Plan::Print(flags::help(USAGE, &FLAGS))),
-            Arg::Long("version") => return Ok(Plan::Print(flags::version(PROGRAM))),
-            Arg::Value(operand) => logs.push(parse_log(&operand)?),
-            Arg::Short(_) | Arg::Long(_) => return Err(fail(arg.unexpected())),
+            Word::Value('t', value) => shift = number('t', value, -SECONDS_MAX, SECONDS_MAX)?,
+            Word::Value(_, value) => penlog = Some(value),
+            Word::Operand(operand) => logs.push(parse_log(&operand)?),
+            Word::Print(text) => return Ok(Plan::Print(text)),
         }
     }
     let Some(penlog) = penlog else { return Err(wrong(PROGRAM, "no log of pen (-p)")) };

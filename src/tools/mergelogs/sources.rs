@@ -22,6 +22,8 @@ const START_MAX: u64 = 4 * 1024 * 1024;
 const LINES: usize = 512;
 /// A second has no more lines than this, as far as spreading goes.
 const RUN_MAX: usize = 100_000;
+/// When within their second the further ones were, in milliseconds: what comes in order stays so.
+const LAST: i64 = 999;
 /// A log's time is believed to have come to where so many lines in a row agree: a single one
 /// from the future does not count.
 const AGREEING: usize = 3;
@@ -103,12 +105,15 @@ pub(super) struct PenLog {
     /// For each server, how many of them there are, and were passed on.
     counts: Vec<(usize, usize)>,
     unix: i64,
+    /// The second of the last ones that were passed on.
+    passed: i64,
     has_ended: bool,
 }
 
 impl PenLog {
     pub(super) fn new(lines: Lines, reader: RecordReader) -> PenLog {
-        PenLog { lines, reader, run: Vec::new(), counts: Vec::new(), unix: i64::MIN / 2000, has_ended: false }
+        let never = i64::MIN / 2000;
+        PenLog { lines, reader, run: Vec::new(), counts: Vec::new(), unix: never, passed: never, has_ended: false }
     }
 
     /// Tells the matcher all that pen saw up to this time, in milliseconds.
@@ -136,6 +141,8 @@ impl PenLog {
     }
 
     fn pass_on(&mut self, matcher: &mut Matcher) {
+        let Some(unix) = self.run.first().map(|seen| seen.unix) else { return };
+        let is_rest = std::mem::replace(&mut self.passed, unix) == unix;
         self.counts.iter_mut().for_each(|count| *count = (0, 0));
         for seen in &self.run {
             if self.counts.len() <= seen.server {
@@ -145,7 +152,8 @@ impl PenLog {
         }
         for Seen { server, key, unix, client } in self.run.drain(..) {
             let (place, count) = &mut self.counts[server];
-            matcher.pen(key, server, unix * 1000 + spread(*place, *count), client);
+            let within = if is_rest { LAST } else { spread(*place, *count) };
+            matcher.pen(key, server, unix * 1000 + within, client);
             *place += 1;
         }
     }
@@ -197,6 +205,12 @@ pub(super) struct Total {
 struct Fresh {
     line: Box<[u8]>,
     parts: Option<(Parts, Request)>,
+}
+
+impl Fresh {
+    fn millis(&self) -> Option<i64> {
+        self.parts.as_ref().map(|parts| parts.0.at.millis)
+    }
 }
 
 /// What the matcher compares.
@@ -278,8 +292,10 @@ impl WebLog {
             if run == 0 || (run == fresh.len() && run < RUN_MAX && !self.has_ended) {
                 break;
             }
+            let is_rest = fresh.front().and_then(Fresh::millis) == Some(self.order);
             for (place, one) in fresh.drain(..run).enumerate() {
-                self.hold_one(one, spread(place, run), matcher);
+                let within = if is_rest { LAST } else { spread(place, run) };
+                self.hold_one(one, within, matcher);
             }
         }
         self.fresh = fresh;
@@ -300,7 +316,7 @@ impl WebLog {
 
 /// How many lines at the start are of one second; those without a time go with the one before.
 fn first_second(fresh: &VecDeque<Fresh>) -> usize {
-    let second = |one: &Fresh| one.parts.as_ref().map(|parts| parts.0.at.millis.div_euclid(1000));
+    let second = |one: &Fresh| one.millis().map(|millis| millis.div_euclid(1000));
     let Some(first) = fresh.front() else { return 0 };
     let first = second(first);
     fresh.iter().take(RUN_MAX).take_while(|one| second(one).is_none_or(|second| Some(second) == first)).count().max(1)

@@ -13,8 +13,6 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lexopt::Arg;
-
 use self::requests::{HOLD, Requests};
 use crate::base::diag::Severity;
 use crate::base::error::{Error, reason};
@@ -25,8 +23,8 @@ use crate::sys::datagram::{DATAGRAM_MAX, Receiver, wait_for_either};
 use crate::sys::pid_file::PidFile;
 use crate::sys::process::{self, Background, Identity, Readiness};
 use crate::sys::signal::Signals;
-use crate::tools::flags::{self, Flag, number, text, wrong};
-use crate::tools::output::{Output, Stop, end};
+use crate::tools::flags::{Flag, Word, Words, number, text, wrong};
+use crate::tools::output::{Stop, end, print};
 
 const PROGRAM: &str = "penlogd";
 const USAGE: &str = "penlogd [-bdf] [-j dir] [-l file] [-n requests] [-p pidfile] [-u user] [address:]port";
@@ -54,10 +52,7 @@ pub const FLAGS: [Flag; 8] = [
 /// opened, 64 for an error of usage, 78 for a user that does not exist.
 pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut impl Write, err: &mut impl Write) -> u8 {
     let result = parse(args).map_err(Stop::from).and_then(|plan| match plan {
-        Plan::Print(text) => {
-            let mut out = Output::new(out);
-            out.write(text.as_bytes()).and_then(|()| out.flush()).map(|()| 0)
-        }
+        Plan::Print(text) => print(&text, out).map(|()| 0),
         Plan::Run(options) => start(&options).map_err(Stop::from),
     });
     match result {
@@ -87,8 +82,7 @@ struct Options {
 }
 
 fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Plan, Error> {
-    let mut parser = lexopt::Parser::from_iter(args);
-    let fail = |error: lexopt::Error| wrong(PROGRAM, error);
+    let mut words = Words::new(PROGRAM, USAGE, &FLAGS, args);
     let mut options = Options {
         at: None,
         port: 0,
@@ -102,24 +96,22 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Plan, Error> {
         user: None,
     };
     let mut operand = None;
-    while let Some(arg) = parser.next().map_err(fail)? {
-        match arg {
-            Arg::Short('b') => options.is_unbuffered = true,
-            Arg::Short('d') => options.debug += 1,
-            Arg::Short('f') => options.is_foreground = true,
-            Arg::Short('j') => options.jail = Some(parser.value().map_err(fail)?.into()),
-            Arg::Short('l') => options.log = Some(parser.value().map_err(fail)?.into()),
-            Arg::Short('n') => {
-                let requests = number('n', parser.value().map_err(fail)?, 1, REQUESTS_MAX)?;
+    while let Some(word) = words.next()? {
+        match word {
+            Word::Set('b') => options.is_unbuffered = true,
+            Word::Set('d') => options.debug += 1,
+            Word::Set(_) => options.is_foreground = true,
+            Word::Value('j', value) => options.jail = Some(value.into()),
+            Word::Value('l', value) => options.log = Some(value.into()),
+            Word::Value('n', value) => {
+                let requests = number('n', value, 1, REQUESTS_MAX)?;
                 options.requests = usize::try_from(requests).unwrap_or(usize::MAX);
             }
-            Arg::Short('p') => options.pid_file = Some(parser.value().map_err(fail)?.into()),
-            Arg::Short('u') => options.user = Some(text('u', parser.value().map_err(fail)?)?),
-            Arg::Long("help") => return Ok(Plan::Print(flags::help(USAGE, &FLAGS))),
-            Arg::Long("version") => return Ok(Plan::Print(flags::version(PROGRAM))),
-            Arg::Value(word) if operand.is_none() => operand = Some(word),
-            Arg::Value(_) => return Err(wrong(PROGRAM, "more than one port")),
-            Arg::Short(_) | Arg::Long(_) => return Err(fail(arg.unexpected())),
+            Word::Value('p', value) => options.pid_file = Some(value.into()),
+            Word::Value(_, value) => options.user = Some(text('u', value)?),
+            Word::Operand(word) if operand.is_none() => operand = Some(word),
+            Word::Operand(_) => return Err(wrong(PROGRAM, "more than one port")),
+            Word::Print(text) => return Ok(Plan::Print(text)),
         }
     }
     let Some(operand) = operand else { return Err(wrong(PROGRAM, "no port")) };
