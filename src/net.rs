@@ -195,6 +195,13 @@ pub trait Stream: Read + Write {
     /// The connection has lasted for some seconds: sets what is not worth a call on a short one.
     fn settle(&mut self) {}
 
+    /// Caps what the kernel keeps of what was written and the peer has not taken (`SO_SNDBUF`,
+    /// socket(7)), in bytes. A world without such memory has nothing to do.
+    fn cap_sending(&mut self, _bytes: u32) {}
+
+    /// Caps what the kernel keeps of what has come and was not read (`SO_RCVBUF`), in bytes.
+    fn cap_receiving(&mut self, _bytes: u32) {}
+
     /// `Ok(true)` once connected, `Ok(false)` while still pending; an error if the connect
     /// failed. `edge` is what made the caller ask, and may be spurious.
     fn connected(&mut self, edge: Ready) -> io::Result<bool>;

@@ -119,6 +119,9 @@ pub struct Settings {
     pub stuck_timeout: Duration,
     /// Whether a pair ends when one of its sides has.
     pub fast_close: FastClose,
+    /// How many bytes the kernel may keep that a client has not taken, and as many that a server has
+    /// sent and pen has not read; 0 leaves it to the system.
+    pub socket_buffers: u32,
     /// How many connects may be under way at once.
     pub pending_max: usize,
     /// How many connections to servers are kept open ahead, in all.
@@ -165,6 +168,7 @@ impl Default for Settings {
             half_closed_timeout: Duration::from_secs(3600),
             stuck_timeout: Duration::from_secs(900),
             fast_close: FastClose::Off,
+            socket_buffers: 0,
             pending_max: 100,
             idlers: 0,
             clients_max: 2048,

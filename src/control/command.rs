@@ -23,6 +23,8 @@ pub const CONN_MAX: u32 = 1_000_000;
 pub const ASSOCIATIONS_FROM: usize = CONN_MAX as usize;
 /// The most connections that are opened ahead.
 pub const IDLERS_MAX: u32 = 10_000;
+/// The most that the kernel can be asked to keep for a socket, in KiB.
+pub const SOCKET_BUFFERS_MAX: u32 = 65_536;
 /// The longest time in seconds, 68 years: what the original takes.
 pub const SECONDS_MAX: u32 = i32::MAX as u32;
 /// The highest debug level; those above 2 are as 2.
@@ -213,6 +215,8 @@ pub enum Number {
     PendingMax,
     /// Seconds that a server which has come back warms up.
     SlowStart,
+    /// KiB that the kernel may keep for a socket.
+    SocketBuffers,
     /// Seconds that bytes may wait for somebody who takes none.
     StuckTimeout,
     /// Seconds that a connect may take.
@@ -241,6 +245,7 @@ impl Number {
             Number::ConnMax | Number::PendingMax => (1, CONN_MAX),
             Number::Debug => (0, DEBUG_MAX),
             Number::Idlers => (0, IDLERS_MAX),
+            Number::SocketBuffers => (0, SOCKET_BUFFERS_MAX),
         }
     }
 }
@@ -483,6 +488,7 @@ mod tests {
             ("idlers", Number::Idlers, 0, 10_000),
             ("pending_max", Number::PendingMax, 1, 1_000_000),
             ("slow_start", Number::SlowStart, 0, 2_147_483_647),
+            ("socket_buffers", Number::SocketBuffers, 0, 65_536),
             ("stuck_timeout", Number::StuckTimeout, 0, 2_147_483_647),
             ("timeout", Number::Timeout, 1, 2_147_483_647),
             ("tracking", Number::Tracking, 0, 2_147_483_647),

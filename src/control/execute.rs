@@ -493,6 +493,8 @@ mod tests {
                  2 addr ::1 port 21012 conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 0\n\
                  3 addr /run/x port 1 conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 0\n",
             ),
+            ("socket_buffers", "0\n"),
+            ("socket_buffers 64", "64\n"),
             ("source 127.0.0.9", ""),
             ("no source", ""),
             ("reuseport", ""),

@@ -43,6 +43,7 @@ pub(super) fn set_number(
             Number::IdleTimeout => settings.idle_timeout = seconds,
             Number::Idlers => settings.idlers = count,
             Number::SlowStart => settings.slow_start = seconds,
+            Number::SocketBuffers => settings.socket_buffers = value * 1024,
             Number::StuckTimeout => settings.stuck_timeout = seconds,
             Number::PendingMax => {
                 settings.pending_max = count;
@@ -87,6 +88,7 @@ fn number_now(common: &Common, settings: &Settings, number: Number) -> u64 {
         Number::Idlers => settings.idlers as u64,
         Number::PendingMax => settings.pending_max as u64,
         Number::SlowStart => settings.slow_start.as_secs(),
+        Number::SocketBuffers => u64::from(settings.socket_buffers / 1024),
         Number::StuckTimeout => settings.stuck_timeout.as_secs(),
         Number::Timeout => settings.connect_timeout.as_secs(),
         Number::Tracking => settings.tracking.as_secs(),

@@ -192,6 +192,12 @@ pub static COMMANDS: &[Row] = &[
         Number::SlowStart,
     ),
     by("socket", "N", "Tells whose socket has descriptor N.", read::socket),
+    number(
+        "socket_buffers",
+        "[KIB]",
+        "Lets the kernel keep so much towards a client and from a server; 0 as it likes.",
+        Number::SocketBuffers,
+    ),
     by("source", "ADDRESS", "Connects to servers from this local address.", read::source),
     is("no source", "Leaves the local address to the system.", Command::Source(None)),
     by(

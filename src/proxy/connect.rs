@@ -13,7 +13,8 @@ use super::pair::{End, PairKey, Phase, Place, Side};
 use super::timers::TimerKind;
 use super::transfers::Tie;
 use super::{Proxy, token};
-use crate::balance::{Failure, ListenerKey, ServerId};
+use crate::balance::{Failure, ListenerKey, ServerId, Settings};
+use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::time::Moment;
@@ -28,6 +29,15 @@ enum Attempt {
     Begun,
     /// No address of the server could be tried.
     Failed,
+}
+
+/// Begins a connection to a server, as its listener has it.
+pub(super) fn begin_connection<N: Net>(net: &mut N, to: &Endpoint, settings: &Settings) -> io::Result<N::Stream> {
+    let mut stream = net.connect(to, settings.source)?;
+    if settings.socket_buffers > 0 {
+        stream.cap_receiving(settings.socket_buffers);
+    }
+    Ok(stream)
 }
 
 impl<N: Net> Proxy<N> {
@@ -69,7 +79,7 @@ impl<N: Net> Proxy<N> {
             let server = balancer.servers.server(id);
             let Some(endpoint) = server.and_then(|server| server.endpoints.get(usize::from(address))) else { break };
             let place = Place { id, address };
-            match self.net.connect(endpoint, balancer.settings.source) {
+            match begin_connection(&mut self.net, endpoint, &balancer.settings) {
                 Ok(stream) => {
                     self.pairs[key.0].to = Some(endpoint.clone());
                     self.await_connect(key, place, stream, until);

@@ -219,9 +219,10 @@ impl<N: Net> Proxy<N> {
         for address in first.. {
             let server = self.listeners[at].balancer.servers.server(id);
             let Some(to) = server.and_then(|server| server.endpoints.get(usize::from(address))).cloned() else { break };
-            let begun = self.net.connect(&to, from).and_then(|mut stream| {
-                let key = self.idlers.all.vacant_key();
-                self.net.watch(&mut stream, Token(FIRST_IDLER + key)).map(|()| stream)
+            let stream = super::connect::begin_connection(&mut self.net, &to, &self.listeners[at].balancer.settings);
+            let begun = stream.and_then(|mut stream| {
+                let token = Token(FIRST_IDLER + self.idlers.all.vacant_key());
+                self.net.watch(&mut stream, token).map(|()| stream)
             });
             match begun {
                 Ok(stream) => {

@@ -18,7 +18,7 @@ use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::time::Moment;
-use crate::net::{Net, Token};
+use crate::net::{Net, Stream, Token};
 
 /// How long to leave the sockets alone when something is lacking to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -254,8 +254,13 @@ impl<N: Net> Proxy<N> {
     }
 
     /// A client is here.
-    fn open(&mut self, at: ListenerKey, stream: N::Stream, from: Endpoint) {
-        self.listeners[at].pairs += 1;
+    fn open(&mut self, at: ListenerKey, mut stream: N::Stream, from: Endpoint) {
+        let listener = &mut self.listeners[at];
+        listener.pairs += 1;
+        let cap = listener.balancer.settings.socket_buffers;
+        if cap > 0 {
+            stream.cap_sending(cap);
+        }
         let key = PairKey(self.pairs.insert(Pair {
             client: End::client(stream),
             listener: at,

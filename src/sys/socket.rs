@@ -87,6 +87,12 @@ impl Socket {
         matches!(self, Socket::Udp(_))
     }
 
+    /// What the system would not grant it makes as much of as it does.
+    fn cap(&self, option: libc::c_int, bytes: u32) {
+        let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+        let _ = set_option(self, libc::SOL_SOCKET, option, bytes);
+    }
+
     fn is_connected(&self) -> io::Result<bool> {
         let peer = match self {
             Socket::Tcp(stream, _) => stream.peer_addr().map(drop),
@@ -182,6 +188,14 @@ impl Stream for Socket {
         {
             known.unread.edge(ready);
         }
+    }
+
+    fn cap_sending(&mut self, bytes: u32) {
+        self.cap(libc::SO_SNDBUF, bytes);
+    }
+
+    fn cap_receiving(&mut self, bytes: u32) {
+        self.cap(libc::SO_RCVBUF, bytes);
     }
 
     fn settle(&mut self) {

@@ -53,7 +53,7 @@ impl Words {
 
     /// The next word; `None` at the end. Fails for a flag that is not in the table, or whose value
     /// is missing or too much.
-    pub fn next(&mut self) -> Result<Option<Word>, Error> {
+    pub fn word(&mut self) -> Result<Option<Word>, Error> {
         let fail = |error: lexopt::Error| wrong(self.program, error);
         let word = match self.parser.next().map_err(fail)? {
             None => return Ok(None),
@@ -145,7 +145,7 @@ mod tests {
             let mut words = Words::new("x", "x [-u]", &TABLE, args);
             let mut found = Vec::new();
             loop {
-                match words.next() {
+                match words.word() {
                     Ok(Some(word)) => found.push(word),
                     Ok(None) => return Ok(found),
                     Err(error) => return Err(error.to_string()),

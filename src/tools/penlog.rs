@@ -38,7 +38,7 @@ enum Plan {
 fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Plan, Error> {
     let mut line = Words::new(PROGRAM, USAGE, &FLAGS, args);
     let mut words = Vec::new();
-    while let Some(word) = line.next()? {
+    while let Some(word) = line.word()? {
         match word {
             Word::Operand(word) => {
                 words.push(word.into_string().map_err(|word| Error::usage(format!("{word:?} is not UTF-8 text")))?)

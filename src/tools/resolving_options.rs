@@ -80,7 +80,7 @@ pub fn plan(
 ) -> Result<Plan, Error> {
     let mut words = Words::new(program, usage, &FLAGS, args);
     let mut found = Found::default();
-    while let Some(word) = words.next()? {
+    while let Some(word) = words.word()? {
         match word {
             Word::Set('f') => found.verify = true,
             Word::Set(_) => found.tell = true,

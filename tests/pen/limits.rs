@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,9 @@ use crate::support::client::{End, read_to_end};
 use crate::support::pattern::Pattern;
 use crate::support::pen::Pen;
 use crate::support::proc::{descriptor_limit, limit_descriptors};
-use crate::support::report::not_tested_here;
-use crate::support::servers::{After, Server, hold};
+use crate::support::process::Process;
+use crate::support::report::{is_installed, not_tested_here};
+use crate::support::servers::{After, Server, echo, hold};
 use crate::support::wait;
 
 /// The events of the only connection say that it was closed so.
@@ -234,4 +236,39 @@ fn the_limit_of_open_files_follows_the_number_of_connections_as_far_as_it_may() 
         assert_eq!(pen.obey("include many"), "1000000\n7\n");
         pen.process().wait_for_stderr("only ");
     }
+}
+
+/// What ss(8) says of the memory of sockets, a line each, whose own port or whose peer's is this one.
+fn memory_of_sockets(which: &str, port: u16) -> String {
+    let mut command = Command::new("ss");
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.args(["-tmnOH", "state", "established", &format!("{which} = :{port}")]);
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    let ended = Process::run(command);
+    assert!(ended.status.success(), "{ended:?}");
+    ended.stdout
+}
+
+#[test]
+fn the_kernel_keeps_as_much_for_a_connection_as_it_is_told() {
+    if !is_installed("ss") {
+        return not_tested_here("socket_buffers", "not installed: ss");
+    }
+    let server = Server::start(echo);
+    let pen = Pen::start_with_control(&["-O", "socket_buffers 32"], &[server.address()]);
+    let look = || {
+        let of_clients = || memory_of_sockets("sport", pen.address().port());
+        wait::until_true("the connection before has ended", || of_clients().is_empty());
+        let mut client = pen.connect();
+        client.write_all(b"x").unwrap();
+        client.read_exact(&mut [0]).unwrap();
+        (of_clients(), memory_of_sockets("dport", server.address().port()))
+    };
+    // Linux doubles what it is asked for (socket(7)).
+    let (client, server_side) = look();
+    assert!(client.contains(",tb65536,"), "{client}");
+    assert!(server_side.contains(",rb65536,"), "{server_side}");
+    assert_eq!(pen.obey("socket_buffers 0"), "0\n");
+    let (client, server_side) = look();
+    assert!(!client.contains(",tb65536,") && !server_side.contains(",rb65536,"), "{client}{server_side}");
 }

@@ -89,7 +89,7 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Plan, Error> {
     let (mut jitter, mut shift) = (Some(JITTER), 0);
     let (mut is_utc, mut is_told) = (false, false);
     let mut logs = Vec::new();
-    while let Some(word) = words.next()? {
+    while let Some(word) = words.word()? {
         match word {
             Word::Set('c') => jitter = None,
             Word::Set('d') => is_told = true,

@@ -96,7 +96,7 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Plan, Error> {
         user: None,
     };
     let mut operand = None;
-    while let Some(word) = words.next()? {
+    while let Some(word) = words.word()? {
         match word {
             Word::Set('b') => options.is_unbuffered = true,
             Word::Set('d') => options.debug += 1,
