@@ -192,6 +192,7 @@ impl<N: Net> Proxy<N> {
         if self.pairs.is_empty() {
             // At rest a pen holds nothing that it can have again.
             self.pool.drop_spare();
+            self.give_back_slots();
         }
         self.has_given_back = true;
         self.listening.resume();

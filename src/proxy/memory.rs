@@ -4,7 +4,10 @@
 //! is no ring stay in the kernel of their source, and clients for whom there is no slot wait in the
 //! listener's queue.
 
+use std::collections::VecDeque;
 use std::io;
+
+use slab::Slab;
 
 use super::Proxy;
 use super::control::SESSIONS_MAX;
@@ -12,6 +15,7 @@ use super::ending::LEAVING_MAX;
 use super::pair::Pair;
 use super::pool::Pool;
 use super::ring::RING_SIZE;
+use super::timers::Timers;
 use super::viewers::VIEWERS_MAX;
 use crate::balance::settings::Protocol;
 use crate::balance::{Listener, Listeners};
@@ -20,6 +24,8 @@ use crate::net::{Net, Stream};
 
 /// Slots that the table of pairs grows by at least.
 const GROWTH_MIN: usize = 64;
+/// So many slots are kept when nobody is connected.
+const SLOTS_KEPT: usize = 128;
 
 /// Bytes that go with a slot: its timers and its places in queues.
 const BESIDE_SLOT: usize = 256;
@@ -84,6 +90,17 @@ pub fn fit_connections(net: &mut impl Net, listeners: &mut Listeners, listening:
 }
 
 impl<N: Net> Proxy<N> {
+    /// Nobody is connected: what was made for many is given back, so that memory is what it was
+    /// before they came.
+    pub(super) fn give_back_slots(&mut self) {
+        if self.pairs.capacity() > SLOTS_KEPT {
+            self.pairs = Slab::new();
+            self.runnable = VecDeque::new();
+            // Entries are hints about pairs, of which there are none.
+            self.timers = Timers::default();
+        }
+    }
+
     /// Sees to it that there is a slot for one more pair, and room for all that goes with it.
     /// False if there is no memory.
     pub(super) fn has_slot(&mut self) -> bool {

@@ -207,7 +207,7 @@ impl Pen {
 }
 
 /// A port that was free just now.
-fn free_port(ip: IpAddr) -> SocketAddr {
+pub fn free_port(ip: IpAddr) -> SocketAddr {
     TcpListener::bind((ip, 0))
         .and_then(|listener| listener.local_addr())
         .unwrap_or_else(|e| panic!("no free port on {ip}: {e}"))

@@ -22,6 +22,12 @@ pub fn threads(pid: u32) -> u64 {
     status(pid, "Threads:")
 }
 
+/// How often it went to sleep and was woken up.
+#[track_caller]
+pub fn switches(pid: u32) -> u64 {
+    status(pid, "voluntary_ctxt_switches:")
+}
+
 /// The number in the line of `/proc/PID/status` that begins with `name`.
 #[track_caller]
 fn status(pid: u32, name: &str) -> u64 {
