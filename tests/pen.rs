@@ -19,6 +19,8 @@ mod demo;
 mod drain;
 #[path = "pen/footprint.rs"]
 mod footprint;
+#[path = "pen/ftp.rs"]
+mod ftp;
 #[path = "pen/http.rs"]
 mod http;
 #[path = "pen/idlers.rs"]
