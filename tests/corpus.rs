@@ -29,6 +29,8 @@ mod dns;
 mod dump;
 #[path = "../fuzz/checks/first_bytes.rs"]
 mod first_bytes;
+#[path = "../fuzz/checks/ftp_lines.rs"]
+mod ftp_lines;
 #[path = "../fuzz/checks/http_head.rs"]
 mod http_head;
 #[path = "../fuzz/checks/inherited.rs"]
@@ -162,6 +164,11 @@ fn first_bytes_stand_what_was_found() {
 #[test]
 fn headers_of_the_proxy_protocol_stand_what_was_found() {
     judge("proxy_protocol", proxy_protocol::check);
+}
+
+#[test]
+fn ftp_conversations_stand_what_was_found() {
+    judge("ftp_lines", ftp_lines::check);
 }
 
 #[test]

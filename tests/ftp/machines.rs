@@ -109,7 +109,8 @@ impl Drop for Machines {
         if std::thread::panicking() {
             for name in ["pen.err", "server.err", "server.out"] {
                 let text = self.scratch.read(name);
-                eprintln!("--- {name}\n{}", &text[text.floor_char_boundary(text.len().saturating_sub(4_000))..]);
+                let last: Vec<&str> = text.lines().skip(text.lines().count().saturating_sub(50)).collect();
+                eprintln!("--- {name}\n{}", last.join("\n"));
             }
         }
         ROLES.iter().for_each(|role| remove(&self.namespace(role)));
