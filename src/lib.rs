@@ -68,6 +68,7 @@
 //! | record | one line of the request log |
 //! | turn | one pass of the event loop |
 //! | successor | the process that takes over in an upgrade |
+//! | viewer | somebody who looks at the status port |
 
 pub mod balance;
 pub mod base;

@@ -8,6 +8,7 @@ use std::fmt::{Display, Write};
 use super::overview::{Overview, Seen, Standing};
 use super::status::STATES;
 use crate::balance::Listener;
+use crate::balance::listeners::Dropped;
 
 /// The media type of what is written here.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -43,6 +44,7 @@ impl Overview<'_> {
         metrics.ended(self);
         metrics.listeners(self);
         metrics.refused(self);
+        metrics.dropped(self);
         metrics.servers(self);
         metrics.failures(self);
         metrics.text
@@ -152,6 +154,20 @@ impl Metrics {
                 let refused = listener.balancer.refusals;
                 for (reason, count) in
                     [("acl", refused.by_list), ("connections", refused.connections), ("rate", refused.rate)]
+                {
+                    family.sample(&[("listener", &listener.name), ("reason", reason)], count);
+                }
+            }
+        });
+    }
+
+    fn dropped(&mut self, seen: Overview<'_>) {
+        let help = "Datagrams that could not be passed on.";
+        self.family("pen_listener_datagrams_dropped_total", Kind::Counter, help, |family| {
+            for (_, listener) in seen.listeners.iter() {
+                let Dropped { no_server, full, too_long, lacking } = listener.dropped;
+                for (reason, count) in
+                    [("no_server", no_server), ("full", full), ("too_long", too_long), ("lacking", lacking)]
                 {
                     family.sample(&[("listener", &listener.name), ("reason", reason)], count);
                 }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use crate::support::client::{End, ask, read_to_end};
 use crate::support::pen::Pen;
 use crate::support::proc;
-use crate::support::process::Process;
+use crate::support::process::{Process, listeners};
 use crate::support::report::{is_installed, not_tested_here};
 use crate::support::servers::{After, Refusing, Server, echo, hold};
 use crate::support::wait;
+use crate::support::web::Connection;
 
 /// Starts pen under strace, which writes these calls of it into the file `calls`; `None`, and a report, if that is
 /// not possible here.
@@ -169,8 +170,8 @@ fn settled(pen: &Pen) -> bool {
 fn pen_sleeps_when_nothing_happens() {
     let name = "pen_sleeps_when_nothing_happens";
     let (dead, server, silent) = (Refusing::new(), Server::start(echo), Server::start(hold));
-    // A blacklisted server, an idle time-out far away, an idle pair, a half-closed pair: none is a reason to wake up.
-    let options = ["-r", "-O", "idle_timeout 600", "-l", "pen.log", "-t", "1"];
+    // A blacklisted server, an idle time-out far away, an idle pair, a half-closed pair, somebody who looks: none is a reason to wake up.
+    let options = ["-r", "-O", "idle_timeout 600", "-l", "pen.log", "-t", "1", "-S", "0"];
     let servers = [dead.address(), server.address(), silent.address()];
     let Some(pen) = traced(name, "trace=all", &options, &servers) else { return };
     let idle = pen.connect();
@@ -182,6 +183,10 @@ fn pen_sleeps_when_nothing_happens() {
     assert_eq!(ask(&pen.connect(), b"one that is over"), "one that is over");
     // The listener's clients are probed at once; a server is when its connection has lasted for the time of a connect.
     wait::until_true("both servers are probed", || count(&pen, "SO_KEEPALIVE") == 1 + 2);
+    let status = listeners(pen.pid()).into_iter().find(|at| *at != pen.address()).expect("the status port");
+    let mut viewer = Connection::open(status);
+    viewer.send(b"GET /status.json HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(viewer.answer(false).code, 200);
     wait::until_true("it sleeps", || settled(&pen));
     let size = || pen.directory().read("calls").len();
     let before = size();
