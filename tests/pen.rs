@@ -9,6 +9,8 @@ mod support;
 mod background;
 #[path = "pen/browser.rs"]
 mod browser;
+#[path = "webresolve/bind.rs"]
+mod bind;
 #[path = "pen/calls.rs"]
 mod calls;
 #[path = "pen/control.rs"]
@@ -59,6 +61,8 @@ mod status;
 mod trace;
 #[path = "pen/udp.rs"]
 mod udp;
+#[path = "pen/udp_servers.rs"]
+mod udp_servers;
 #[path = "pen/upgrade.rs"]
 mod upgrade;
 #[path = "pen/viewers.rs"]

@@ -62,3 +62,16 @@ fn what_the_fuzzer_found_ends_well() {
         resume_unwind(failure);
     }
 }
+
+#[test]
+fn what_the_fuzzer_found_of_datagrams_ends_well() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/sim_datagrams");
+    let mut paths: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "{directory} is empty");
+    for path in paths {
+        let bytes = std::fs::read(&path).unwrap();
+        let world = |traced| sim::datagrams::world_of_bytes(&bytes, traced);
+        sim::datagrams::judge(&path.display().to_string(), world);
+    }
+}

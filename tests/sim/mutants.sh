@@ -319,11 +319,11 @@ plant idlers-kept-in-a-drain $p/drain.rs \
     $'        self.close_idlers();\n' '' \
     $p/idlers.rs 'if is_over { 0 } else {' 'if is_over && false { 0 } else {'
 plant refusing-server-gets-idlers $p/idlers.rs \
-    'self.server_failed(at, id, &reason(&error));' 'let _ = error;'
+    'self.server_failed(at, id, &error);' 'let _ = error;'
 plant queue-dropped-by-a-drain $p/drain.rs \
     'self.let_in_who_waits();' ''
 plant listener-open-in-a-drain $p/drain.rs \
-    'self.close_listening();' ''
+    'self.close_to_new_clients();' ''
 plant time-of-a-drain-ignored $p/drain.rs \
     'self.draining_since.filter(|_| !limit.is_zero())' 'self.draining_since.filter(|_| limit.is_zero())'
 plant successor-kept-in-a-drain $p/drain.rs \
@@ -335,9 +335,9 @@ plant queue-not-emptied-before-a-hand-over $p/upgrade.rs \
 plant late-successor-waited-for-in-vain $p/upgrade.rs \
     'Upgrade::Starting(until) if until <= self.now.moment' 'Upgrade::Starting(until) if false && until <= self.now.moment'
 plant stays-after-a-hand-over $p/upgrade.rs \
-    'Upgrade::HandedOver if self.pairs.is_empty()' 'Upgrade::HandedOver if false && self.pairs.is_empty()'
+    'Upgrade::HandedOver if self.connections() == 0' 'Upgrade::HandedOver if false && self.connections() == 0'
 plant leaves-before-its-pairs $p/upgrade.rs \
-    'Upgrade::HandedOver if self.pairs.is_empty() &&' 'Upgrade::HandedOver if'
+    'Upgrade::HandedOver if self.connections() == 0 &&' 'Upgrade::HandedOver if'
 plant blacklist-by-the-wall-clock src/balance/mod.rs \
     'server.blacklisted_until = server.blacklisted_until.max(Some(now.moment + time));' \
     'server.blacklisted_until = Some(crate::base::time::Moment::from_nanos(now.unix.saturating_sub(5_000_000_000) * 1_000_000_000) + time);'
@@ -345,6 +345,27 @@ plant log-by-the-wrong-clock $p/relay.rs \
     'self.now.unix, server, chunk' 'self.now.moment.as_nanos() / 1_000_000_000, server, chunk'
 plant timeouts-forgotten $p/turn.rs \
     'Some(due.since(self.now.moment))' 'Some(due.since(self.now.moment) / 2)'
+plant place-of-an-association-not-given-back $p/udp/ending.rs \
+    $'        self.release_place(one.listener, one.server);\n' ''
+plant place-kept-in-a-fail-over $p/udp/engage.rs \
+    'if place.id != server.id {' 'if false {'
+plant more-associations-than-there-may-be $p/udp/engage.rs \
+    'self.end_least_used(None);' ''
+plant look-left-behind $p/udp/ending.rs \
+    $'        if let Some(due) = one.due {\n            udp.due.remove(&(due, key));\n        }\n' ''
+plant question-without-an-answer-not-looked-at $p/udp/association.rs \
+    'self.waits_since.filter(|_| expects_answers(settings))' 'self.waits_since.filter(|_| false)'
+plant question-of-a-dead-server-lost $p/udp/engage.rs \
+    'match self.send_up(key, &held) {' 'match Ok::<(), io::Error>(()) {'
+plant answers-of-two-sockets-by-one $p/udp/down.rs \
+    'self.udp.outbox_place != place || ' ''
+plant used-association-ended $p/udp/up.rs \
+    $'        self.udp.order.touch(key);\n' '' \
+    $p/udp/down.rs $'        self.udp.order.touch(key);\n' ''
+plant new-client-in-a-drain $p/udp/engage.rs \
+    'if self.draining_since.is_some() {' 'if false {'
+plant copy-not-given-back $p/udp/ending.rs \
+    $'        self.udp.let_go_held(key);\n        let udp' '        let udp'
 
 if [ "$planted" -lt "${#only[@]}" ]; then
     echo "mutants.sh: not every one of these exists: ${only[*]}" >&2

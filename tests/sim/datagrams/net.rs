@@ -83,8 +83,8 @@ impl Net for UdpNet {
         self.0.borrow_mut().receive(listener.1, inbox)
     }
 
-    fn answer(&mut self, _: &mut UdpListener, outbox: &Outbox, first: usize) -> io::Result<usize> {
-        self.0.borrow_mut().answer(outbox, first)
+    fn answer(&mut self, listener: &mut UdpListener, outbox: &Outbox, first: usize) -> io::Result<usize> {
+        self.0.borrow_mut().answer(listener.1, outbox, first)
     }
 
     fn is_lack(&self, error: &io::Error) -> bool {

@@ -300,7 +300,7 @@ impl World {
     }
 
     /// Answers arrive at once: from here on nothing is pen's.
-    pub fn answer(&mut self, outbox: &Outbox, first: usize) -> io::Result<usize> {
+    pub fn answer(&mut self, by: usize, outbox: &Outbox, first: usize) -> io::Result<usize> {
         if self.choices.one_in(self.plan.odd) {
             let kinds = [ErrorKind::Interrupted, ErrorKind::WouldBlock, ErrorKind::InvalidInput];
             return Err((*self.choices.pick(&kinds)).into());
@@ -310,7 +310,7 @@ impl World {
             let (server, listener, client, ask) =
                 (usize::from(bytes[0]), usize::from(bytes[2]), usize::from(bytes[3]), usize::from(bytes[4]));
             assert_eq!(to, way(client), "an answer goes to the client that asked, from where it asked");
-            assert_eq!(self.plan.clients[client].listener, listener);
+            assert_eq!((self.plan.clients[client].listener, by), (listener, listener), "by the socket that was asked");
             assert_eq!(self.plan.servers[server].0, listener, "and is one of its listener's servers");
             assert_eq!(bytes.len(), self.plan.clients[client].asks[ask].1 + 2, "whole");
             self.answers[client][ask] += 1;
