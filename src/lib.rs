@@ -9,19 +9,20 @@
 //! | [`base`] | addresses, operands, errors, time | nothing |
 //! | [`net`] | the seam: all that the event loop knows of the world | base |
 //! | [`select`] | ways to choose a server, one file each | base |
-//! | [`balance`] | servers, clients, access lists, settings: every decision | base, select |
+//! | [`check`] | what is asked of a server to see that it serves | base |
+//! | [`balance`] | servers, clients, access lists, settings: every decision | base, select, check |
 //! | [`inspect`] | what may change the bytes of a pair as a protocol: ftp | base |
 //! | [`trace`] | what a protocol says: dumps | base |
 //! | [`logs`] | the records of the request log | base |
 //! | `dns` | host names of addresses, without a socket: questions, answers, time-outs | base |
-//! | [`control`] | the command language: parse, execute, report | base, balance |
+//! | [`control`] | the command language: parse, execute, report | base, check, balance |
 //! | [`proxy`] | the event loop: pairs and their flows | all above |
 //! | [`sys`] | the operating system behind the seam; all `unsafe` | base, net |
 //! | [`daemon`] | pen put together: options, start, background, demonstration | all above |
 //! | [`tools`] | the programs beside pen; the log tools are behind the feature `tools` | base, net, logs, dns, control, sys |
 //!
 //! `dns` is behind the feature `tools`, too, which is on by default.
-//! `select`, `balance`, `trace`, `logs`, `dns` and `control` are pure: time is an argument, nothing
+//! `select`, `check`, `balance`, `trace`, `logs`, `dns` and `control` are pure: time is an argument, nothing
 //! is read, written or said. `proxy` and `sys` do not know each other; `daemon` introduces them, and
 //! the simulation in `tests/sim` takes the place of `sys`.
 //!
@@ -72,6 +73,7 @@
 
 pub mod balance;
 pub mod base;
+pub mod check;
 pub mod control;
 pub mod daemon;
 #[cfg(feature = "tools")]

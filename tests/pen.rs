@@ -7,12 +7,14 @@ mod support;
 
 #[path = "pen/background.rs"]
 mod background;
-#[path = "pen/browser.rs"]
-mod browser;
 #[path = "webresolve/bind.rs"]
 mod bind;
+#[path = "pen/browser.rs"]
+mod browser;
 #[path = "pen/calls.rs"]
 mod calls;
+#[path = "pen/checks.rs"]
+mod checks;
 #[path = "pen/control.rs"]
 mod control;
 #[path = "pen/demo.rs"]

@@ -7,6 +7,7 @@
 pub mod acl;
 pub mod clients;
 pub mod counts;
+pub mod health;
 pub mod idlers;
 pub mod legacy;
 pub mod limits;
@@ -25,6 +26,7 @@ pub use crate::select::Search;
 pub use acl::Acls;
 pub use clients::{Client, ClientId, Clients};
 pub use counts::{Failure, Traffic};
+pub use health::{Health, OwnCheck};
 pub use limits::{Over, Refusals};
 pub use listeners::{Dropped, Listener, ListenerKey, Listeners, MAIN};
 pub use servers::{Duty, Server, ServerId, Servers};
@@ -342,6 +344,7 @@ impl View<'_> {
 
     fn is_available(&self, server: &Server, comes_back: bool) -> bool {
         self.is_on_duty(server, comes_back)
+            && !server.health.is_down
             && !server.is_unresolved()
             && !server.is_blacklisted(self.moment)
             && server.has_place(comes_back)

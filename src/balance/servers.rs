@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::counts::{Counts, Lately, Traffic};
+use super::health::{Health, OwnCheck};
 use crate::base::addr::Endpoint;
 use crate::base::operand::{Host, ServerSpec};
 use crate::base::proxy_version::ProxyVersion;
@@ -100,6 +101,10 @@ pub struct Server {
     pub connections: u32,
     /// Those of them that idlers hold.
     pub idlers: u32,
+    /// How it is checked.
+    pub check: OwnCheck,
+    /// What checks have found.
+    pub health: Health,
     /// Until when the server is left out.
     pub blacklisted_until: Option<Moment>,
     /// When an operator took it back.
@@ -136,6 +141,8 @@ impl Server {
             proxy_protocol: None,
             connections: 0,
             idlers: 0,
+            check: OwnCheck::default(),
+            health: Health::default(),
             blacklisted_until: None,
             returned_at: None,
             failing: false,

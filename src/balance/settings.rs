@@ -10,6 +10,7 @@ use super::trusted::Trusted;
 pub use crate::base::diag::DumpForm;
 use crate::base::keepalive::Keepalive;
 use crate::base::proxy_version::ProxyVersion;
+use crate::check::Check;
 
 /// Which ways of choosing a server are switched on. When several are, the first of priority,
 /// weight, least, p2c, hash counts; without any of them servers take turns.
@@ -152,6 +153,14 @@ pub struct Settings {
     pub proxy_accept: Option<Trusted>,
     /// How servers are told whom a connection is from, before all else.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// How servers are checked, if they are.
+    pub check: Option<Check>,
+    /// From one check of a server to the next; a tenth more or less.
+    pub check_interval: Duration,
+    /// How many checks in a row a server must pass to come back.
+    pub check_rise: u32,
+    /// How many it must fail to be left out.
+    pub check_fall: u32,
     /// The local address for connections to servers.
     pub source: Option<IpAddr>,
 }
@@ -178,6 +187,10 @@ impl Default for Settings {
             client_acl: 0,
             protocol: Protocol::Tcp,
             ftp: FtpSettings::default(),
+            check: None,
+            check_interval: Duration::from_secs(10),
+            check_rise: 2,
+            check_fall: 3,
             udp_timeout: Duration::from_secs(180),
             udp_requests: 0,
             udp_responses: None,

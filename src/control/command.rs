@@ -12,10 +12,11 @@ pub use super::table::{COMMANDS, Row};
 use crate::balance::acl::{Entry, ListName, Subnet};
 use crate::balance::clients::CLIENTS_MAX;
 use crate::balance::settings::{DumpForm, FastClose, Protocol, Rate};
-use crate::balance::{Duty, ServerId};
+use crate::balance::{Duty, OwnCheck, ServerId};
 use crate::base::keepalive::Keepalive;
 use crate::base::operand::{Host, ListenSpec};
 use crate::base::proxy_version::ProxyVersion;
+use crate::check::Check;
 
 /// The most pairs there may be; beyond it a typing error is likelier than a machine.
 pub const CONN_MAX: u32 = 1_000_000;
@@ -62,6 +63,8 @@ pub enum Command {
     ClientAcl(Option<ListName>),
     /// Tells how many connections a client may begin within a time, or sets it.
     ClientRate(Option<Option<Rate>>),
+    /// Tells how servers are checked, or sets it.
+    Check(Option<Option<Check>>),
     /// Closes a connection.
     Close(usize),
     /// Describes a connection.
@@ -193,6 +196,12 @@ pub enum ServerRef {
 pub enum Number {
     /// Seconds that a server which failed is left out.
     Blacklist,
+    /// Checks in a row that take a server down.
+    CheckFall,
+    /// Seconds from one check of a server to the next.
+    CheckInterval,
+    /// Checks in a row that bring a server back.
+    CheckRise,
     /// Bits of an IPv6 address that tell clients apart.
     ClientIpv6,
     /// Connections that one client may have at once.
@@ -230,6 +239,11 @@ pub enum Number {
 }
 
 impl Number {
+    /// Whether it limits how long connections may be silent.
+    pub fn is_limit(self) -> bool {
+        matches!(self, Number::HalfClosedTimeout | Number::IdleTimeout | Number::StuckTimeout | Number::UdpTimeout)
+    }
+
     /// The lowest and the highest value.
     pub fn range(self) -> (u32, u32) {
         match self {
@@ -239,6 +253,8 @@ impl Number {
             }
             // A connect that may take no time at all never succeeds.
             Number::Timeout => (1, SECONDS_MAX),
+            Number::CheckFall | Number::CheckRise => (1, 100),
+            Number::CheckInterval => (1, 86_400),
             Number::ClientIpv6 => (0, 128),
             Number::ClientMax | Number::UdpRequests => (0, CONN_MAX),
             Number::ClientsMax => (1, CLIENTS_MAX as u32),
@@ -364,6 +380,8 @@ pub struct ServerChanges {
     pub proxy_protocol: Option<Option<Option<ProxyVersion>>>,
     /// Its name; `Some(None)` for none.
     pub name: Option<Option<Box<str>>>,
+    /// How it is checked.
+    pub check: Option<OwnCheck>,
     /// Whom it may serve.
     pub duty: Option<Duty>,
     /// How long from now it is left out; zero lets it in again.
@@ -477,6 +495,9 @@ mod tests {
     fn numbers_are_queries_without_a_value_and_keep_to_their_ranges() {
         let table = [
             ("blacklist", Number::Blacklist, 0, 2_147_483_647),
+            ("check_fall", Number::CheckFall, 1, 100),
+            ("check_interval", Number::CheckInterval, 1, 86_400),
+            ("check_rise", Number::CheckRise, 1, 100),
             ("client_ipv6", Number::ClientIpv6, 0, 128),
             ("client_max", Number::ClientMax, 0, 1_000_000),
             ("clients_max", Number::ClientsMax, 1, 16_777_216),
@@ -729,6 +750,7 @@ mod tests {
             acl: Some(Some(ListName::Number(7))),
             proxy_protocol: Some(Some(Some(ProxyVersion::V2))),
             name: Some(Some("web1".into())),
+            check: None,
             duty: Some(Duty::Disabled),
             blacklist: Some(seconds(8)),
         };

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::checks::set_check;
 use super::command::{Command, ListenAt, LogSpec, Mode, Number, StatusForm};
 use super::config::{ConfigError, Line};
 use super::numbers::{client_rate, fast_close, set_ftp, set_idlers, set_number, set_protocol, udp_responses};
@@ -16,6 +17,7 @@ use super::status;
 use crate::balance::acl::{AclError, Acls, ListName};
 use crate::balance::settings::Protocol;
 use crate::balance::{Balancer, Common, ListenerKey, Listeners, MAIN, ServerId, Settings};
+use crate::base::keepalive::Keepalive;
 use crate::base::time::Now;
 
 /// What replies tell of pen besides its listeners.
@@ -244,6 +246,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::ClearAcl(list) => change_list(balancer, &list, Acls::clear),
         Command::ClientAcl(list) => set_list(&balancer.acls, &mut balancer.settings.client_acl, list),
         Command::ClientRate(rate) => client_rate(&mut balancer.settings, at, rate),
+        Command::Check(check) => set_check(&mut balancer.settings, check),
         Command::Close(number) => Outcome::asks(Effect::Close(number)),
         Command::Connection(number) => Outcome::asks(Effect::ShowConnection(number)),
         Command::Control => Outcome::tells(line_of(around.control)),
@@ -257,10 +260,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::FastClose(when) => fast_close(&mut balancer.settings, when),
         Command::Ftp(change) => set_ftp(&mut balancer.settings.ftp, change),
         Command::Include(path) => Outcome::asks(Effect::Include(at, path)),
-        Command::Keepalive(how) => {
-            common.keepalive = how;
-            Outcome::asks(Effect::Keepalive)
-        }
+        Command::Keepalive(how) => probe(common, how),
         Command::Listen(there) => listen(listeners, at, there),
         Command::Listener { name, there } => go_on_with(listeners, &name, there),
         Command::Listeners => Outcome::tells(status::listeners(listeners)),
@@ -292,6 +292,11 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::WebStats(path) => set_web_stats(common, path),
         Command::Write(path) => Outcome::asks(Effect::Write(path)),
     }
+}
+
+fn probe(common: &mut Common, how: Option<Keepalive>) -> Outcome {
+    common.keepalive = how;
+    Outcome::asks(Effect::Keepalive)
 }
 
 fn exit(common: &Common) -> Outcome {

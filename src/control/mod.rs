@@ -5,6 +5,7 @@
 //! [`Balancer`](crate::balance::Balancer) and says what the event loop must do besides, `status`
 //! has the texts of reports, and `overview` what programs read of them. One parser and one executor serve all three ways in.
 
+mod checks;
 pub mod command;
 pub mod config;
 pub mod execute;

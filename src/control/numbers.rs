@@ -21,6 +21,9 @@ pub(super) fn set_number(
         let count = value as usize;
         match number {
             Number::Blacklist => settings.blacklist = seconds,
+            Number::CheckFall => settings.check_fall = value,
+            Number::CheckInterval => settings.check_interval = seconds,
+            Number::CheckRise => settings.check_rise = value,
             Number::ClientIpv6 => {
                 settings.client_ipv6 = u8::try_from(value).unwrap_or(128);
                 effects.push(Effect::Recount(at));
@@ -54,8 +57,7 @@ pub(super) fn set_number(
             Number::UdpRequests => settings.udp_requests = value,
             Number::UdpTimeout => settings.udp_timeout = seconds,
         }
-        if matches!(number, Number::HalfClosedTimeout | Number::IdleTimeout | Number::StuckTimeout | Number::UdpTimeout)
-        {
+        if number.is_limit() {
             effects.push(Effect::Limits);
         }
     }
@@ -77,6 +79,9 @@ pub(super) fn set_idlers(balancer: &mut Balancer, value: Option<u32>) -> Outcome
 fn number_now(common: &Common, settings: &Settings, number: Number) -> u64 {
     match number {
         Number::Blacklist => settings.blacklist.as_secs(),
+        Number::CheckFall => u64::from(settings.check_fall),
+        Number::CheckInterval => settings.check_interval.as_secs(),
+        Number::CheckRise => u64::from(settings.check_rise),
         Number::ClientIpv6 => u64::from(settings.client_ipv6),
         Number::ClientMax => u64::from(settings.client_max),
         Number::ClientsMax => settings.clients_max as u64,

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::checks;
 use super::command::{
     CONN_MAX, Command, FtpChange, ListenAt, LogSpec, LogTo, SECONDS_MAX, ServerChanges, ServerRef, StatusForm,
 };
@@ -256,6 +257,7 @@ fn change(changes: &mut ServerChanges, key: &str, value: &str, services: &Servic
         "hard" => once(&mut changes.hard, key, limit(value)?),
         "weight" => once(&mut changes.weight, key, limit(value)?),
         "prio" => once(&mut changes.prio, key, priority(value)?),
+        "check" => once(&mut changes.check, key, checks::own(value, services)?),
         "acl" if value == "none" => once(&mut changes.acl, key, None),
         "acl" => once(&mut changes.acl, key, Some(parse_list(value).map_err(Problem::Acl)?)),
         "proxy_protocol" => once(&mut changes.proxy_protocol, key, origins::version_of_server(value)?),
@@ -374,6 +376,6 @@ pub(super) fn write(words: &mut Words<'_>) -> Result<Command, Problem> {
     Ok(Command::Write(words.next().map(PathBuf::from)))
 }
 
-fn operand(word: &str, error: OperandError) -> Problem {
+pub(super) fn operand(word: &str, error: OperandError) -> Problem {
     Problem::Operand(String::from(word), error)
 }

@@ -3,7 +3,7 @@
 use super::command::{ServerChanges, ServerRef};
 use super::execute::{Effect, Outcome};
 use crate::balance::acl::Acls;
-use crate::balance::{Balancer, Duty, ListenerKey, Server, ServerId};
+use crate::balance::{Balancer, Duty, Health, ListenerKey, Server, ServerId};
 use crate::base::operand::{Host, ServerSpec};
 use crate::base::time::Now;
 
@@ -79,6 +79,7 @@ fn change(server: &mut Server, changes: &ServerChanges, now: Now) {
     if let Some(host) = changes.address.clone().filter(|host| *host != server.host) {
         // Another machine is not to blame for what this one did.
         server.blacklisted_until = None;
+        server.health = Health::default();
         server.set_host(host);
     }
     server.max = changes.max.unwrap_or(server.max);
@@ -88,6 +89,9 @@ fn change(server: &mut Server, changes: &ServerChanges, now: Now) {
     server.proxy_protocol = changes.proxy_protocol.unwrap_or(server.proxy_protocol);
     if let Some(name) = &changes.name {
         server.name.clone_from(name);
+    }
+    if let Some(check) = &changes.check {
+        server.check.clone_from(check);
     }
     if let Some(duty) = changes.duty {
         server.set_duty(duty, now.moment);

@@ -106,7 +106,7 @@ pub fn servers(balancer: &Balancer, moment: Moment) -> String {
 }
 
 /// All that [`state_of`] can say.
-pub const STATES: [&str; 6] = ["up", "draining", "blacklisted", "unresolved", "disabled", "leaving"];
+pub const STATES: [&str; 7] = ["up", "draining", "down", "blacklisted", "unresolved", "disabled", "leaving"];
 
 /// Whom a server serves, in a word: `up` is everybody.
 pub fn state_of(server: &Server, moment: Moment) -> &'static str {
@@ -114,6 +114,7 @@ pub fn state_of(server: &Server, moment: Moment) -> &'static str {
         Duty::Disabled => "disabled",
         Duty::Leaving => "leaving",
         Duty::Enabled | Duty::Draining if server.is_unresolved() => "unresolved",
+        Duty::Enabled | Duty::Draining if server.health.is_down => "down",
         Duty::Enabled | Duty::Draining if server.is_blacklisted(moment) => "blacklisted",
         Duty::Draining => "draining",
         Duty::Enabled => "up",

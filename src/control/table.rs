@@ -2,6 +2,7 @@
 //!
 //! The parser, penctl, the completions and the test of the manual read the same rows.
 
+use super::checks;
 use super::command::{Command, FtpChange, Mode, Number, Trust};
 use super::origins;
 use super::read;
@@ -80,6 +81,16 @@ pub static COMMANDS: &[Row] = &[
     number("blacklist", "[SECONDS]", "Leaves a server that failed out that long; 0 for not at all.", Number::Blacklist),
     is("block", "Does nothing: pen never waits for a socket.", Command::NoEffect),
     is("no block", "Does nothing, as block.", Command::NoEffect),
+    by(
+        "check",
+        "[none | KIND ... [port PORT]]",
+        "Checks servers: tcp, http, smtp, ftp, pop3, imap, ldap, dns, redis, mysql, send, expect.",
+        checks::command,
+    ),
+    is("no check", "Checks no servers.", Command::Check(Some(None))),
+    number("check_fall", "[N]", "Takes a server down after N checks that it failed.", Number::CheckFall),
+    number("check_interval", "[SECONDS]", "Checks each server that often.", Number::CheckInterval),
+    number("check_rise", "[N]", "Takes it back after N checks that it passed.", Number::CheckRise),
     by("client_acl", "[LIST]", "Checks clients against an access list.", read::client_acl),
     number("client_ipv6", "[LENGTH]", "Tells IPv6 clients apart by so many bits of their address.", Number::ClientIpv6),
     number(

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::rc::Rc;
 
+use super::checks::{shown as shown_check, shown_own};
 use super::numbers::{shown_auth, shown_fast_close, shown_ports, shown_rate};
 use super::origins::{shown, shown_version_of_server};
 use crate::balance::listeners::MAIN_NAME;
@@ -75,6 +76,8 @@ pub fn written(listeners: &Listeners) -> Result<Vec<Block>, Unspeakable> {
             blocks.extend(own.common(&listeners.common)?);
         }
         blocks.extend(own.settings());
+        blocks.extend(own.checks());
+        blocks.extend(own.datagrams());
         for (id, server) in own.balancer.servers.all().filter(|(_, server)| server.duty != Duty::Leaving) {
             blocks.push(own.server(id, server)?);
         }
@@ -170,6 +173,33 @@ impl Writer<'_> {
         Ok(blocks)
     }
 
+    fn checks(&self) -> Vec<Block> {
+        let settings = &self.balancer.settings;
+        let check = match &settings.check {
+            None => self.is("check", false),
+            check => self.says("check", &shown_check(check.as_ref())),
+        };
+        vec![
+            check,
+            self.says("check_fall", &settings.check_fall),
+            self.says("check_interval", &settings.check_interval.as_secs()),
+            self.says("check_rise", &settings.check_rise),
+        ]
+    }
+
+    fn datagrams(&self) -> Vec<Block> {
+        let settings = &self.balancer.settings;
+        let responses = match settings.udp_responses {
+            None => self.is("udp_responses", false),
+            Some(count) => self.says("udp_responses", &count),
+        };
+        vec![
+            self.says("udp_requests", &settings.udp_requests),
+            responses,
+            self.says("udp_timeout", &settings.udp_timeout.as_secs()),
+        ]
+    }
+
     fn settings(&self) -> Vec<Block> {
         let settings = &self.balancer.settings;
         let modes = &settings.modes;
@@ -180,10 +210,6 @@ impl Writer<'_> {
         let proxy_protocol = match settings.proxy_protocol {
             None => self.is("proxy_protocol", false),
             Some(version) => self.says("proxy_protocol", &version.name()),
-        };
-        let responses = match settings.udp_responses {
-            None => self.is("udp_responses", false),
-            Some(count) => self.says("udp_responses", &count),
         };
         let source = self.address("source", settings.source);
         let ftp_address = self.address("ftp_address", settings.ftp.address);
@@ -222,9 +248,6 @@ impl Writer<'_> {
             self.says("tcp_fastclose", &shown_fast_close(settings.fast_close)),
             self.says("timeout", &settings.connect_timeout.as_secs()),
             self.says("tracking", &settings.tracking.as_secs()),
-            self.says("udp_requests", &settings.udp_requests),
-            responses,
-            self.says("udp_timeout", &settings.udp_timeout.as_secs()),
             self.is("weight", modes.weight),
         ]
     }
@@ -261,6 +284,7 @@ fn server_line(balancer: &Balancer, id: ServerId, server: &Server) -> Result<Str
     let port = if *port == 0 { String::new() } else { format!(" port {port}") };
     let acl = server.acl.map_or(String::from("none"), |list| balancer.acls.name(list).to_string());
     let name = server.name.as_deref().unwrap_or("none");
+    let check = word(&shown_own(&server.check))?;
     let duty = match server.duty {
         Duty::Enabled => "enable",
         Duty::Draining => "drain",
@@ -268,7 +292,7 @@ fn server_line(balancer: &Balancer, id: ServerId, server: &Server) -> Result<Str
     };
     let told = shown_version_of_server(server.proxy_protocol);
     Ok(format!(
-        "server {id} address {host}{port} max {max} hard {hard} weight {weight} prio {prio} acl {acl} proxy_protocol {told} name {name} {duty}"
+        "server {id} address {host}{port} max {max} hard {hard} weight {weight} prio {prio} acl {acl} proxy_protocol {told} name {name} check {check} {duty}"
     ))
 }
 
@@ -298,6 +322,7 @@ mod tests {
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::proxy_version::ProxyVersion;
     use crate::base::time::{Moment, Now};
+    use crate::check::{Check, Kind};
     use crate::control::config::read_file;
     use crate::control::execute::{Around, Effect, apply};
     use crate::select::testing::Random;
@@ -306,6 +331,24 @@ mod tests {
 
     fn one_of<T: Clone>(random: &mut Random, choices: &[T]) -> T {
         choices[random.below(choices.len() as u64) as usize].clone()
+    }
+
+    fn random_check(random: &mut Random) -> Option<Check> {
+        let text = |text: &str| -> Box<str> { text.into() };
+        let bytes =
+            |random: &mut Random| -> Box<[u8]> { (0..1 + random.below(9)).map(|_| random.below(256) as u8).collect() };
+        let kind = match random.below(9) {
+            0 => return None,
+            1 => Kind::Tcp,
+            2 => Kind::Http { path: text("/"), host: None, status: None },
+            3 => Kind::Http { path: text("/a?b=c"), host: Some(text("h.test")), status: None },
+            4 => Kind::Http { path: text("/up"), host: None, status: Some(204) },
+            5 => Kind::Dns(text("www.test")),
+            6 => Kind::Mysql(text("pen")),
+            7 => Kind::Talk { send: None, expect: bytes(random) },
+            _ => Kind::Talk { send: Some(bytes(random)), expect: bytes(random) },
+        };
+        Some(Check { kind, port: random.one_in(2).then_some(8080) })
     }
 
     fn seconds(random: &mut Random, least: u64) -> Duration {
@@ -335,6 +378,10 @@ mod tests {
             stuck_timeout: seconds(random, 0),
             fast_close: one_of(random, &[FastClose::Off, FastClose::Up, FastClose::Down, FastClose::Both]),
             protocol: one_of(random, &[Protocol::Tcp, Protocol::Ftp, Protocol::Http, Protocol::Udp]),
+            check: random_check(random),
+            check_interval: Duration::from_secs(1 + random.below(86_400)),
+            check_rise: 1 + random.below(5) as u32,
+            check_fall: 1 + random.below(5) as u32,
             udp_timeout: seconds(random, 0),
             udp_requests: random.below(5) as u32,
             udp_responses: one_of(random, &[None, Some(0), Some(1)]),

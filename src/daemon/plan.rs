@@ -9,7 +9,7 @@ use std::path::Path;
 use super::options::{Options, Step, printable};
 use crate::balance::listeners::MAIN_NAME;
 use crate::balance::settings::{Common, Settings};
-use crate::balance::{Duty, ListenerKey, Listeners, MAIN, Server, ServerId};
+use crate::balance::{Duty, ListenerKey, Listeners, MAIN, OwnCheck, Server, ServerId};
 use crate::base::addr::Endpoint;
 use crate::base::error::{Error, reason};
 use crate::base::operand::{Host, ListenSpec, ServerSpec, Services};
@@ -284,6 +284,7 @@ fn same_as(id: ServerId, server: &Server) -> Command {
         acl: Some(None),
         proxy_protocol: Some(None),
         name: Some(None),
+        check: Some(OwnCheck::AsListener),
         duty: Some(Duty::Enabled),
         blacklist: None,
     };

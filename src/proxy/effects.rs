@@ -96,6 +96,7 @@ impl<N: Net> Proxy<N> {
         self.tracer.set_level(self.listeners.common.debug);
         self.tracer.set_form(self.listeners.common.dump_form);
         self.idlers.follow();
+        self.checks.follow();
     }
 
     /// Does what is to be done, up to an effect that needs the address of a host. `found` is the

@@ -5,6 +5,7 @@
 
 pub mod arrival;
 pub mod batch;
+pub mod checks;
 pub mod connect;
 pub mod control;
 pub mod drain;
@@ -50,6 +51,7 @@ use crate::control::origin::Origin;
 use crate::inspect::Turned;
 use crate::net::{Event, LogTarget, Net, Ready, Stream, Token};
 use crate::trace::Tracer;
+use checks::Checks;
 use control::Control;
 use ending::CLOSE_REASONS;
 use idlers::Idlers;
@@ -83,6 +85,8 @@ pub const FIRST_ASSOCIATION: usize = 1 << 25;
 const ASSOCIATIONS_END: usize = 1 << 26;
 /// The first token of the ports where data connections arrive; no table of pairs comes near it.
 pub const FIRST_TRANSFER: usize = 1 << 26;
+/// The first token of the checks: one for each.
+pub const FIRST_CHECK: usize = 1 << 27;
 /// The first token of the idlers; no table of pairs comes near it.
 pub const FIRST_IDLER: usize = 1 << 28;
 /// The token of the status port.
@@ -178,6 +182,7 @@ pub struct Proxy<N: Net> {
     idlers: Idlers<N::Stream>,
     udp: Udp<N::Stream>,
     transfers: Transfers<N>,
+    checks: Checks<N::Stream>,
     scratch: Box<[u8]>,
     /// What becomes of a piece that is inspected; kept for its memory.
     turned: Turned,
@@ -223,6 +228,7 @@ impl<N: Net> Proxy<N> {
             idlers: Idlers::default(),
             udp: Udp::default(),
             transfers: Transfers::default(),
+            checks: Checks::new(u64::from(start.pid)),
             scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
             turned: Turned::default(),
             reqlog: ReqLog::new(start.log),
@@ -330,6 +336,7 @@ impl<N: Net> Proxy<N> {
         self.check_idlers();
         self.check_associations();
         self.check_transfers();
+        self.check_checks();
         for (at, listener) in self.listeners.all() {
             let pairs = || pairs().filter(|pair| pair.listener == at);
             let (pairs_here, associations) = (pairs().count(), listener.associations);

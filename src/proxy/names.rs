@@ -134,6 +134,7 @@ impl<N: Net> Proxy<N> {
                 let question = open.remove(place);
                 self.listeners[listener].balancer.servers.resolved(id, addresses);
                 self.idlers.follow();
+                self.checks.follow();
                 if question.has_told {
                     let text = format!("{} has an address now", self.listeners[listener].name_of(id));
                     self.say(Severity::Notice, &text);

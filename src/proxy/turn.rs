@@ -10,8 +10,8 @@ use super::ending::CloseReason;
 use super::pair::{PairKey, Phase, Side};
 use super::timers::TimerKind;
 use super::{
-    ASSOCIATIONS_END, Ending, FIRST_ASSOCIATION, FIRST_IDLER, FIRST_LISTENING, FIRST_PAIR, FIRST_TRANSFER, FOREIGN,
-    Foreign, Nobody, Proxy, STATUS_LISTENER,
+    ASSOCIATIONS_END, Ending, FIRST_ASSOCIATION, FIRST_CHECK, FIRST_IDLER, FIRST_LISTENING, FIRST_PAIR, FIRST_TRANSFER,
+    FOREIGN, Foreign, Nobody, Proxy, STATUS_LISTENER,
 };
 use crate::net::{Event, Net, Ready, Signal, Token};
 
@@ -31,6 +31,7 @@ impl<N: Net> Proxy<N> {
                 self.viewers.close_all();
                 self.close_all();
                 self.end_associations();
+                self.end_checks();
                 self.close_idlers();
                 return Ok(ending);
             }
@@ -70,6 +71,7 @@ impl<N: Net> Proxy<N> {
         self.accept();
         self.receive_datagrams();
         self.tend_transfers();
+        self.tend_checks();
         self.tend_idlers();
         self.end_if_drained();
         self.go_on_with_upgrade();
@@ -99,6 +101,7 @@ impl<N: Net> Proxy<N> {
             .chain(self.idlers.next_due())
             .chain(self.udp.next_due())
             .chain(self.transfers.next_due(self.now.moment))
+            .chain(self.checks.next_due())
             .chain(self.reqlog.next_due(self.now.moment))
             .chain(self.drain_ends())
             .chain(self.upgrade.next_due())
@@ -110,6 +113,9 @@ impl<N: Net> Proxy<N> {
     fn dispatch(&mut self, token: Token, ready: Ready) {
         match token {
             token if token.0 >= STATUS_LISTENER.0 => self.viewer_event(token),
+            Token(number) if (FIRST_CHECK..FIRST_IDLER).contains(&number) => {
+                self.check_event(number - FIRST_CHECK, ready);
+            }
             Token(number) if number >= FIRST_IDLER => self.idler_event(number - FIRST_IDLER, ready),
             Token(number) if number >= FIRST_TRANSFER => self.transfers.edge(number - FIRST_TRANSFER),
             Token(number) if (FIRST_ASSOCIATION..ASSOCIATIONS_END).contains(&number) => {

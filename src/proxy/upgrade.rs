@@ -38,6 +38,11 @@ impl Upgrade {
         }
     }
 
+    /// True if another process has taken over.
+    pub(super) fn has_handed_over(self) -> bool {
+        matches!(self, Upgrade::HandedOver)
+    }
+
     /// When to look at it again without an event.
     pub(super) fn next_due(self) -> Option<Moment> {
         match self {
@@ -114,6 +119,7 @@ impl<N: Net> Proxy<N> {
         self.net.hand_over(&clients, sockets.collect(), control);
         self.upgrade = Upgrade::HandedOver;
         self.close_idlers();
+        self.end_checks();
         let text = format!("upgrade: the new process has taken over; {} connections end here", self.pairs.len());
         self.say(Severity::Notice, &text);
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pen::base::addr::Endpoint;
 use pen::base::time::Moment;
 use pen::net::{Event, Ready, Token};
-use pen::proxy::FIRST_IDLER;
+use pen::proxy::FIRST_CHECK;
 use pen::proxy::FIRST_PAIR;
 use pen::proxy::listener::listening_token;
 use pen::proxy::ring::RING_SIZE;
@@ -227,8 +227,8 @@ impl World {
         let is_taken = |watch: &Watch| watch.token == token;
         assert!(!self.lines.iter().any(|line| line.watch.as_ref().is_some_and(is_taken)), "{token:?} is watched twice");
         let number = token.0.checked_sub(FIRST_PAIR).expect("a pair's token");
-        if token.0 >= FIRST_IDLER {
-            assert_ne!(self.lines[id].far, Far::Client, "only servers' connections are opened ahead");
+        if token.0 >= FIRST_CHECK {
+            assert_ne!(self.lines[id].far, Far::Client, "only servers are connected to without a client");
         } else if self.lines[id].far == Far::Client {
             assert_eq!(number % 2, 0, "clients have the first token of their pair");
             self.owners.insert(number / 2, self.lines[id].client.unwrap());

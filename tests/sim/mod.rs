@@ -1,6 +1,8 @@
 //! The simulated world, its inhabitants, and its judge.
 
 pub mod calls;
+#[cfg(test)]
+mod checks;
 pub mod choices;
 #[cfg(test)]
 mod clock;

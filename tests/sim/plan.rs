@@ -9,6 +9,7 @@ use std::time::Duration;
 use pen::balance::settings::Protocol;
 use pen::balance::{Common, Settings};
 use pen::base::addr::Endpoint;
+use pen::check::{Check, Kind};
 use pen::inspect::ftp::UNANSWERED_MAX as LINES_MAX;
 use pen::net::Signal;
 
@@ -386,6 +387,7 @@ impl Plan {
         if with_faults {
             plan.draw_faults(choices);
         }
+        plan.draw_checks(choices);
         plan
     }
 
@@ -422,6 +424,17 @@ impl Plan {
             if choices.one_in(3) {
                 server.reach = vec![Reach::Late(choices.millis(1, late_max))];
             }
+        }
+    }
+
+    /// Last of all, so that what was drawn before has its meaning whatever comes of this.
+    fn draw_checks(&mut self, choices: &mut Choices) {
+        // A check takes no place at a server.
+        if choices.one_in(4) && self.servers.iter().all(|server| server.max == 0) {
+            self.settings.check = Some(Check { kind: Kind::Tcp, port: None });
+            self.settings.check_interval = Duration::from_secs(choices.between(1, 3));
+            self.settings.check_rise = u32::try_from(choices.between(1, 2)).unwrap();
+            self.settings.check_fall = u32::try_from(choices.between(1, 3)).unwrap();
         }
     }
 

@@ -224,8 +224,11 @@ fn assert_turns(world: &World, time: Duration) {
     // A pair that waits looks every 20 ms at its last bytes, or every 100 ms for a descriptor.
     let timers = clients * (2 + u64::try_from(time.as_millis()).unwrap() / 20);
     // While idlers are missing or under way pen looks after them every second.
+    let servers = world.plan.servers.len() as u64;
     let timers = timers + if world.plan.settings.idlers > 0 { 2 * time.as_secs() } else { 0 };
-    let limit = 100 + 2 * world.actions + 2 * world.progress + timers;
+    // So does it with checks: when one begins, and when its time is over.
+    let checks = if world.plan.settings.check.is_some() { 3 * (2 + time.as_secs()) * servers } else { 0 };
+    let limit = 100 + checks + 2 * world.actions + 2 * world.progress + timers;
     assert!(world.calls.wait < limit, "{} turns for {} events", world.calls.wait, world.actions);
 }
 

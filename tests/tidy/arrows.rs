@@ -4,19 +4,20 @@
 use super::source::{Finding, Source};
 
 /// Each part and the parts that it may use. `bin` are the programs, of a few lines each.
-const PARTS: [(&str, &[&str]); 14] = [
+const PARTS: [(&str, &[&str]); 15] = [
     ("base", &[]),
     ("net", &["base"]),
     ("select", &["base"]),
-    ("balance", &["base", "select"]),
+    ("check", &["base"]),
+    ("balance", &["base", "select", "check"]),
     ("inspect", &["base"]),
     ("trace", &["base"]),
     ("logs", &["base"]),
     ("dns", &["base"]),
-    ("control", &["base", "balance"]),
-    ("proxy", &["base", "net", "balance", "inspect", "trace", "logs", "control"]),
+    ("control", &["base", "check", "balance"]),
+    ("proxy", &["base", "net", "check", "balance", "inspect", "trace", "logs", "control"]),
     ("sys", &["base", "net"]),
-    ("daemon", &["base", "net", "select", "balance", "inspect", "trace", "logs", "control", "proxy", "sys"]),
+    ("daemon", &["base", "net", "select", "check", "balance", "inspect", "trace", "logs", "control", "proxy", "sys"]),
     ("tools", &["base", "net", "logs", "dns", "control", "sys"]),
     ("bin", &["base", "daemon", "tools"]),
 ];

@@ -143,7 +143,8 @@ impl<N: Net> Proxy<N> {
             assert_eq!(listener.associations, udp.all.iter().filter(|(_, one)| one.listener == at).count());
         }
         assert!(udp.len() <= self.listeners.common.conn_max, "there are no more associations than there may be");
-        assert_eq!(udp.held, udp.all.iter().filter_map(|(_, one)| one.held.as_ref()).map(|held| held.len()).sum());
+        let held = udp.all.iter().filter_map(|(_, one)| one.held.as_ref()).map(|held| held.len());
+        assert_eq!(udp.held, held.sum::<usize>());
         assert_eq!(udp.due.len(), udp.all.iter().filter(|(_, one)| one.due.is_some()).count(), "one look for each");
         for (key, one) in &udp.all {
             assert!(one.due.is_none_or(|due| udp.due.contains(&(due, key))), "it will be looked at");

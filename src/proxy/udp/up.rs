@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 
 use super::super::Proxy;
+use super::ending::End;
 use super::number_of;
 use crate::base::diag::Severity;
 use crate::net::{Net, Way};
@@ -59,13 +60,27 @@ impl<N: Net> Proxy<N> {
     /// A client has sent a datagram.
     fn pass_up(&mut self, place: usize, way: Way, bytes: &[u8]) {
         let key = match self.udp.by_client.get(&(place, way)) {
-            Some(key) => *key,
+            Some(key) if !self.leads_to_one_that_is_down(*key) => *key,
+            Some(key) => {
+                self.end_association(*key, End::Failed);
+                match self.open_association(place, way) {
+                    Some(key) => key,
+                    None => return,
+                }
+            }
             None => match self.open_association(place, way) {
                 Some(key) => key,
                 None => return,
             },
         };
         self.forward(key, bytes);
+    }
+
+    /// True if checks have found the server of an association down.
+    fn leads_to_one_that_is_down(&self, key: usize) -> bool {
+        let one = &self.udp.all[key];
+        let server = self.listeners[one.listener].balancer.servers.server(one.server.id);
+        server.is_some_and(|server| server.health.is_down)
     }
 
     /// Passes a client's datagram on to its server.

@@ -75,6 +75,24 @@ impl Lab {
     /// dovecot's POP3 on a port of a machine: user `alice`, password `secret`, one mail that names the machine.
     #[track_caller]
     pub fn dovecot(&self, machine: &str, port: u16) -> Process {
+        self.dovecot_of(machine, port, |text| text.replace("@PORT@", &port.to_string()))
+    }
+
+    /// The same with IMAP on another port.
+    #[track_caller]
+    pub fn dovecot_with_imap(&self, machine: &str, pop3: u16, imap: u16) -> Process {
+        let server = self.dovecot_of(machine, pop3, |text| {
+            let service = format!(
+                "service imap-login {{\n chroot =\n inet_listener imap {{\n port = {imap}\n }}\n inet_listener imaps {{\n port = 0\n }}\n}}\n"
+            );
+            text.replace("@PORT@", &pop3.to_string()).replace("protocols = pop3", "protocols = pop3 imap") + &service
+        });
+        self.wait_until_listening(machine, imap);
+        server
+    }
+
+    #[track_caller]
+    fn dovecot_of(&self, machine: &str, port: u16, edit: impl Fn(&str) -> String) -> Process {
         let name = format!("{machine}-dovecot");
         let mail = format!("From: bob@test\r\nTo: alice@test\r\nSubject: from {machine}\r\n\r\nkept on {machine}\r\n");
         self.scratch.write(&format!("{name}/mail/alice/new/1.host"), &mail);
@@ -91,7 +109,7 @@ impl Lab {
         } else {
             include_str!("dovecot-2.4.conf")
         };
-        let file = self.configure(&name, "dovecot.conf", &text.replace("@PORT@", &port.to_string()));
+        let file = self.configure(&name, "dovecot.conf", &edit(text));
         let server = self.start(machine, &name, &["dovecot", "-F", "-c", &file]);
         self.wait_until_listening(machine, port);
         server
