@@ -21,6 +21,8 @@ mod control;
 mod demo;
 #[path = "pen/drain.rs"]
 mod drain;
+#[path = "pen/events.rs"]
+mod events;
 #[path = "pen/footprint.rs"]
 mod footprint;
 #[path = "pen/ftp.rs"]

@@ -34,12 +34,10 @@ impl Balancer {
         Some(id)
     }
 
-    /// An idler is connected, and can be used.
-    pub fn idler_connected(&mut self, id: ServerId) {
-        if let Some(server) = self.servers.server_mut(id) {
-            server.failing = false;
-        }
+    /// An idler is connected, and can be used. True if the server had failed before.
+    pub fn idler_connected(&mut self, id: ServerId) -> bool {
         self.idlers_ready += 1;
+        self.servers.server_mut(id).is_some_and(|server| std::mem::take(&mut server.failing))
     }
 
     /// A client has taken over a connected idler, and has claimed a place of its own.

@@ -213,17 +213,16 @@ impl Balancer {
         View { servers: &self.servers, acls: &self.acls, settings: &self.settings, search, moment, choice }
     }
 
-    /// A connect was made. The client is remembered with its server, if that is a regular one.
-    pub fn connected(&mut self, id: ServerId, client: Option<ClientId>, now: Now) {
-        self.answered(id);
+    /// A connect was made. The client is remembered with its server, if that is a regular one. True if
+    /// the server had failed before.
+    pub fn connected(&mut self, id: ServerId, client: Option<ClientId>, now: Now) -> bool {
         self.sent_to(id, client, now);
+        self.answered(id)
     }
 
-    /// A server has shown that it is there.
-    pub fn answered(&mut self, id: ServerId) {
-        if let Some(server) = self.servers.server_mut(id) {
-            server.failing = false;
-        }
+    /// A server has shown that it is there. True if it had failed before.
+    pub fn answered(&mut self, id: ServerId) -> bool {
+        self.servers.server_mut(id).is_some_and(|server| std::mem::take(&mut server.failing))
     }
 
     /// A client's datagrams go to this server from now on, and it is remembered with it if that is a

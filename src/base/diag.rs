@@ -3,6 +3,8 @@
 //! The event loop writes these to stderr in the foreground and to syslog otherwise; the pure
 //! parts say nothing.
 
+use std::fmt;
+
 /// How urgent a diagnostic is: the severities of syslog (RFC 5424 section 6.2.1) that pen uses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Severity {
@@ -25,6 +27,17 @@ impl Severity {
             Severity::Notice => 5,
             Severity::Debug => 7,
         }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Notice => "notice",
+            Severity::Debug => "debug",
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use super::parse::{parse, parse_for};
+use super::subscription::Subscription;
 pub use super::table::{COMMANDS, Row};
 use crate::balance::acl::{Entry, ListName, Subnet};
 use crate::balance::clients::CLIENTS_MAX;
@@ -156,6 +157,8 @@ pub enum Command {
     StatusListen(Option<ListenAt>),
     /// Closes the status port.
     NoStatusListen,
+    /// Tells what happens from now on, as it happens.
+    Subscribe(Subscription),
     /// Turns a mode on or off.
     Switch(Mode, bool),
     /// Tells who is trusted in something, or sets it.

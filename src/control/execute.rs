@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::checks::set_check;
-use super::command::{Command, ListenAt, LogSpec, Mode, Number, StatusForm};
+use super::command::{Command, ListenAt, LogSpec, Mode, Number};
 use super::config::{ConfigError, Line};
+pub use super::effect::{Asked, Effect, Outcome, reply_text};
 use super::numbers::{client_rate, fast_close, set_ftp, set_idlers, set_number, set_protocol, udp_responses};
 use super::origins::obey;
 use super::servers::{change_server, remove_server};
 pub use super::snapshot::Snapshot;
 use super::status;
 use crate::balance::acl::{AclError, Acls, ListName};
-use crate::balance::settings::Protocol;
-use crate::balance::{Balancer, Common, ListenerKey, Listeners, MAIN, ServerId, Settings};
+use crate::balance::{Balancer, Common, ListenerKey, Listeners, MAIN, Settings};
 use crate::base::keepalive::Keepalive;
 use crate::base::time::Now;
 
@@ -29,93 +29,6 @@ pub struct Around<'a> {
     pub control: &'a str,
 }
 
-/// What became of a command.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Outcome {
-    /// The text of the reply with all its newlines, maybe empty, or why the command is refused.
-    pub reply: Result<String, String>,
-    /// What the loop must do, in this order. Empty if the command is refused.
-    pub effects: Vec<Effect>,
-}
-
-impl Outcome {
-    pub(super) fn quiet() -> Outcome {
-        Outcome { reply: Ok(String::new()), effects: Vec::new() }
-    }
-
-    pub(super) fn tells(text: impl Into<String>) -> Outcome {
-        Outcome { reply: Ok(text.into()), effects: Vec::new() }
-    }
-
-    pub(super) fn asks(effect: Effect) -> Outcome {
-        Outcome { reply: Ok(String::new()), effects: vec![effect] }
-    }
-
-    pub(super) fn refused(reason: impl Into<String>) -> Outcome {
-        Outcome { reply: Err(reason.into()), effects: Vec::new() }
-    }
-}
-
-/// A reply as it goes to whoever asked: a refusal is one line that begins with `error: `.
-pub fn reply_text(reply: Result<String, String>) -> String {
-    reply.unwrap_or_else(|reason| format!("error: {reason}\n"))
-}
-
-/// What a command asks of the event loop.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Effect {
-    /// Let this listener listen there; its sockets of before are closed once the new ones are open.
-    /// The reply is the addresses, with the port that the system chose where it was to choose.
-    Listen(ListenerKey, Vec<ListenAt>),
-    /// Write the request log there, or nowhere, and note it in the settings; the log of before is
-    /// closed once the new one is open.
-    SetLog(Option<LogSpec>),
-    /// Close a connection; the reply is [`status::closing`].
-    Close(usize),
-    /// Describe a connection; the reply is [`status::connection`].
-    ShowConnection(usize),
-    /// Read a file of commands, the first of which are for this listener, and [`apply`] it.
-    Include(ListenerKey, PathBuf),
-    /// Look the name of a server of this listener up.
-    Resolve(ListenerKey, ServerId),
-    /// This listener remembers so many clients from now on; [`settle`] sees to it.
-    ClientsMax(ListenerKey),
-    /// There may be this many pairs from now on.
-    ConnMax(usize),
-    /// This many connects may be under way from now on.
-    PendingMax(usize),
-    /// Pairs have other limits of silence from now on.
-    Limits,
-    /// The connections of each client of this listener are counted anew.
-    Recount(ListenerKey),
-    /// Tell whose socket has a descriptor; the reply is [`status::socket`].
-    ShowSocket(i32),
-    /// Tell how pen is doing; the page of the original is [`page::page`](super::page::page), which also
-    /// goes to the file of `web_stats`.
-    Status(StatusForm),
-    /// Let viewers in there, or nowhere, and note it in the settings; the reply is the address, with the
-    /// port that the system chose where it was to choose.
-    StatusListen(Option<ListenAt>),
-    /// Users of the control port by TCP must know the word in this file, or none; note it in the
-    /// settings.
-    Token(Option<PathBuf>),
-    /// Write the configuration to a file, by default that of the start.
-    Write(Option<PathBuf>),
-    /// Read again what pen was started with, and apply what has changed.
-    Reload,
-    /// Let this listener listen where it does for what its protocol needs, TCP or UDP. If that
-    /// cannot be, it has the protocol of before.
-    Reopen(ListenerKey, Protocol),
-    /// Close the sockets of this listener, which was removed.
-    RemoveListener(ListenerKey),
-    /// Answer each request here, in place of servers; only before the loop runs.
-    Dummy,
-    /// Peers are probed in another way from now on.
-    Keepalive,
-    /// End.
-    Exit,
-}
-
 /// Executes one command, for this listener.
 pub fn execute(listeners: &mut Listeners, at: ListenerKey, command: Command, now: Now, around: &Around<'_>) -> Outcome {
     let outcome = carry_out(listeners, at, command, now, around);
@@ -124,9 +37,6 @@ pub fn execute(listeners: &mut Listeners, at: ListenerKey, command: Command, now
         Err(reason) => Outcome::refused(reason),
     }
 }
-
-/// An effect, and the file and line that ask for it.
-pub type Asked = (Rc<Path>, usize, Effect);
 
 /// What a file of commands comes to.
 #[derive(Debug, Default)]
@@ -247,19 +157,14 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::ClientAcl(list) => set_list(&balancer.acls, &mut balancer.settings.client_acl, list),
         Command::ClientRate(rate) => client_rate(&mut balancer.settings, at, rate),
         Command::Check(check) => set_check(&mut balancer.settings, check),
-        Command::Close(number) => Outcome::asks(Effect::Close(number)),
-        Command::Connection(number) => Outcome::asks(Effect::ShowConnection(number)),
         Command::Control => Outcome::tells(line_of(around.control)),
         Command::ControlAcl(list) => set_list(&balancer.acls, &mut common.control_acl, list),
-        Command::ControlToken(path) => Outcome::asks(Effect::Token(path)),
         Command::Dump(form) => set(&mut common.dump_form, form),
-        Command::Dummy => Outcome::asks(Effect::Dummy),
         Command::SharePorts => set(&mut common.shares_ports, true),
         Command::NoEffect => Outcome::quiet(),
         Command::Exit => exit(common),
         Command::FastClose(when) => fast_close(&mut balancer.settings, when),
         Command::Ftp(change) => set_ftp(&mut balancer.settings.ftp, change),
-        Command::Include(path) => Outcome::asks(Effect::Include(at, path)),
         Command::Keepalive(how) => probe(common, how),
         Command::Listen(there) => listen(listeners, at, there),
         Command::Listener { name, there } => go_on_with(listeners, &name, there),
@@ -270,27 +175,27 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
             Err(refusal) => refusal,
         },
         Command::Log(log) => move_log(common, log),
-        Command::NoLog => Outcome::asks(Effect::SetLog(None)),
         Command::Modes => Outcome::tells(status::modes(&balancer.settings.modes)),
         Command::Number(Number::Idlers, value) => set_idlers(balancer, value),
         Command::Number(number, value) => set_number(common, &mut balancer.settings, at, number, value),
         Command::Pid => Outcome::tells(format!("{}\n", around.pid)),
         Command::Protocol(protocol) => set_protocol(&mut balancer.settings, at, protocol),
         Command::Recent(within) => Outcome::tells(status::recent(balancer, within, now)),
-        Command::Reload => Outcome::asks(Effect::Reload),
-        Command::RemoveServer(server) => remove_server(balancer, &server),
+        Command::RemoveServer(server) => remove_server(balancer, at, &server),
         Command::Server { at: server, changes } => change_server(balancer, at, &server, *changes, now),
         Command::Servers => Outcome::tells(status::servers(balancer, now.moment)),
-        Command::Socket(descriptor) => Outcome::asks(Effect::ShowSocket(descriptor)),
-        Command::Status(form) => Outcome::asks(Effect::Status(form)),
         Command::StatusAcl(list) => set_list(&balancer.acls, &mut common.status_acl, list),
         Command::StatusListen(there) => listen_for_viewers(common, there),
-        Command::NoStatusListen => Outcome::asks(Effect::StatusListen(None)),
         Command::Switch(mode, on) => set(mode_of(&mut balancer.settings, mode), on),
         Command::UdpResponses(count) => udp_responses(&mut balancer.settings, count),
         command @ (Command::ProxyProtocol(_) | Command::Source(_) | Command::Trust(..)) => obey(balancer, command),
         Command::WebStats(path) => set_web_stats(common, path),
-        Command::Write(path) => Outcome::asks(Effect::Write(path)),
+        Command::Close(_) | Command::Connection(_) | Command::Dummy | Command::Include(_) | Command::NoLog => {
+            ask_loop(at, command)
+        }
+        Command::ControlToken(_) | Command::Socket(_) => ask_loop(at, command),
+        Command::Reload | Command::Status(_) | Command::Subscribe(_) | Command::Write(_) => ask_loop(at, command),
+        Command::NoStatusListen => ask_loop(at, command),
     }
 }
 
@@ -304,6 +209,25 @@ fn exit(common: &Common) -> Outcome {
         true => Outcome::asks(Effect::Exit),
         false => Outcome::refused("Exit is not enabled; restart with -X flag"),
     }
+}
+
+/// A command that the loop carries out alone.
+fn ask_loop(at: ListenerKey, command: Command) -> Outcome {
+    Outcome::asks(match command {
+        Command::Close(number) => Effect::Close(number),
+        Command::Connection(number) => Effect::ShowConnection(number),
+        Command::ControlToken(path) => Effect::Token(path),
+        Command::Dummy => Effect::Dummy,
+        Command::Include(path) => Effect::Include(at, path),
+        Command::NoLog => Effect::SetLog(None),
+        Command::NoStatusListen => Effect::StatusListen(None),
+        Command::Reload => Effect::Reload,
+        Command::Socket(descriptor) => Effect::ShowSocket(descriptor),
+        Command::Status(form) => Effect::Status(form),
+        Command::Subscribe(subscription) => Effect::Subscribe(subscription),
+        Command::Write(path) => Effect::Write(path),
+        other => unreachable!("{other:?} is carried out here"),
+    })
 }
 
 fn set<T>(place: &mut T, value: T) -> Outcome {
@@ -391,11 +315,13 @@ mod tests {
 
     use super::*;
     use crate::balance::Server;
+    use crate::balance::ServerId;
     use crate::base::addr::{ClientAddr, Endpoint};
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::time::Moment;
     use crate::control::command::{LogTo, parse};
     use crate::control::config::read_file;
+    use crate::control::event::OfServer;
 
     const NOW: Now = Now { moment: Moment::from_nanos(1_000_000_000_000), unix: 1_700_000_000 };
     const AROUND: Around<'_> = Around { pid: 4711, control: "127.0.0.1:21001" };
@@ -573,7 +499,11 @@ mod tests {
             ("no log", "", Effect::SetLog(None)),
             ("pending_max 3", "", Effect::PendingMax(3)),
             ("server 0 address host1", "", Effect::Resolve(MAIN, ServerId::Regular(0))),
-            ("server 9 address host1 port 80", "", Effect::Resolve(MAIN, ServerId::Regular(9))),
+            ("server 0 drain", "", Effect::ServerChanged(MAIN, ServerId::Regular(0), OfServer::Draining)),
+            ("server 0 enable weight 2", "", Effect::ServerChanged(MAIN, ServerId::Regular(0), OfServer::Enabled)),
+            ("server 0 disable", "", Effect::ServerChanged(MAIN, ServerId::Regular(0), OfServer::Disabled)),
+            ("server 9 address ::1", "", Effect::ServerChanged(MAIN, ServerId::Regular(9), OfServer::Added)),
+            ("no server 9", "", Effect::ServerChanged(MAIN, ServerId::Regular(9), OfServer::Removed)),
         ];
         for (line, text, effect) in table {
             let expected = Outcome { reply: Ok(String::from(text)), effects: vec![effect] };
@@ -669,8 +599,9 @@ mod tests {
         let outcome = apply_text(&mut pen, text).unwrap();
         let at = pen.find("tls").unwrap();
         assert!(
-            matches!(&effects(&outcome)[..], [Effect::Listen(key, there), Effect::ClientsMax(own), Effect::ConnMax(77)]
-                if *key == at && there.len() == 2 && *own == at)
+            matches!(&effects(&outcome)[..], [Effect::Listen(key, there), Effect::ServerChanged(new, ServerId::Regular(0), OfServer::Added),
+                Effect::ClientsMax(own), Effect::ConnMax(77)]
+                if *key == at && *new == at && there.len() == 2 && *own == at)
         );
         settle_all(&mut pen).unwrap();
         let (tls, own) = (&pen[at].balancer, &pen.main().balancer);
@@ -686,9 +617,10 @@ mod tests {
         assert_eq!(run(&mut pen, "listener tls"), Outcome::quiet());
         let listed = "main conn 0 pending 0 servers 2 addr 21000\ntls conn 0 pending 0 servers 1 addr 443 444\n";
         assert_eq!(reply(&mut pen, "listeners"), listed);
+        let three = ServerId::Regular(3);
         assert_eq!(
             run(&mut pen, "on tls server 3 address host3 port 80").effects,
-            [Effect::Resolve(at, ServerId::Regular(3))]
+            [Effect::Resolve(at, three), Effect::ServerChanged(at, three, OfServer::Added)]
         );
     }
 

@@ -61,13 +61,17 @@ pub(super) fn set_number(
             effects.push(Effect::Limits);
         }
     }
-    let reply = match number {
+    Outcome { reply: Ok(told(common, settings, number, value.is_some())), effects }
+}
+
+/// What is said of a number, which may just have been set.
+fn told(common: &Common, settings: &Settings, number: Number, was_set: bool) -> String {
+    match number {
         Number::IdleTimeout => format!("Idle timeout: {} seconds\n", settings.idle_timeout.as_secs()),
         // The original says nothing here.
-        Number::PendingMax if value.is_some() => String::new(),
+        Number::PendingMax if was_set => String::new(),
         _ => format!("{}\n", number_now(common, settings, number)),
-    };
-    Outcome { reply: Ok(reply), effects }
+    }
 }
 
 /// How many connections opened ahead there are, and are to be; the loop sees to it later.

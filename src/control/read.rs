@@ -278,7 +278,7 @@ fn priority(word: &str) -> Result<i32, Problem> {
 
 /// Stores a value unless there is one already: a line that says two things of one key is a
 /// mistake.
-fn once<T>(place: &mut Option<T>, key: &str, value: T) -> Result<(), Problem> {
+pub(super) fn once<T>(place: &mut Option<T>, key: &str, value: T) -> Result<(), Problem> {
     match place.replace(value) {
         None => Ok(()),
         Some(_) => Err(Problem::Twice(String::from(key))),

@@ -4,7 +4,7 @@
 //! would look as if it held for that one.
 
 /// Commands that are for the process, by their names without "no".
-const PROCESS: [&str; 25] = [
+const PROCESS: [&str; 26] = [
     "ascii",
     "close",
     "conn_max",
@@ -16,6 +16,7 @@ const PROCESS: [&str; 25] = [
     "drain",
     "dummy",
     "epoll",
+    "events",
     "exit",
     "keepalive",
     "kqueue",

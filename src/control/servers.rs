@@ -1,6 +1,7 @@
 //! Servers come, change and go.
 
 use super::command::{ServerChanges, ServerRef};
+use super::event::OfServer;
 use super::execute::{Effect, Outcome};
 use crate::balance::acl::Acls;
 use crate::balance::{Balancer, Duty, Health, ListenerKey, Server, ServerId};
@@ -41,7 +42,8 @@ fn change_or_refuse(
         return Err(format!("server {other} is called '{name}'"));
     }
     // One that leaves is gone for everybody but its last connections.
-    if balancer.servers.server(id).is_none_or(|server| server.duty == Duty::Leaving) {
+    let duty = balancer.servers.server(id).map(|server| server.duty).filter(|duty| *duty != Duty::Leaving);
+    if duty.is_none() {
         let host = changes.address.clone().ok_or_else(|| format!("server {id} has no address yet"))?;
         let spec = ServerSpec { host, port: None, max: 0, hard: 0, weight: 0, prio: 0 };
         balancer.servers.set(id, Server::new(&spec, 0)).map_err(|error| error.to_string())?;
@@ -56,11 +58,23 @@ fn change_or_refuse(
         Some(Duty::Draining | Duty::Disabled) => left(server.connections),
         Some(Duty::Enabled | Duty::Leaving) | None => String::new(),
     };
-    let effects = match changes.address {
+    let mut effects = match changes.address {
         Some(Host::Name(_)) => vec![Effect::Resolve(at, id)],
         Some(Host::Addr(_) | Host::Unix(_)) | None => Vec::new(),
     };
+    effects.extend(news(duty, changes).map(|what| Effect::ServerChanged(at, id, what)));
     Ok(Outcome { reply: Ok(reply), effects })
+}
+
+/// What operators hear of a change: that it is new, or that its duty, which was this one, has changed.
+fn news(before: Option<Duty>, changes: &ServerChanges) -> Option<OfServer<'static>> {
+    let Some(before) = before else { return Some(OfServer::Added) };
+    match changes.duty.filter(|duty| *duty != before)? {
+        Duty::Enabled => Some(OfServer::Enabled),
+        Duty::Disabled => Some(OfServer::Disabled),
+        Duty::Draining => Some(OfServer::Draining),
+        Duty::Leaving => None,
+    }
 }
 
 /// The index of the access list that is to be the server's, if that changes.
@@ -103,14 +117,17 @@ fn change(server: &mut Server, changes: &ServerChanges, now: Now) {
 }
 
 /// Takes a server out of the table.
-pub(super) fn remove_server(balancer: &mut Balancer, at: &ServerRef) -> Outcome {
-    let (id, called) = match at {
+pub(super) fn remove_server(balancer: &mut Balancer, at: ListenerKey, which: &ServerRef) -> Outcome {
+    let (id, called) = match which {
         ServerRef::Id(id) => (Some(*id), id.to_string()),
         ServerRef::Name(name) => (balancer.servers.find(name), format!("'{name}'")),
     };
     let there = |id: &ServerId| balancer.servers.server(*id).is_some_and(|server| server.duty != Duty::Leaving);
     match id.filter(there) {
-        Some(id) => Outcome::tells(left(balancer.remove_server(id))),
+        Some(id) => Outcome {
+            reply: Ok(left(balancer.remove_server(id))),
+            effects: vec![Effect::ServerChanged(at, id, OfServer::Removed)],
+        },
         None => Outcome::refused(format!("there is no server {called}")),
     }
 }

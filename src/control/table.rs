@@ -7,6 +7,7 @@ use super::command::{Command, FtpChange, Mode, Number, Trust};
 use super::origins;
 use super::read;
 use super::scope::{Scope, scope_of};
+use super::subscription;
 use super::words::{Problem, Words, unsigned};
 use crate::balance::settings::{DumpForm, Protocol};
 
@@ -126,6 +127,12 @@ pub static COMMANDS: &[Row] = &[
     is("epoll", "Does nothing: pen takes the best event engine by itself.", Command::NoEffect),
     is("dummy", "At the start: answers each request itself, in place of servers.", Command::Dummy),
     is("no dummy", "Does nothing: servers are the default.", Command::NoEffect),
+    by(
+        "events",
+        "[connections|servers|process ...] [listener NAME] [lines N] [seconds N]",
+        "Tells what happens from now on, a line for each event.",
+        subscription::events,
+    ),
     is("exit", "Ends pen, if it was started with -X.", Command::Exit),
     is("ftp", "Carries FTP with its data connections: protocol ftp.", Command::Protocol(Some(Protocol::Ftp))),
     is("no ftp", "Carries bytes that mean nothing: protocol tcp.", Command::Protocol(Some(Protocol::Tcp))),

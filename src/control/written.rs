@@ -609,6 +609,7 @@ mod tests {
             "delayed_forward",
             "dummy",
             "epoll",
+            "events",
             "exit",
             "ftp",
             "http",

@@ -213,6 +213,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             Effect::Exit => return not_yet("exit"),
             Effect::Reload => return not_yet("reload"),
             Effect::Status(_) => return not_yet("status"),
+            Effect::Subscribe(_) => return not_yet("events"),
             Effect::Write(_) => return not_yet("write"),
             Effect::StatusListen(there) => self.status = there,
             Effect::Token(path) => {
@@ -229,6 +230,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             | Effect::PendingMax(_)
             | Effect::Limits
             | Effect::Reopen(..)
+            | Effect::ServerChanged(..)
             | Effect::Keepalive => {}
         }
         Ok(())

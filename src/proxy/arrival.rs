@@ -13,9 +13,9 @@ use super::ending::CloseReason;
 use super::inspection::Inspection;
 use super::pair::{Pair, PairKey, Phase};
 use super::timers::TimerKind;
-use crate::balance::{MAIN, Search};
+use crate::balance::Search;
 use crate::base::addr::{ClientAddr, Endpoint};
-use crate::base::diag::Severity;
+use crate::control::event::OfConnection;
 use crate::inspect::proxy_protocol::{Decoded, HEADER_MAX, Route, Transport, decode};
 use crate::net::{Net, Stream};
 
@@ -43,8 +43,8 @@ impl<N: Net> Proxy<N> {
         let until = self.now.moment + balancer.settings.connect_timeout;
         self.enter(key, Phase::Arriving { until });
         if self.tells_events() {
-            let text = format!("connection {}: accepted {from}, a proxy that will say who it is", key.0);
-            self.say(Severity::Debug, &text);
+            let at = self.pairs[key.0].listener;
+            self.tell_connection(at, key.0, OfConnection::Proxy { from: &from });
         }
         // Most have sent it by now, but no edge has told so yet.
         self.pairs[key.0].client.readable = true;
@@ -115,9 +115,7 @@ impl<N: Net> Proxy<N> {
     fn refuse_proxy(&mut self, key: PairKey, why: &'static str) {
         let pair = &self.pairs[key.0];
         let (at, from) = (pair.listener, client_of(pair));
-        let name = &self.listeners[at].name;
-        let text = format!("proxy {from} at listener {name} is refused: {why}");
-        self.tell_refused(&text);
+        self.tell_refused(at, "proxy", &from, why);
         self.close(key, CloseReason::Header(why));
     }
 
@@ -133,10 +131,7 @@ impl<N: Net> Proxy<N> {
             self.tell_over(at, from, over);
         }
         if self.tells_events() {
-            let refused = if admission.refused { ", which the client list refuses" } else { "" };
-            let place = if at == MAIN { String::new() } else { format!(" at {}", self.listeners[at].name) };
-            let text = format!("connection {}: accepted {from}{place}{refused}", key.0);
-            self.say(Severity::Debug, &text);
+            self.tell_connection(at, key.0, OfConnection::Accepted { from, refused: admission.refused });
         }
         self.enter(key, Phase::Searching { place: None, until: self.now.moment });
         self.connect(key);

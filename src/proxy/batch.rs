@@ -148,6 +148,7 @@ impl<N: Net> Proxy<N> {
             Effect::StatusListen(there) => opened.status = Some(self.prepare_status(there.as_ref())?),
             Effect::ClientsMax(at) => settle(&mut self.listeners, *at)?,
             Effect::Token(path) => opened.token = Some(self.prepare_token(path.clone())?),
+            Effect::Subscribe(_) => return Err(String::from("nobody can be told of events from within a file")),
             Effect::Write(_) | Effect::Reload => return Err(String::from("write and reload are not for files")),
             Effect::Close(_) | Effect::ShowConnection(_) | Effect::Dummy | Effect::Keepalive => {
                 self.take_effect(effect.clone())?;
@@ -156,6 +157,7 @@ impl<N: Net> Proxy<N> {
             Effect::Include(..) => unreachable!("what a file includes is part of it"),
             Effect::Recount(_) | Effect::ShowSocket(_) | Effect::Status(_) => {}
             Effect::Resolve(..) | Effect::ConnMax(_) | Effect::PendingMax(_) | Effect::Limits | Effect::Exit => {}
+            Effect::ServerChanged(..) => {}
         }
         Ok(())
     }

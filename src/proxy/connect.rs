@@ -3,7 +3,6 @@
 //! The client's bytes stay unread in the kernel until then, so that whoever serves it in the end
 //! gets all of them.
 
-use std::fmt::Write;
 use std::io;
 use std::time::Duration;
 
@@ -15,9 +14,9 @@ use super::transfers::Tie;
 use super::{Proxy, token};
 use crate::balance::{Failure, ListenerKey, ServerId, Settings};
 use crate::base::addr::Endpoint;
-use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::time::Moment;
+use crate::control::event::{OfConnection, OfServer};
 use crate::net::{Net, Ready, Stream};
 
 /// How long to wait before trying again when something is lacking here.
@@ -124,8 +123,8 @@ impl<N: Net> Proxy<N> {
         self.arm(key, TimerKind::Retry, RETRY_PAUSE);
         self.close_idlers();
         if self.tells_events() {
-            let text = format!("connection {}: cannot connect yet: {}", key.0, reason(error));
-            self.say(Severity::Debug, &text);
+            let (at, why) = (self.pairs[key.0].listener, reason(error));
+            self.tell_connection(at, key.0, OfConnection::Waits { why: &why });
         }
     }
 
@@ -164,17 +163,16 @@ impl<N: Net> Proxy<N> {
         pair.moved = [self.now.moment; 2];
         let listener = &mut self.listeners[pair.listener];
         listener.pending -= 1;
-        if !is_transfer {
-            listener.balancer.connected(place.id, pair.client_id, self.now);
+        let at = pair.listener;
+        let is_back = !is_transfer && listener.balancer.connected(place.id, pair.client_id, self.now);
+        if is_back {
+            self.tell_server(at, place.id, OfServer::Back);
         }
-        if self.listeners.common.debug > 0 {
-            let server = &self.listeners[pair.listener];
-            let name = match &pair.to {
-                Some(to) if is_transfer => to.to_string(),
-                _ => server.name_of(place.id),
-            };
-            let text = format!("connection {}: connected to {name}", key.0);
-            self.say(Severity::Debug, &text);
+        if self.tells_events() {
+            let to = self.pairs[key.0].to.clone().filter(|_| is_transfer);
+            let connected = OfConnection::Connected { server: place.id };
+            let what = to.as_ref().map_or(connected, |to| OfConnection::Transfer { to });
+            self.tell_connection(at, key.0, what);
         }
         self.watch_limits(key);
         self.relay(key);
@@ -189,9 +187,8 @@ impl<N: Net> Proxy<N> {
         }
         let at = pair.listener;
         if self.tells_events() {
-            let text =
-                format!("connection {}: {} failed: {}", key.0, self.listeners[at].name_of(place.id), reason(error));
-            self.say(Severity::Debug, &text);
+            let failed = OfConnection::FailedOver { server: place.id, why: &reason(error) };
+            self.tell_connection(at, key.0, failed);
         }
         let balancer = &self.listeners[at].balancer;
         let until = self.now.moment + balancer.settings.connect_timeout;
@@ -249,12 +246,7 @@ impl<N: Net> Proxy<N> {
         if !listener.balancer.failed(id, self.now) {
             return;
         }
-        let mut text = format!("{} failed: {}", listener.name_of(id), reason(error));
-        let pause = listener.balancer.settings.blacklist.as_secs();
-        if pause > 0 {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "; blacklisted for {pause} s");
-        }
-        self.say(Severity::Warning, &text);
+        let blacklisted = listener.balancer.settings.blacklist.as_secs();
+        self.tell_server(at, id, OfServer::Failed { why: &reason(error), blacklisted });
     }
 }

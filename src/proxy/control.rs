@@ -1,7 +1,8 @@
 //! The control port: one command a connection, obeyed between the work for clients.
 //!
 //! A session never blocks, never holds more than a line and a reply, and has ten seconds from
-//! beginning to end; there are at most sixteen, and when more come, the oldest makes room. So
+//! beginning to end; there are at most sixteen, and when more come, the oldest makes room. One that
+//! has subscribed to events stays, with a buffer of a fixed size; there are at most eight of these. So
 //! nobody who is silent, slow or talks nonsense can hold up a client or an operator.
 
 use std::io::ErrorKind;
@@ -12,15 +13,16 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::effects::{Next, Work};
+use super::session::{Session, State, Step};
 use super::trust::Trust;
 use super::{CONTROL_LISTENER, FIRST_LISTENING, FIRST_SESSION, Proxy, Rights};
 use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::operand::Services;
-use crate::base::time::Moment;
-use crate::control::LINE_MAX;
-use crate::control::token::{TOKEN, TOKEN_MAX};
+use crate::base::time::{Moment, Now};
+use crate::control::event::OfProcess;
+use crate::control::subscription::{Subscription, Topic};
 use crate::net::{Net, NoAddress, Stream, Token};
 
 /// How many sessions there may be at once.
@@ -28,17 +30,14 @@ pub const SESSIONS_MAX: usize = 16;
 
 const _: () = assert!(FIRST_SESSION + SESSIONS_MAX <= FIRST_LISTENING);
 
-/// The longest line that is read: a command, and the word before it.
-const SESSION_LINE_MAX: usize = LINE_MAX + TOKEN_MAX + TOKEN.len();
-
 /// How long a session may take.
-const SESSION_TIME: Duration = Duration::from_secs(10);
+pub(super) const SESSION_TIME: Duration = Duration::from_secs(10);
 
 /// How long to leave the listener alone when something is lacking to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Bytes that are read and thrown away after the line, so that the peer sees no reset.
-const DRAIN_MAX: usize = 1024 * 1024;
+/// How many of them may be told of events at once; others still have room.
+const FEEDS_MAX: usize = SESSIONS_MAX / 2;
 
 /// Commands that may wait for a name to be looked up; their sessions may be over by then.
 const WAITING_MAX: usize = 64;
@@ -65,6 +64,10 @@ pub struct Control<N: Net> {
     sessions: Slab<Session<N::Stream>>,
     waiting: Vec<Waiting>,
     serial: u64,
+    /// How many sessions are told of what happens.
+    feeds: usize,
+    /// They were offered something in this turn.
+    has_news: bool,
 }
 
 /// A command that waits for a name.
@@ -89,107 +92,6 @@ pub(super) enum Asker {
 pub(super) struct SessionId {
     key: usize,
     serial: u64,
-}
-
-/// One connection to the control port.
-#[derive(Debug)]
-struct Session<S> {
-    stream: S,
-    from: Endpoint,
-    trust: Trust,
-    serial: u64,
-    until: Moment,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    /// The line is not complete.
-    Reading(Vec<u8>),
-    /// The command is being obeyed.
-    Obeying,
-    /// The reply is being sent: the text, and how much of it has been taken.
-    Replying(Vec<u8>, usize),
-    /// The reply and a FIN are sent; what still comes is thrown away, up to so many bytes.
-    Draining(usize),
-}
-
-/// What a session has come to.
-#[derive(Debug, PartialEq, Eq)]
-enum Step {
-    /// It waits for an edge, or for its command.
-    Waits,
-    /// The line is complete.
-    Line(Vec<u8>),
-    /// It is over.
-    Over,
-}
-
-impl<S: Stream> Session<S> {
-    /// Goes on as far as that is possible now.
-    fn step(&mut self, scratch: &mut [u8]) -> Step {
-        loop {
-            let moved = match &mut self.state {
-                State::Reading(line) => match self.stream.read(scratch) {
-                    Ok(count) => {
-                        if !take_line(line, &scratch[..count]) {
-                            continue;
-                        }
-                        let line = std::mem::take(line);
-                        self.state = State::Obeying;
-                        return Step::Line(line);
-                    }
-                    Err(error) => Err(error),
-                },
-                State::Obeying => return Step::Waits,
-                State::Replying(text, sent) if *sent == text.len() => {
-                    self.state = State::Draining(DRAIN_MAX);
-                    self.stream.shutdown_write()
-                }
-                State::Replying(text, sent) => match self.stream.write(&text[*sent..]) {
-                    Ok(0) => return Step::Over,
-                    Ok(count) => {
-                        *sent += count;
-                        Ok(())
-                    }
-                    Err(error) => Err(error),
-                },
-                State::Draining(left) => match self.stream.read(scratch) {
-                    Ok(count) if count == 0 || count > *left => return Step::Over,
-                    Ok(count) => {
-                        *left -= count;
-                        Ok(())
-                    }
-                    Err(error) => Err(error),
-                },
-            };
-            match moved {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Waits,
-                Err(_) => return Step::Over,
-            }
-        }
-    }
-
-    /// Makes its end look like one: to a peer without its reply a FIN would say that there is
-    /// none.
-    fn cut_off(&mut self) {
-        if !matches!(self.state, State::Draining(_)) {
-            // Where this fails the kernel ends the connection in its own way.
-            let _ = self.stream.reset_on_drop();
-        }
-    }
-}
-
-/// Adds what was read to a line; true if it is complete. LF, CR, NUL and the end of what the
-/// peer sends end a line, and what follows is not looked at; so does one byte more than a line
-/// may have, which then is refused.
-fn take_line(line: &mut Vec<u8>, chunk: &[u8]) -> bool {
-    let end = chunk.iter().position(|byte| matches!(byte, b'\n' | b'\r' | 0));
-    let room = SESSION_LINE_MAX + 1 - line.len();
-    line.extend_from_slice(&chunk[..end.unwrap_or(chunk.len()).min(room)]);
-    chunk.is_empty() || end.is_some() || line.len() > SESSION_LINE_MAX
 }
 
 impl<N: Net> Control<N> {
@@ -217,12 +119,14 @@ impl<N: Net> Control<N> {
             sessions,
             waiting,
             serial: 0,
+            feeds: 0,
+            has_news: false,
         }
     }
 
     /// When to look at it again without an event, if somebody is there.
     pub(super) fn next_due(&self) -> Option<Moment> {
-        self.sessions.iter().map(|(_, session)| session.until).chain(self.paused_until).min()
+        self.sessions.iter().map(|(_, session)| session.next_due()).chain(self.paused_until).min()
     }
 
     /// True if somebody may be waiting to be accepted.
@@ -247,9 +151,35 @@ impl<N: Net> Control<N> {
         self.sessions.len()
     }
 
-    /// True if nobody is there.
+    /// True if nobody is there but those who are told of what happens.
     pub(super) fn is_quiet(&self) -> bool {
-        self.sessions.is_empty()
+        self.sessions.iter().all(|(_, session)| session.is_told())
+    }
+
+    /// True if somebody is told of what happens.
+    pub(super) fn has_feeds(&self) -> bool {
+        self.feeds > 0
+    }
+
+    /// What they have subscribed to.
+    pub(super) fn topics(&self) -> impl Iterator<Item = &Topic> {
+        self.sessions.iter().filter_map(|(_, session)| match &session.state {
+            State::Told(feed) => Some(&feed.topic),
+            State::Reading(_) | State::Obeying | State::Replying(..) | State::Draining(_) => None,
+        })
+    }
+
+    /// Offers a record, with all its newlines, to those whose topic it is. It is sent at the end of the
+    /// turn.
+    pub(super) fn offer(&mut self, wants: impl Fn(&Topic) -> bool, record: &[u8], now: Now) {
+        for (_, session) in &mut self.sessions {
+            if let State::Told(feed) = &mut session.state
+                && wants(&feed.topic)
+            {
+                feed.offer(record, now);
+                self.has_news = true;
+            }
+        }
     }
 
     fn is_open(&self, id: SessionId) -> bool {
@@ -294,7 +224,8 @@ impl<N: Net> Proxy<N> {
         }
         let sessions = &mut self.control.sessions;
         if sessions.len() >= SESSIONS_MAX {
-            let oldest = sessions.iter().min_by_key(|(_, session)| session.serial).map(|(key, _)| key);
+            let oldest = sessions.iter().min_by_key(|(_, session)| (session.is_told(), session.serial));
+            let oldest = oldest.map(|(key, _)| key);
             sessions.remove(oldest.expect("there are sessions")).cut_off();
         }
         let key = sessions.vacant_key();
@@ -311,9 +242,12 @@ impl<N: Net> Proxy<N> {
 
     fn drive_session(&mut self, key: usize) {
         let Some(session) = self.control.sessions.get_mut(key) else { return };
-        match session.step(&mut self.scratch) {
+        match session.step(&mut self.scratch, self.now) {
             Step::Waits => {}
-            Step::Over => _ = self.control.sessions.remove(key),
+            Step::Over => {
+                self.control.sessions.remove(key);
+                self.count_feeds();
+            }
             Step::Line(line) => {
                 let (from, trust) = (session.from.clone(), session.trust);
                 let session = SessionId { key, serial: session.serial };
@@ -325,8 +259,8 @@ impl<N: Net> Proxy<N> {
                     );
                 };
                 if self.tells_events() {
-                    let text = format!("control: {from}: {}", String::from_utf8_lossy(command));
-                    self.say(Severity::Debug, &text);
+                    let command = String::from_utf8_lossy(command);
+                    self.tell_process(OfProcess::Command { from: &from, command: &command });
                 }
                 let work = self.obey(command, trust);
                 self.go_on(Asker::Session(session), work, None);
@@ -336,15 +270,51 @@ impl<N: Net> Proxy<N> {
 
     /// Goes on with a command, up to its reply or to a name that must be looked up.
     pub(super) fn go_on(&mut self, asker: Asker, mut work: Work, found: Option<Result<IpAddr, NoAddress>>) {
-        match self.work(&mut work, found) {
+        let reply = match self.work(&mut work, found) {
             Next::LookUp(name) if self.control.waiting.len() < WAITING_MAX => {
                 let request = self.names.new_request();
                 self.net.resolve(request, &name);
-                self.control.waiting.push(Waiting { request, asker, work });
+                return self.control.waiting.push(Waiting { request, asker, work });
             }
-            Next::LookUp(name) => self.reply(asker, format!("error: too many names wait, not looking up '{name}'\n")),
-            Next::Ended(reply) => self.reply(asker, reply),
+            Next::LookUp(name) => format!("error: too many names wait, not looking up '{name}'\n"),
+            Next::Subscribed(subscription) => return self.subscribe(asker, subscription),
+            Next::Ended(reply) => reply,
+        };
+        if work.is_reload {
+            self.tell_reload(&reply, asker == Asker::Hangup);
         }
+        self.reply(asker, reply);
+    }
+
+    /// Whoever asked is told from now on.
+    fn subscribe(&mut self, asker: Asker, subscription: Subscription) {
+        let Asker::Session(id) = asker else { return };
+        if self.control.feeds >= FEEDS_MAX {
+            return self.reply(asker, format!("error: {FEEDS_MAX} others are told of events already\n"));
+        }
+        if self.control.is_open(id) {
+            let feed = self.new_feed(subscription);
+            self.control.sessions[id.key].state = State::Told(feed);
+            self.count_feeds();
+            self.drive_session(id.key);
+        }
+    }
+
+    /// A session has begun to be told of what happens, or has ended.
+    fn count_feeds(&mut self) {
+        self.control.feeds = self.control.sessions.iter().filter(|(_, session)| session.is_told()).count();
+        self.note_listeners();
+    }
+
+    /// Sends what happened in this turn to those who are to be told.
+    pub(super) fn send_feeds(&mut self) {
+        if !std::mem::take(&mut self.control.has_news) {
+            return;
+        }
+        let now = self.now;
+        let sessions = self.control.sessions.iter_mut();
+        let ended: Vec<usize> = sessions.filter_map(|(key, session)| session.has_ended(now).then_some(key)).collect();
+        ended.into_iter().for_each(|key| self.drive_session(key));
     }
 
     /// The answer to a look-up; false if no command waits for it.
@@ -357,7 +327,7 @@ impl<N: Net> Proxy<N> {
     }
 
     fn reply(&mut self, asker: Asker, reply: String) {
-        let Asker::Session(id) = asker else { return self.say_reload(&reply) };
+        let Asker::Session(id) = asker else { return };
         if self.control.is_open(id) {
             self.control.sessions[id.key].state = State::Replying(reply.into_bytes(), 0);
             self.drive_session(id.key);
@@ -368,6 +338,13 @@ impl<N: Net> Proxy<N> {
     pub(super) fn expire_sessions(&mut self) {
         let now = self.now.moment;
         self.control.sessions.retain(|_, session| {
+            if let State::Told(feed) = &mut session.state {
+                if feed.next_due() <= now {
+                    feed.tell_quiet(self.now);
+                    self.control.has_news = true;
+                }
+                return true;
+            }
             let has_time = session.until > now;
             if !has_time {
                 session.cut_off();
@@ -381,181 +358,7 @@ impl<N: Net> Proxy<N> {
 
     /// Ends all sessions: pen ends. Replies that fit are in the kernel by now.
     pub(super) fn close_sessions(&mut self) {
+        self.send_feeds();
         self.control.sessions.clear();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::net::{NoPipe, Ready};
-    use std::collections::VecDeque;
-    use std::io::{self, Read, Write};
-
-    /// A peer that sends what it is told to, and takes so many bytes at a time.
-    #[derive(Debug, Default)]
-    struct Wire {
-        /// Chunks, errors; an empty chunk is the end. When there is no more it would block.
-        sends: VecDeque<Result<Vec<u8>, ErrorKind>>,
-        takes: VecDeque<usize>,
-        got: Vec<u8>,
-        got_fin: bool,
-        is_reset: bool,
-    }
-
-    impl Read for Wire {
-        fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-            match self.sends.pop_front() {
-                None => Err(io::Error::from(ErrorKind::WouldBlock)),
-                Some(Err(kind)) => Err(io::Error::from(kind)),
-                Some(Ok(mut chunk)) => {
-                    let rest = chunk.split_off(chunk.len().min(room.len()));
-                    room[..chunk.len()].copy_from_slice(&chunk);
-                    if !rest.is_empty() {
-                        self.sends.push_front(Ok(rest));
-                    }
-                    Ok(chunk.len())
-                }
-            }
-        }
-    }
-
-    impl Write for Wire {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let count = self.takes.pop_front().ok_or(ErrorKind::WouldBlock)?.min(bytes.len());
-            self.got.extend_from_slice(&bytes[..count]);
-            Ok(count)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Stream for Wire {
-        type Pipe = NoPipe;
-
-        fn peek(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            unreachable!("sessions keep what they read")
-        }
-
-        fn connected(&mut self, _: Ready) -> io::Result<bool> {
-            Ok(true)
-        }
-
-        fn take_error(&self) -> io::Result<Option<io::Error>> {
-            Ok(None)
-        }
-
-        fn shutdown_write(&mut self) -> io::Result<()> {
-            self.got_fin = true;
-            Ok(())
-        }
-
-        fn unsent(&self) -> io::Result<usize> {
-            Ok(0)
-        }
-
-        fn reset_on_drop(&mut self) -> io::Result<()> {
-            self.is_reset = true;
-            Ok(())
-        }
-
-        fn no_delay(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn descriptor(&self) -> i32 {
-            3
-        }
-    }
-
-    fn session(sends: &[&[u8]]) -> Session<Wire> {
-        let stream = Wire { sends: sends.iter().map(|chunk| Ok(chunk.to_vec())).collect(), ..Wire::default() };
-        let state = State::Reading(Vec::new());
-        let from = Endpoint::Unix("".into());
-        Session { stream, from, trust: Trust::Limited, serial: 1, until: Moment::default(), state }
-    }
-
-    fn step(session: &mut Session<Wire>) -> Step {
-        session.step(&mut [0; 1024])
-    }
-
-    #[test]
-    fn a_line_ends_at_lf_cr_nul_or_the_end() {
-        let table: [(&[&[u8]], &[u8]); 10] = [
-            (&[b"pid\n"], b"pid"),
-            (&[b"pid\r\n"], b"pid"),
-            (&[b"pid\0pid\n"], b"pid"),
-            (&[b"pid", b""], b"pid"),
-            (&[b"p", b"i", b"d\n"], b"pid"),
-            (&[b"pid\nmode\n"], b"pid"),
-            (&[b"\npid\n"], b""),
-            (&[b""], b""),
-            (&[b"\xff\xfe\x00"], b"\xff\xfe"),
-            (&[b"\0"], b""),
-        ];
-        for (sends, line) in table {
-            assert_eq!(step(&mut session(sends)), Step::Line(line.to_vec()), "{sends:?}");
-        }
-    }
-
-    #[test]
-    fn an_incomplete_line_waits_and_a_long_one_does_not_grow() {
-        let mut session = session(&[b"pi"]);
-        assert_eq!(step(&mut session), Step::Waits);
-        session.stream.sends.push_back(Err(ErrorKind::Interrupted));
-        session.stream.sends.push_back(Ok(vec![b'x'; 1_000_000]));
-        let Step::Line(line) = step(&mut session) else { panic!("a line without an end") };
-        assert_eq!(line.len(), SESSION_LINE_MAX + 1);
-        assert!(line.starts_with(b"pix"));
-    }
-
-    #[test]
-    fn a_peer_that_breaks_off_ends_the_session() {
-        let mut session = session(&[b"pi"]);
-        session.stream.sends.push_back(Err(ErrorKind::ConnectionReset));
-        assert_eq!(step(&mut session), Step::Over);
-    }
-
-    #[test]
-    fn a_reply_goes_out_in_pieces_and_then_a_fin_and_what_still_comes_is_thrown_away() {
-        let mut session = session(&[b"pid\n"]);
-        assert_eq!(step(&mut session), Step::Line(b"pid".to_vec()));
-        assert_eq!(step(&mut session), Step::Waits, "spurious events find nothing to do");
-        session.state = State::Replying(b"4711\n".to_vec(), 0);
-        assert_eq!(step(&mut session), Step::Waits);
-        session.stream.takes.extend([2, 1]);
-        assert_eq!(step(&mut session), Step::Waits);
-        assert!(!session.stream.got_fin);
-        session.stream.takes.push_back(10);
-        session.stream.sends.push_back(Ok(b"more".to_vec()));
-        assert_eq!(step(&mut session), Step::Waits);
-        assert_eq!(session.stream.got, b"4711\n");
-        assert!(session.stream.got_fin);
-        session.stream.sends.extend([Ok(b"and more".to_vec()), Ok(Vec::new())]);
-        assert_eq!(step(&mut session), Step::Over);
-        session.cut_off();
-        assert!(!session.stream.is_reset, "it has had its reply");
-    }
-
-    #[test]
-    fn a_flood_after_the_line_ends_the_session() {
-        let mut session = session(&[b"pid\n"]);
-        assert_eq!(step(&mut session), Step::Line(b"pid".to_vec()));
-        session.state = State::Replying(Vec::new(), 0);
-        session.stream.sends.push_back(Ok(vec![b'x'; DRAIN_MAX + 1]));
-        assert_eq!(step(&mut session), Step::Over);
-    }
-
-    #[test]
-    fn without_its_reply_a_peer_sees_a_reset() {
-        let states = [State::Reading(Vec::new()), State::Obeying, State::Replying(b"x".to_vec(), 0)];
-        for state in states {
-            let mut session = session(&[]);
-            session.state = state;
-            session.cut_off();
-            assert!(session.stream.is_reset, "{:?}", session.state);
-        }
     }
 }

@@ -20,6 +20,7 @@ use crate::control::command::{LogSpec, LogTo, parse};
 use crate::control::config::load;
 use crate::control::execute::{Around, Effect, Outcome, execute, reply_text};
 use crate::control::status::{self, ConnectionStatus, State};
+use crate::control::subscription::Subscription;
 use crate::net::{LogTarget, Net, NoAddress, Stream};
 
 /// A command under way: what is still to be done, and the reply so far.
@@ -30,6 +31,8 @@ pub struct Work {
     batch: Option<Batch>,
     reply: Result<String, String>,
     trust: Trust,
+    /// What pen was started with is read again.
+    pub(super) is_reload: bool,
     /// What is loaded once the batch is obeyed.
     loads: Option<Loads>,
 }
@@ -43,18 +46,21 @@ pub(super) struct NewLog<N: Net>(Option<(LogTarget, N::Log)>, Option<String>);
 pub enum Next {
     /// The address of this host is needed.
     LookUp(String),
+    /// Whoever asked is to be told of what happens.
+    Subscribed(Subscription),
     /// It is done; this is the reply.
     Ended(String),
 }
 
 impl Work {
     fn refused(why: String) -> Work {
-        Work { effects: VecDeque::new(), batch: None, reply: Err(why), trust: Trust::Limited, loads: None }
+        Work::of(Outcome { reply: Err(why), effects: Vec::new() }, Trust::Limited)
     }
 
     /// The work that an outcome leaves.
     pub(super) fn of(outcome: Outcome, trust: Trust) -> Work {
-        Work { effects: outcome.effects.into(), batch: None, reply: outcome.reply, trust, loads: None }
+        let Outcome { reply, effects } = outcome;
+        Work { effects: effects.into(), batch: None, reply, trust, is_reload: false, loads: None }
     }
 
     /// Notes what became of an effect. The first refusal is the reply.
@@ -97,6 +103,7 @@ impl<N: Net> Proxy<N> {
         self.tracer.set_form(self.listeners.common.dump_form);
         self.idlers.follow();
         self.checks.follow();
+        self.note_listeners();
     }
 
     /// Does what is to be done, up to an effect that needs the address of a host. `found` is the
@@ -127,7 +134,11 @@ impl<N: Net> Proxy<N> {
                 }
                 continue;
             }
+            if let Effect::Subscribe(subscription) = effect {
+                return Next::Subscribed(subscription);
+            }
             if effect == Effect::Reload {
+                work.is_reload = true;
                 match self.read_changes() {
                     Ok((batch, loads)) => (work.batch, work.loads) = (Some(batch), Some(loads)),
                     Err(why) => work.note(Err(why)),
@@ -182,12 +193,7 @@ impl<N: Net> Proxy<N> {
                 done
             }
             Effect::Dummy => Err(String::from("dummy: only at the start")),
-            Effect::Keepalive => {
-                let how = self.listeners.common.keepalive;
-                let sockets = self.listening.sockets().map(|arriving| &arriving.socket);
-                let set = self.net.keep_alive(how, &sockets.collect::<Vec<_>>());
-                set.map_err(|error| format!("keepalive: {}", reason(&error))).map(|()| String::new())
-            }
+            Effect::Keepalive => self.keep_alive(),
             Effect::Exit => {
                 self.ending = Some(Ending::Command);
                 done
@@ -197,21 +203,36 @@ impl<N: Net> Proxy<N> {
                 done
             }
             Effect::ShowSocket(descriptor) => Ok(self.owner_of(descriptor)),
+            Effect::ServerChanged(at, id, what) => {
+                self.tell_server(at, id, what);
+                done
+            }
             Effect::Status(form) => self.status(form),
             Effect::StatusListen(there) => self.listen_for_viewers(there),
             Effect::Token(path) => self.set_token(path),
             Effect::Write(path) => self.write_configuration(path),
             // Whether there is room is asked anew for every client.
             Effect::ClientsMax(_) | Effect::PendingMax(_) => done,
-            Effect::ConnMax(_) => {
-                let listening = self.listening.sockets().count();
-                match fit_connections(&mut self.net, &mut self.listeners, listening) {
-                    Ok(Some(warning)) => Err(warning),
-                    Ok(None) => done,
-                    Err(error) => Err(format!("conn_max: cannot read the limit of files: {}", reason(&error))),
-                }
+            Effect::ConnMax(_) => self.fit_connections(),
+            Effect::Include(..) | Effect::Reload | Effect::Subscribe(_) => {
+                unreachable!("files are read where their effects can be queued")
             }
-            Effect::Include(..) | Effect::Reload => unreachable!("files are read where their effects can be queued"),
+        }
+    }
+
+    fn keep_alive(&mut self) -> Result<String, String> {
+        let how = self.listeners.common.keepalive;
+        let sockets = self.listening.sockets().map(|arriving| &arriving.socket);
+        let set = self.net.keep_alive(how, &sockets.collect::<Vec<_>>());
+        set.map_err(|error| format!("keepalive: {}", reason(&error))).map(|()| String::new())
+    }
+
+    fn fit_connections(&mut self) -> Result<String, String> {
+        let listening = self.listening.sockets().count();
+        match fit_connections(&mut self.net, &mut self.listeners, listening) {
+            Ok(Some(warning)) => Err(warning),
+            Ok(None) => Ok(String::new()),
+            Err(error) => Err(format!("conn_max: cannot read the limit of files: {}", reason(&error))),
         }
     }
 

@@ -1,6 +1,5 @@
 //! How pairs end: one way out, and every ending has a name.
 
-use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
@@ -8,8 +7,8 @@ use super::Proxy;
 use super::pair::{Pair, PairKey, Phase, Side};
 use super::timers::TimerKind;
 use super::transfers::Tie;
-use crate::balance::{Duty, Emptied};
-use crate::base::diag::Severity;
+use crate::balance::{Duty, Emptied, ListenerKey, ServerId};
+use crate::control::event::{OfConnection, OfServer};
 use crate::net::{Net, Stream};
 
 /// How long a client that was sent away may take to go.
@@ -96,11 +95,10 @@ impl CloseReason {
             CloseReason::ControlGone => 14,
         }
     }
-}
 
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// It in words.
+    pub fn words(self) -> &'static str {
+        match self {
             CloseReason::Done => "done",
             CloseReason::Broken => "broken",
             CloseReason::NoServer => "no server",
@@ -117,7 +115,7 @@ impl fmt::Display for CloseReason {
             CloseReason::ControlGone => "its control connection has ended",
             CloseReason::Operator => "by the operator",
             CloseReason::Shutdown => "pen ends",
-        })
+        }
     }
 }
 
@@ -137,13 +135,13 @@ impl<N: Net> Proxy<N> {
         if !self.transfers.is_empty() {
             self.untie(key, why == CloseReason::Done);
         }
-        let pair = &mut self.pairs[key.0];
-        if self.listeners.common.debug > 0 {
-            let (up, down) = pair.sent();
-            let text = format!("connection {}: closed, {why}; {up} bytes up, {down} down", key.0);
-            self.net.say(Severity::Debug, &text);
+        let pair = &self.pairs[key.0];
+        if self.tells_all {
+            let (at, server, (up, down)) = (pair.listener, pair.place().map(|place| place.id), pair.sent());
+            self.tell_connection(at, key.0, OfConnection::Closed { server, why: why.words(), up, down });
         }
         self.closed[why.place()] += 1;
+        let pair = &mut self.pairs[key.0];
         if why == CloseReason::NoServer {
             self.listeners[pair.listener].balancer.unserved += 1;
         }
@@ -220,20 +218,21 @@ impl<N: Net> Proxy<N> {
             && pair.place().is_none_or(|now| now.id != place.id)
         {
             // Only a server that loses its last connection for good is spoken of: a name costs an allocation.
+            let at = self.pairs[key.0].listener;
             let server = listener.balancer.servers.server(place.id);
             let is_told = server.is_some_and(|server| server.duty != Duty::Enabled);
             let name = if is_told { listener.name_of(place.id) } else { String::new() };
             let emptied = listener.balancer.release(place.id);
-            self.tell_emptied(&name, emptied);
+            self.tell_emptied(at, place.id, &name, emptied);
         }
     }
 
     /// Tells what an operator waits for: that a server has nobody left.
-    pub(super) fn tell_emptied(&mut self, name: &str, emptied: Emptied) {
+    pub(super) fn tell_emptied(&mut self, at: ListenerKey, id: ServerId, called: &str, emptied: Emptied) {
         match emptied {
             Emptied::No => {}
-            Emptied::Drained => self.say(Severity::Notice, &format!("{name} has drained: nobody is connected to it")),
-            Emptied::Removed => self.say(Severity::Notice, &format!("{name} is gone: nobody is connected to it")),
+            Emptied::Drained => self.tell_server(at, id, OfServer::Drained),
+            Emptied::Removed => self.tell_server(at, id, OfServer::Gone { called }),
         }
     }
 

@@ -16,9 +16,9 @@ use super::pair::{End, PairKey, Phase, Place, Side};
 use super::{FIRST_IDLER, Proxy, token};
 use crate::balance::{Balancer, Duty, ListenerKey, Server, ServerId};
 use crate::base::addr::Endpoint;
-use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::time::Moment;
+use crate::control::event::OfServer;
 use crate::net::{Net, Ready, Stream, Token};
 
 /// How often to look after idlers while some are missing or under way.
@@ -265,8 +265,8 @@ impl<N: Net> Proxy<N> {
             (idler.is_ready, idler.since) = (true, self.now.moment);
             let (at, id) = (idler.at, idler.id);
             self.idlers.is_due = true;
-            if self.listeners.contains(at) {
-                self.listeners[at].balancer.idler_connected(id);
+            if self.listeners.contains(at) && self.listeners[at].balancer.idler_connected(id) {
+                self.tell_server(at, id, OfServer::Back);
             }
         }
         let stream = &mut self.idlers.all[key].stream;
@@ -348,8 +348,7 @@ impl<N: Net> Proxy<N> {
             false => self.idlers.trust(at, id),
         }
         if self.tells_events() && self.listeners.contains(at) {
-            let text = format!("{}: a connection opened ahead has ended", self.listeners[at].name_of(id));
-            self.say(Severity::Debug, &text);
+            self.tell_server(at, id, OfServer::IdlerLost);
         }
         self.close_idler(key);
         self.idlers.is_due = true;
@@ -365,7 +364,7 @@ impl<N: Net> Proxy<N> {
         if self.listeners.contains(at) {
             let name = self.listeners[at].name_of(id);
             let emptied = self.listeners[at].balancer.idler_gone(id, was_ready);
-            self.tell_emptied(&name, emptied);
+            self.tell_emptied(at, id, &name, emptied);
         }
         self.has_given_back = true;
         self.listening.resume();

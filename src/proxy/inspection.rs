@@ -16,8 +16,8 @@ use super::pool::Pool;
 use super::transfers::{Opening, Tie};
 use crate::balance::settings::Protocol;
 use crate::base::addr::{ClientAddr, Endpoint};
-use crate::base::diag::Severity;
 use crate::base::direction::Direction;
+use crate::control::event::OfConnection;
 use crate::inspect::ftp::{Ftp, Peers};
 use crate::inspect::http::Http;
 use crate::inspect::http::forwarded::Sender;
@@ -294,9 +294,9 @@ impl<N: Net> Proxy<N> {
         inspection.ends = turned.ends;
         if inspector.is_done() {
             inspection.step_aside();
-            if self.listeners.common.debug > 0 {
-                let text = format!("connection {}: what follows cannot be understood, and passes as it is", key.0);
-                self.net.say(Severity::Debug, &text);
+            let at = self.pairs[key.0].listener;
+            if self.tells_events() {
+                self.tell_connection(at, key.0, OfConnection::Unchanged);
             }
         }
     }

@@ -11,6 +11,7 @@ pub mod control;
 pub mod drain;
 pub mod effects;
 pub mod ending;
+mod feed;
 pub mod flow;
 pub mod idlers;
 pub mod inspection;
@@ -27,6 +28,8 @@ pub mod reload;
 pub mod report;
 pub mod reqlog;
 pub mod ring;
+mod session;
+pub mod telling;
 pub mod timers;
 pub mod transfers;
 pub mod trust;
@@ -43,11 +46,11 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::balance::{Listeners, Settings};
-use crate::base::diag::Severity;
 use crate::base::operand::Services;
 use crate::base::time::{Moment, Now};
 use crate::control::history::History;
 use crate::control::origin::Origin;
+use crate::control::recent::Recent;
 use crate::inspect::Turned;
 use crate::net::{Event, LogTarget, Net, Ready, Stream, Token};
 use crate::trace::Tracer;
@@ -208,6 +211,9 @@ pub struct Proxy<N: Net> {
     /// How connections have ended, by [`CloseReason::place`](ending::CloseReason::place).
     closed: [u64; CLOSE_REASONS.len()],
     history: History,
+    recent: Recent,
+    /// Somebody hears of events of connections.
+    tells_all: bool,
     ending: Option<Ending>,
 }
 
@@ -245,6 +251,8 @@ impl<N: Net> Proxy<N> {
             started: None,
             closed: [0; CLOSE_REASONS.len()],
             history: History::default(),
+            recent: Recent::default(),
+            tells_all: common.debug > 0,
             ending: None,
             net,
             listeners,
@@ -292,19 +300,9 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Says something that an operator should know.
-    fn say(&mut self, severity: Severity, text: &str) {
-        self.net.say(severity, text);
-    }
-
     /// The settings that hold for a pair.
     fn settings_of(&self, key: PairKey) -> &Settings {
         &self.listeners[self.pairs[key.0].listener].balancer.settings
-    }
-
-    /// True if events are told in words.
-    fn tells_events(&self) -> bool {
-        self.listeners.common.debug > 0
     }
 
     /// What must hold between turns.

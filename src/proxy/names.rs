@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::Proxy;
 use crate::balance::{ListenerKey, Listeners, Server, ServerId};
-use crate::base::diag::Severity;
 use crate::base::operand::Host;
 use crate::base::time::Moment;
+use crate::control::event::OfServer;
 use crate::net::{Net, NoAddress};
 
 /// How long to wait before asking again.
@@ -136,19 +136,17 @@ impl<N: Net> Proxy<N> {
                 self.idlers.follow();
                 self.checks.follow();
                 if question.has_told {
-                    let text = format!("{} has an address now", self.listeners[listener].name_of(id));
-                    self.say(Severity::Notice, &text);
+                    self.tell_server(listener, id, OfServer::Resolved);
                 }
             }
             Ok(_) | Err(_) => {
                 let question = &mut open[place];
                 question.state = Asked::Later(self.now.moment + ASK_AGAIN);
                 // One whose name was given anew still has the addresses of before.
-                let listener = &self.listeners[listener];
-                let is_down = listener.balancer.servers.server(id).is_some_and(|server| server.endpoints.is_empty());
+                let servers = &self.listeners[listener].balancer.servers;
+                let is_down = servers.server(id).is_some_and(|server| server.endpoints.is_empty());
                 if is_down && !std::mem::replace(&mut question.has_told, true) {
-                    let text = format!("{} has no address; asking again every 30 s", listener.name_of(id));
-                    self.say(Severity::Warning, &text);
+                    self.tell_server(listener, id, OfServer::Unresolved);
                 }
             }
         }
@@ -163,6 +161,7 @@ mod tests {
     use super::*;
     use crate::balance::{Common, MAIN, Settings};
     use crate::base::addr::Endpoint;
+    use crate::base::diag::Severity;
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::time::Now;
     use crate::net::{Event, ListenOptions, LogTarget, NoPipe, Ready, Stream, Token};
@@ -374,7 +373,8 @@ mod tests {
             answer(&mut proxy, questions[0].0, Err(why));
             turn(&mut proxy);
         }
-        assert_eq!(proxy.net().said, ["server 0 (host0:80) has no address; asking again every 30 s"]);
+        let said = ["server 0 (host0:80) was added", "server 0 (host0:80) has no address; asking again every 30 s"];
+        assert_eq!(proxy.net().said, said);
         let request = asked(&mut proxy)[0].0;
         answer(&mut proxy, request, Ok("192.0.2.7"));
         assert_eq!(endpoints(&proxy, 0), ["192.0.2.7:80"]);

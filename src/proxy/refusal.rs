@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::Proxy;
 use crate::balance::{ListenerKey, Over};
 use crate::base::addr::Endpoint;
-use crate::base::diag::Severity;
 use crate::base::time::Moment;
+use crate::control::event::{OfProcess, What};
 use crate::net::Net;
 
 /// How long nothing more is said after a line.
@@ -33,18 +33,18 @@ impl<N: Net> Proxy<N> {
                 None => String::from("too many connections"),
             },
         };
-        self.tell_refused(&format!("client {from} is refused: {what}"));
+        self.tell_refused(at, "client", from, &what);
     }
 
     /// Says that somebody is refused, unless that was said of somebody a moment ago.
-    pub(super) fn tell_refused(&mut self, text: &str) {
+    pub(super) fn tell_refused(&mut self, at: ListenerKey, who: &str, from: &Endpoint, why: &str) {
         if self.refusing.silent_until.is_some_and(|until| self.now.moment < until) {
             self.refusing.unsaid += 1;
             return;
         }
         self.refusing.silent_until = Some(self.now.moment + SILENCE);
         let unsaid = std::mem::take(&mut self.refusing.unsaid);
-        let more = if unsaid > 0 { format!("; {unsaid} more were refused before") } else { String::new() };
-        self.say(Severity::Notice, &format!("{text}{more}"));
+        let refused = OfProcess::ClientRefused { who, from, why, more: unsaid };
+        self.happened(Some(at), &What::Process(refused));
     }
 }

@@ -9,6 +9,7 @@ use super::trust::Trust;
 use crate::balance::{ListenerKey, ServerId};
 use crate::base::diag::Severity;
 use crate::base::operand::Host;
+use crate::control::event::OfProcess;
 use crate::control::execute::{Around, Effect, Outcome};
 use crate::control::origin::{Origin, as_lines, changes};
 use crate::control::written::{Block, written};
@@ -16,6 +17,9 @@ use crate::net::Net;
 
 /// Lines of a difference that are said at HUP.
 const SAID_MAX: usize = 200;
+
+/// The reply where there is no difference.
+const UNCHANGED: &str = "nothing has changed\n";
 
 /// What pen was started with, and what came of it.
 #[derive(Debug)]
@@ -56,7 +60,7 @@ impl<N: Net> Proxy<N> {
         let lines = as_lines(&changes, &self.control.services, |path| self.net.read_commands(path));
         let lines = lines.map_err(|error| error.to_string())?;
         let text: String = changes.shown.iter().map(|line| format!("{line}\n")).collect();
-        let shown = if text.is_empty() { String::from("nothing has changed\n") } else { text };
+        let shown = if text.is_empty() { String::from(UNCHANGED) } else { text };
         Ok((Batch::new(lines), Loads { blocks, shown }))
     }
 
@@ -91,14 +95,19 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    pub(super) fn say_reload(&mut self, reply: &str) {
-        let severity = if reply.starts_with("error: ") { Severity::Error } else { Severity::Notice };
-        for line in reply.lines().take(SAID_MAX) {
-            self.say(severity, &format!("reload: {line}"));
+    /// Tells what came of a reload: what differs as well, if the one who asked gets no reply.
+    pub(super) fn tell_reload(&mut self, reply: &str, in_full: bool) {
+        if let Some(why) = reply.strip_prefix("error: ") {
+            return self.tell_process(OfProcess::ReloadFailed { why: why.trim_end() });
         }
-        let more = reply.lines().count().saturating_sub(SAID_MAX);
-        if more > 0 {
-            self.say(severity, &format!("reload: and {more} more lines"));
+        let changes = if reply == UNCHANGED { 0 } else { reply.lines().count() };
+        self.tell_process(OfProcess::Reloaded { changes });
+        let said = if in_full { SAID_MAX.min(changes) } else { 0 };
+        for line in reply.lines().take(said) {
+            self.say(Severity::Notice, &format!("reload: {line}"));
+        }
+        if in_full && changes > said {
+            self.say(Severity::Notice, &format!("reload: and {} more lines", changes - said));
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::base::addr::{ClientAddr, Endpoint};
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::time::Moment;
+use crate::control::event::OfProcess;
 use crate::logs::record::{write_datagrams, write_records};
 use crate::net::{LogTarget, Net};
 
@@ -190,12 +191,10 @@ impl<N: Net> Proxy<N> {
         match self.reqlog.flush() {
             None => {}
             Some(Found::Failing(why)) => {
-                let text = format!("cannot write the log: {why}; lines are lost until that is mended");
-                self.say(Severity::Error, &text);
+                self.tell_process(OfProcess::LogFailing { why: &why });
             }
             Some(Found::Working(lost)) => {
-                let text = format!("the log is written again; lines lost: {lost}");
-                self.say(Severity::Notice, &text);
+                self.tell_process(OfProcess::LogWorking { lost });
             }
         }
     }

@@ -27,12 +27,12 @@ impl<N: Net> Proxy<N> {
             self.turn(foreign)?;
             if let Some(ending) = self.ending {
                 self.net.end_successor();
-                self.close_sessions();
                 self.viewers.close_all();
                 self.close_all();
                 self.end_associations();
                 self.end_checks();
                 self.close_idlers();
+                self.close_sessions();
                 return Ok(ending);
             }
         }
@@ -77,6 +77,7 @@ impl<N: Net> Proxy<N> {
         self.go_on_with_upgrade();
         self.send_answers();
         self.flush_log();
+        self.send_feeds();
         if cfg!(debug_assertions) {
             self.check();
         }

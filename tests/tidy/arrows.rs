@@ -80,7 +80,7 @@ fn an_arrow_that_is_not_drawn_is_found() {
         ("src/base/addr.rs", "use crate::*;", Some((1, "'*' is no part"))),
         ("src/daemon/mod.rs", "use crate::{sys, proxy, control::command};", None),
         ("src/daemon/mod.rs", "use crate::tools::penctl;", Some((1, "daemon must not use tools"))),
-        ("src/tools/penctl.rs", "use crate::proxy::x;", Some((1, "tools must not use proxy"))),
+        ("src/tools/penctl/mod.rs", "use crate::proxy::x;", Some((1, "tools must not use proxy"))),
         ("src/bin/pen.rs", "fn main() { pen::daemon::main() }", None),
         ("src/bin/pen.rs", "fn main() { pen::proxy::run() }", Some((1, "bin must not use proxy"))),
         ("src/extra/mod.rs", "", Some((1, "'extra' is no part"))),

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use super::super::Proxy;
 use super::ending::End;
 use super::number_of;
+use crate::control::event::OfServer;
 use crate::net::Net;
 use crate::trace::Direction;
 
@@ -52,8 +53,10 @@ impl<N: Net> Proxy<N> {
         self.udp.let_go_held(key);
         self.udp.order.touch(key);
         let balancer = &mut self.listeners[at].balancer;
-        balancer.answered(server);
         balancer.account(server, client, 0, length as u64);
+        if balancer.answered(server) {
+            self.tell_server(at, server, OfServer::Back);
+        }
         // What this one has answered, those should have answered, too.
         for id in silent {
             self.server_failed(at, id, &io::Error::new(ErrorKind::TimedOut, "no answer"));

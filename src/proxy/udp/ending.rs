@@ -8,7 +8,7 @@ use super::super::pair::Place;
 use super::association::Look;
 use super::number_of;
 use crate::balance::{Duty, ListenerKey};
-use crate::base::diag::Severity;
+use crate::control::event::OfConnection;
 use crate::net::Net;
 
 /// Why an association was closed.
@@ -88,9 +88,9 @@ impl<N: Net> Proxy<N> {
             udp.inbox = None;
         }
         if self.tells_events() {
-            let [up, down] = one.moved;
-            let text = format!("connection {}: closed, {why}; {up} bytes up, {down} down", number_of(key));
-            self.say(Severity::Debug, &text);
+            let ([up, down], server, why) = (one.moved, Some(one.server.id), why.to_string());
+            let closed = OfConnection::Closed { server, why: &why, up, down };
+            self.tell_connection(one.listener, number_of(key), closed);
         }
         self.closed[why.close_reason().place()] += 1;
         self.release_place(one.listener, one.server);
@@ -113,7 +113,7 @@ impl<N: Net> Proxy<N> {
         let is_told = server.is_some_and(|server| server.duty != Duty::Enabled);
         let name = if is_told { listener.name_of(place.id) } else { String::new() };
         let emptied = listener.balancer.release(place.id);
-        self.tell_emptied(&name, emptied);
+        self.tell_emptied(at, place.id, &name, emptied);
     }
 
     /// Makes room: ends the association that was used least recently, unless it is `keep`. True if one

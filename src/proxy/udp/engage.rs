@@ -12,10 +12,10 @@ use super::super::pair::Place;
 use super::association::Association;
 use super::ending::End;
 use super::{number_of, token_of};
-use crate::balance::{ListenerKey, MAIN, Search};
+use crate::balance::{ListenerKey, Search};
 use crate::base::addr::Endpoint;
-use crate::base::diag::Severity;
 use crate::base::error::reason;
+use crate::control::event::OfConnection;
 use crate::net::{Net, Way};
 
 /// Slots that the table grows by at least.
@@ -100,10 +100,7 @@ impl<N: Net> Proxy<N> {
             return;
         }
         let at = self.udp.all[key].listener;
-        let refused = if is_refused { ", which the client list refuses" } else { "" };
-        let place = if at == MAIN { String::new() } else { format!(" at {}", self.listeners[at].name) };
-        let text = format!("connection {}: datagrams of {from}{place}{refused}", number_of(key));
-        self.say(Severity::Debug, &text);
+        self.tell_connection(at, number_of(key), OfConnection::Began { from, refused: is_refused });
     }
 
     fn forgo_client(&mut self, at: ListenerKey, without: &Without, client: Option<crate::balance::ClientId>) {
@@ -195,9 +192,9 @@ impl<N: Net> Proxy<N> {
         }
         let listener = &mut self.listeners[one.listener];
         listener.balancer.sent_to(one.server.id, one.client_id, self.now);
-        if self.listeners.common.debug > 0 {
-            let name = self.listeners[one.listener].name_of(one.server.id);
-            self.net.say(Severity::Debug, &format!("connection {}: to {name}", number_of(key)));
+        let (at, server) = (one.listener, one.server.id);
+        if self.tells_events() {
+            self.tell_connection(at, number_of(key), OfConnection::SentTo { server });
         }
         true
     }
@@ -206,9 +203,8 @@ impl<N: Net> Proxy<N> {
     pub(super) fn association_failed(&mut self, key: usize, error: io::Error) {
         if self.tells_events() {
             let one = &self.udp.all[key];
-            let name = self.listeners[one.listener].name_of(one.server.id);
-            let text = format!("connection {}: {name} failed: {}", number_of(key), reason(&error));
-            self.say(Severity::Debug, &text);
+            let failed = OfConnection::FailedOver { server: one.server.id, why: &reason(&error) };
+            self.tell_connection(one.listener, number_of(key), failed);
         }
         self.fail_over_association(key, Some(error));
     }

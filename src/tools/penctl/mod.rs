@@ -3,28 +3,24 @@
 //! The command is checked against pen's own table before anything is sent, so that a typing error
 //! is answered without a pen, too.
 
+mod pen;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
+use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use lexopt::Arg;
 
+use self::pen::Pen;
 use crate::base::error::{Error, reason};
-use crate::base::operand::{Host, ListenSpec, Services};
-use crate::control::command::{COMMANDS, parse};
+use crate::base::operand::Services;
+use crate::control::command::{COMMANDS, Command, parse};
 use crate::control::token::token_of;
 
 /// How long a pen has to answer, name look-up and connect included.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The longest reply that is taken.
-const REPLY_MAX: u64 = 64 * 1024 * 1024;
 
 const USAGE: &str = "usage: penctl [--token FILE] host:port|/path/to/socket command ...";
 
@@ -34,25 +30,57 @@ pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut impl Write, err: 
     let services =
         std::fs::read_to_string("/etc/services").map_or_else(|_| Services::default(), |text| Services::parse(&text));
     let result = plan(args, &services).and_then(|plan| match plan {
-        Plan::Print(text) => Ok(text.into_bytes()),
-        Plan::Ask(pen, command) => ask(pen, command),
+        Plan::Print(text) => print(out, text.as_bytes()).map(|_| ()),
+        Plan::Ask(pen, command) => ask(&pen, &command, out),
+        Plan::Follow(pen, command) => follow(&pen, &command, out),
     });
-    let result = result.and_then(|reply| match reply.strip_prefix(b"error: ") {
-        Some(refusal) => Err(Error::system(String::from_utf8_lossy(refusal).trim_end())),
-        None => Ok(reply),
-    });
-    let printed = match &result {
-        Ok(reply) => out.write_all(reply).and_then(|()| out.flush()),
-        Err(error) => writeln!(err, "penctl: {error}"),
-    };
-    match (result, printed) {
-        (Err(error), _) => error.exit_status(),
-        // Whoever closes the pipe has seen enough.
-        (Ok(_), Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
-            let _ = writeln!(err, "penctl: cannot print the reply: {}", reason(&error));
-            1
+    match result {
+        Ok(()) => 0,
+        Err(error) => {
+            let _ = writeln!(err, "penctl: {error}");
+            error.exit_status()
         }
-        (Ok(_), _) => 0,
+    }
+}
+
+/// Sends a command and prints the reply.
+fn ask(pen: &Pen, command: &str, out: &mut impl Write) -> Result<(), Error> {
+    let reply = pen.ask(command, PATIENCE).whole()?;
+    obeyed(&reply)?;
+    print(out, &reply).map(|_| ())
+}
+
+/// Sends a command whose reply goes on, and prints that as it comes, until pen ends it or nobody
+/// reads on.
+fn follow(pen: &Pen, command: &str, out: &mut impl Write) -> Result<(), Error> {
+    let reply = pen.ask(command, PATIENCE);
+    let mut next = reply.first()?;
+    if let Some(first) = &next {
+        obeyed(first)?;
+    }
+    while let Some(piece) = next {
+        if !print(out, &piece)? {
+            return Ok(());
+        }
+        next = reply.next()?;
+    }
+    Ok(())
+}
+
+/// A refusal is an error.
+fn obeyed(reply: &[u8]) -> Result<(), Error> {
+    match reply.strip_prefix(b"error: ") {
+        Some(refusal) => Err(Error::system(String::from_utf8_lossy(refusal).trim_end())),
+        None => Ok(()),
+    }
+}
+
+/// Prints; false if whoever reads has seen enough.
+fn print(out: &mut impl Write, text: &[u8]) -> Result<bool, Error> {
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::system(format!("cannot print the reply: {}", reason(&error)))),
     }
 }
 
@@ -61,13 +89,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut impl Write, err: 
 enum Plan {
     Print(String),
     Ask(Pen, String),
-}
-
-/// Where a pen listens for commands.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Pen {
-    Tcp { host: String, port: u16, text: String },
-    Unix(PathBuf),
+    Follow(Pen, String),
 }
 
 fn plan(args: impl IntoIterator<Item = OsString>, services: &Services) -> Result<Plan, Error> {
@@ -84,11 +106,12 @@ fn plan(args: impl IntoIterator<Item = OsString>, services: &Services) -> Result
             None => return Err(Error::usage("no address of a pen; try 'penctl --help'")),
         }
     };
-    let pen = parse_pen(&operand, services)?;
+    let pen = Pen::parse(&operand, services)?;
     // From here on every word is the command's, also one with a minus sign.
     let words = parser.raw_args().map_err(wrong)?.map(text).collect::<Result<Vec<_>, _>>()?;
     let command = words.join(" ");
     match parse(&command, services) {
+        Ok(Some(Command::Subscribe(_))) => Ok(Plan::Follow(pen, token + &command)),
         Ok(Some(_)) => Ok(Plan::Ask(pen, token + &command)),
         Ok(None) => Err(Error::usage("no command; try 'penctl --help'")),
         // Names of services are pen's to know.
@@ -109,24 +132,6 @@ fn text(word: OsString) -> Result<String, Error> {
     word.into_string().map_err(|word| Error::usage(format!("{word:?} is not UTF-8 text")))
 }
 
-/// Reads the address of a pen, which has the form of a listening address, but always a host.
-fn parse_pen(operand: &str, services: &Services) -> Result<Pen, Error> {
-    let fail = |what: &str| Error::usage(format!("'{}': {what}", operand.escape_debug()));
-    if !operand.contains(['/', ':']) {
-        return Err(fail("no port"));
-    }
-    let ListenSpec { host, port } = ListenSpec::parse(operand, services).map_err(|error| fail(&error.to_string()))?;
-    let host = match host {
-        Host::Unix(path) => return Ok(Pen::Unix(path)),
-        Host::Addr(ip) => ip.to_string(),
-        Host::Name(name) => name,
-    };
-    match port {
-        0 => Err(fail("port 0 is not within 1 to 65535")),
-        port => Ok(Pen::Tcp { host, port, text: String::from(operand) }),
-    }
-}
-
 fn help() -> String {
     let mut text = format!("{USAGE}\n\ncommands:\n");
     for row in COMMANDS.iter().filter(|row| row.exists()) {
@@ -137,57 +142,13 @@ fn help() -> String {
     text
 }
 
-/// Asks a pen. The exchange has a thread of its own, so that look-up, connect and reply together
-/// have one limit; whatever it is stuck in ends with the program.
-fn ask(pen: Pen, command: String) -> Result<Vec<u8>, Error> {
-    let name = match &pen {
-        Pen::Tcp { text, .. } => text.clone(),
-        Pen::Unix(path) => path.display().to_string(),
-    };
-    let (sender, answer) = mpsc::channel();
-    thread::spawn(move || {
-        // Nobody listens any more if this comes too late.
-        let _ = sender.send(exchange(&pen, &command));
-    });
-    match answer.recv_timeout(PATIENCE) {
-        Ok(Ok(reply)) => Ok(reply),
-        Ok(Err((what, error))) => Err(Error::unavailable(format!("{what} {name}: {}", reason(&error)))),
-        Err(_) => Err(Error::unavailable(format!("no reply from {name} within {} seconds", PATIENCE.as_secs()))),
-    }
-}
-
-fn exchange(pen: &Pen, command: &str) -> Result<Vec<u8>, (&'static str, io::Error)> {
-    let unreachable = |error| ("cannot connect to", error);
-    match pen {
-        Pen::Tcp { host, port, .. } => {
-            let addresses = (host.as_str(), *port).to_socket_addrs().map_err(|error| ("cannot look up", error))?;
-            let mut failed = io::Error::other("no address");
-            for address in addresses {
-                match TcpStream::connect(address) {
-                    Ok(stream) => return converse(stream, command),
-                    Err(error) => failed = error,
-                }
-            }
-            Err(unreachable(failed))
-        }
-        Pen::Unix(path) => converse(UnixStream::connect(path).map_err(unreachable)?, command),
-    }
-}
-
-fn converse(mut stream: impl Read + Write, command: &str) -> Result<Vec<u8>, (&'static str, io::Error)> {
-    let mut reply = Vec::new();
-    stream
-        .write_all(format!("{command}\n").as_bytes())
-        .and_then(|()| stream.take(REPLY_MAX).read_to_end(&mut reply))
-        .map_err(|error| ("no reply from", error))?;
-    Ok(reply)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
     use std::net::TcpListener;
     use std::os::unix::net::UnixListener;
+    use std::thread;
 
     /// Runs penctl: exit status, standard output, standard error.
     fn penctl(args: &[&str]) -> (u8, String, String) {
