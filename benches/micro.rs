@@ -1,4 +1,4 @@
-//! What do the decisions cost: choosing a server, finding a client, checking a list, holding bytes back?
+//! What do the decisions cost: choosing a server, finding a client, checking a list, holding bytes back, reading a head?
 //!
 //! `cargo bench --bench micro` runs all; a word after `--` runs those whose name contains it.
 
@@ -12,6 +12,8 @@ use pen::balance::{Balancer, Clients, Modes, Server, ServerId, Settings};
 use pen::base::addr::ClientAddr;
 use pen::base::operand::{ServerSpec, Services};
 use pen::base::time::{Moment, Now};
+use pen::inspect::http::forwarded::Sender;
+use pen::inspect::http::head::{Request, end_of_head};
 use pen::proxy::ring::{RING_SIZE, Ring};
 
 /// The 32-bit numbers in an order that jumps about: multiplication by an odd number is one to one.
@@ -125,9 +127,35 @@ fn ring(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What does it cost to read the head of a request, and to tell the server in it whom it is from?
+fn http_head(criterion: &mut Criterion) {
+    let long = format!("Cookie: {}\r\nAccept-Language: en\r\n", "k=v; ".repeat(100));
+    let mut group = criterion.benchmark_group("http head");
+    for (size, more) in [("short", ""), ("usual", long.as_str())] {
+        let head = format!("GET /index.html HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: bench\r\n{more}\r\n");
+        let head = head.as_bytes();
+        group.bench_function(BenchmarkId::new("end", size), |bencher| {
+            bencher.iter(|| end_of_head(black_box(head), 0).expect("it is whole"));
+        });
+        group.bench_function(BenchmarkId::new("read", size), |bencher| {
+            bencher.iter(|| Request::parse(black_box(head)).expect("it is well formed"));
+        });
+        let sender = Sender { client: client(7), is_trusted: false };
+        let mut out = Vec::new();
+        group.bench_function(BenchmarkId::new("write with the sender", size), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                sender.write_head(black_box(head), &mut out);
+                out.len()
+            });
+        });
+    }
+    group.finish();
+}
+
 fn short() -> Criterion {
     Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1))
 }
 
-criterion_group! { name = micro; config = short(); targets = selection, client_table, access_list, ring }
+criterion_group! { name = micro; config = short(); targets = selection, client_table, access_list, ring, http_head }
 criterion_main!(micro);

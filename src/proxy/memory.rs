@@ -15,7 +15,7 @@ use super::ending::LEAVING_MAX;
 use super::pair::Pair;
 use super::pool::Pool;
 use super::ring::RING_SIZE;
-use super::timers::Timers;
+use super::timers::{Timers, make_room};
 use super::viewers::VIEWERS_MAX;
 use crate::balance::settings::Protocol;
 use crate::balance::{Listener, Listeners};
@@ -116,7 +116,7 @@ impl<N: Net> Proxy<N> {
         }
         self.pairs.reserve(more);
         self.timers.reserve(capacity + more);
-        self.runnable.reserve(capacity + more - self.runnable.len());
+        make_room(&mut self.runnable, capacity + more);
         true
     }
 }

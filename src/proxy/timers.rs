@@ -74,7 +74,7 @@ impl Timers {
     /// Makes room for all that so many pairs can wait for, so that arming needs no memory.
     pub fn reserve(&mut self, pairs: usize) {
         for queue in &mut self.queues {
-            queue.reserve((most_entries(pairs) + 1).saturating_sub(queue.len()));
+            make_room(queue, most_entries(pairs) + 1);
         }
     }
 
@@ -105,6 +105,16 @@ impl Timers {
                 None
             })
             .min()
+    }
+}
+
+/// Makes room for so many in all. Growing in place would copy, and so touch, memory that nothing was
+/// ever put into: most queues are nearly empty.
+pub fn make_room<T>(queue: &mut VecDeque<T>, count: usize) {
+    if queue.capacity() < count {
+        let mut larger = VecDeque::with_capacity(count);
+        larger.append(queue);
+        *queue = larger;
     }
 }
 
