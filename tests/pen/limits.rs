@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use crate::support::client::{End, read_to_end};
-use crate::support::pattern::Pattern;
+use crate::support::pattern::{Pattern, again};
 use crate::support::pen::Pen;
 use crate::support::proc::{descriptor_limit, limit_descriptors};
 use crate::support::process::Process;
@@ -57,7 +57,7 @@ fn a_half_closed_connection_lasts_as_long_as_bytes_come() {
 fn write_on(mut stream: &TcpStream) -> usize {
     let chunk = vec![b'x'; 1_000_000];
     let mut taken = 0;
-    while let Ok(count) = stream.write(&chunk) {
+    while let Ok(count) = again(|| stream.write(&chunk)) {
         taken += count;
     }
     taken
@@ -84,7 +84,11 @@ fn a_connection_whose_server_takes_nothing_is_reset() {
     let mut pen = Pen::start(&["-d", "-O", "stuck_timeout 1"], &[server.address()]);
     let mut client = pen.connect();
     write_on(&client);
-    assert_eq!(client.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe, "a reset ended it, and not patience");
+    assert_eq!(
+        again(|| client.write(b"x")).unwrap_err().kind(),
+        ErrorKind::BrokenPipe,
+        "a reset ended it, and not patience"
+    );
     assert_closed(&mut pen, "stuck, the server takes nothing");
 }
 
@@ -109,7 +113,7 @@ fn slow_readers_are_not_cut() {
     let mut chunk = vec![0; 40_000];
     while start.elapsed() < Duration::from_secs(4) {
         wait::within(Duration::from_millis(200), || None::<()>);
-        let count = client.read(&mut chunk).expect("nobody cuts it");
+        let count = again(|| client.read(&mut chunk)).expect("nobody cuts it");
         assert_ne!(count, 0, "it is over too soon to show anything");
         received.extend_from_slice(&chunk[..count]);
     }

@@ -8,6 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 
 use crate::support::client::ask;
+use crate::support::pattern::again;
 use crate::support::pen::{Pen, program};
 use crate::support::process::Process;
 use crate::support::report::{is_installed, is_root, not_tested_here};
@@ -295,7 +296,7 @@ fn a_socket_that_somebody_else_has_put_in_its_place_is_left_alone() {
     let mut pen = Process::start(command, &directory, "pen");
     // Once it serves, or sends away, it has done all that it does at the start.
     let mut client = wait::until("it listens", || UnixStream::connect(&path).ok());
-    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    assert_eq!(again(|| client.read(&mut [0])).unwrap(), 0);
     fs::rename(&path, directory.file("old")).unwrap();
     let _other = UnixListener::bind(&path).unwrap();
     assert_eq!(pen.stop("TERM").status.code(), Some(0));

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::client::{End, ask, read_to_end};
-use crate::support::pattern::Pattern;
+use crate::support::pattern::{Pattern, again};
 use crate::support::pen::{Pen, program};
 use crate::support::process::{Process, listeners, send};
 use crate::support::scratch::Scratch;
@@ -29,7 +29,7 @@ fn fill(stream: &TcpStream) {
     let mut writer = stream;
     let mut last = Instant::now();
     wait::until_true("all buffers are full", || {
-        while let Ok(1..) = writer.write(&[b'x'; 65_536]) {
+        while let Ok(1..) = again(|| writer.write(&[b'x'; 65_536])) {
             last = Instant::now();
         }
         last.elapsed() > Duration::from_millis(150)

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::support::client::read_to_end;
+use crate::support::pattern::again;
 use crate::support::pen::Pen;
 use crate::support::scratch::Scratch;
 use crate::support::servers::{Server, echo, greet};
@@ -90,14 +91,14 @@ fn a_client_has_no_more_connections_than_it_may_have() {
     // The third one may be counted for a moment longer.
     wait::until_true("there is room again", || {
         let mut stream = pen.connect();
-        stream.write_all(b"x").is_ok() && stream.read(&mut [0]).is_ok_and(|count| count == 1)
+        stream.write_all(b"x").is_ok() && again(|| stream.read(&mut [0])).is_ok_and(|count| count == 1)
     });
     wait::until_true("the log says so", || pen.stderr().contains("is refused: it has 2 connections already"));
     control(&pen, "client_max 0");
     control(&pen, "client_rate 3 per 3600");
     let begun = (0..10).filter(|_| {
         let mut stream = pen.connect_from([127, 0, 0, 3]);
-        stream.write_all(b"x").is_ok() && stream.read(&mut [0]).is_ok_and(|count| count == 1)
+        stream.write_all(b"x").is_ok() && again(|| stream.read(&mut [0])).is_ok_and(|count| count == 1)
     });
     assert_eq!(begun.count(), 3);
 }
@@ -106,12 +107,12 @@ fn a_client_has_no_more_connections_than_it_may_have() {
 #[track_caller]
 fn has_ended_both(mut ended: &TcpStream, mut other: &TcpStream) -> bool {
     ended.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(other.read(&mut [0; 9]).unwrap(), 0, "the other side is told");
+    assert_eq!(again(|| other.read(&mut [0; 9])).unwrap(), 0, "the other side is told");
     // A byte that is sent after both have ended reaches nobody.
     if other.write_all(b"late").is_err() {
         return true;
     }
-    match ended.read(&mut [0; 9]) {
+    match again(|| ended.read(&mut [0; 9])) {
         Ok(0) | Err(_) => true,
         Ok(count) => {
             assert_eq!(count, 4);

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::support::client::{End, connect_from, read_to_end};
+use crate::support::pattern::again;
 use crate::support::pen::{Pen, program};
 use crate::support::process::Process;
 use crate::support::report::not_tested_here;
@@ -56,7 +57,7 @@ fn visits(pen: &Pen, clients: &[u8]) -> String {
 fn hold(pen: &Pen, from: u8) -> (TcpStream, String) {
     let mut stream = pen.connect_from(client(from));
     let mut byte = [0];
-    let count = stream.read(&mut byte).expect("a number or the end");
+    let count = again(|| stream.read(&mut byte)).expect("a number or the end");
     (stream, String::from_utf8_lossy(&byte[..count]).into_owned())
 }
 
@@ -225,7 +226,7 @@ fn b10_limits_hold_exactly_also_in_bursts() {
         let mut answers = Vec::new();
         for mut stream in &burst {
             let mut byte = [0];
-            let count = stream.read(&mut byte).expect("a number or the end");
+            let count = again(|| stream.read(&mut byte)).expect("a number or the end");
             answers.push(String::from_utf8_lossy(&byte[..count]).into_owned());
         }
         let expected = [("", 15), ("0", 2), ("1", 3)].map(|(answer, count)| (String::from(answer), count));

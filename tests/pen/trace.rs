@@ -10,7 +10,7 @@ use std::thread;
 
 use crate::support::client::{End, ask, connect, read_to_end};
 use crate::support::dumps::{self, Dump, Form};
-use crate::support::pattern::Pattern;
+use crate::support::pattern::{Pattern, again};
 use crate::support::pen::{Pen, program};
 use crate::support::process::{listeners, send};
 use crate::support::servers::{Refusing, Server, echo};
@@ -220,7 +220,7 @@ fn a_reader_of_standard_error_that_stops_holds_up_nobody_and_each_dump_is_whole_
         let printed = Arc::clone(&printed);
         move || {
             let mut piece = [0; 777];
-            while let count @ 1.. = reader.read(&mut piece).unwrap() {
+            while let count @ 1.. = again(|| reader.read(&mut piece)).unwrap() {
                 printed.lock().unwrap().extend_from_slice(&piece[..count]);
             }
         }

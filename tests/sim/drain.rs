@@ -51,6 +51,23 @@ fn a_drain_lets_everybody_finish_and_nobody_in() {
 }
 
 #[test]
+fn a_drain_lets_nobody_in_at_any_listener() {
+    let mut plan = Plan::plain(3, &vec![Dialogue::upload(100, 100, 2 * SECOND); 6]);
+    plan.listeners = 3;
+    plan.servers.iter_mut().enumerate().for_each(|(number, server)| server.listener = number);
+    for (number, client) in plan.clients.iter_mut().enumerate() {
+        client.listener = number % 3;
+        client.at = if number < 3 { Duration::ZERO } else { 1_001 * MS };
+    }
+    let (world, ended) = drained(plan, 100 * SECOND);
+    for client in 0..6 {
+        let sight = if client < 3 { Sight::Fin } else { Sight::Reset };
+        assert_eq!(world.client(client).sight, Some(sight), "client {client}");
+    }
+    assert!((2.0..2.5).contains(&ended), "{ended}");
+}
+
+#[test]
 fn who_waits_in_the_queue_when_a_drain_begins_is_served_as_far_as_there_is_room() {
     let mut plan = Plan::plain(1, &vec![Dialogue::request(100, 100); 9]);
     // Accepting pauses for want of a descriptor, until after the signal.

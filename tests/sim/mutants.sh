@@ -155,8 +155,8 @@ plant accept-not-resumed-by-a-close $p/ending.rs \
 plant aborted-client-taken-for-an-empty-queue $p/listener.rs \
     'io::ErrorKind::WouldBlock => arriving' 'io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted => arriving'
 plant limit-of-pairs-not-held $p/listener.rs \
-    'self.pairs.len() - self.leaving < self.listeners.common.conn_max' \
-    'self.pairs.len() - self.leaving <= self.listeners.common.conn_max'
+    'self.transfers.count() < self.listeners.common.conn_max' \
+    'self.transfers.count() <= self.listeners.common.conn_max'
 plant ring-not-given-back $p/ending.rs \
     $'            up.abandon(&mut self.pool);\n' ''
 plant ring-overwritten $p/flow.rs \

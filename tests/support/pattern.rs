@@ -1,6 +1,9 @@
 //! Bytes that tell when one of them is missing, doubled or at the wrong place, at the speed of memory.
 
 use std::io::{self, Read, Write};
+use std::time::Instant;
+
+use super::wait::PATIENCE;
 
 /// The sequence repeats after so many bytes: a prime, so that it never falls together with a buffer's size.
 const PERIOD: usize = 65_521;
@@ -40,7 +43,7 @@ impl Pattern {
     pub fn write(&self, mut to: impl Write, total: usize, mut wrote: impl FnMut(usize)) -> io::Result<()> {
         let mut sent = 0;
         while sent < total {
-            sent += to.write(self.at(sent, total - sent))?;
+            sent += again(|| to.write(self.at(sent, total - sent)))?;
             wrote(sent);
         }
         Ok(())
@@ -64,12 +67,19 @@ impl Pattern {
     }
 }
 
-/// Reads what there is. On Linux a read with a time-out is interrupted when its process is stopped and goes on, or is
-/// frozen for a moment (signal(7)); that is nothing that the peer did.
+/// Reads what there is, as [`again`] does it.
 pub fn read(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    again(|| from.read(buffer))
+}
+
+/// Calls again what was interrupted. On Linux a read or write with a time-out is interrupted when its process is
+/// stopped and goes on, or is frozen for a moment (signal(7)), and also when another thread starts a process; that is
+/// nothing that the peer did. The time-out begins anew then, so there is one more.
+pub fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let end = Instant::now() + 3 * PATIENCE;
     loop {
-        match from.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && Instant::now() < end => {}
             outcome => return outcome,
         }
     }
