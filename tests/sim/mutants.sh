@@ -22,6 +22,7 @@ dry=
 only=("$@")
 survivors=0
 planted=0
+stale=0
 
 cd "$root"
 git ls-files -z | while IFS= read -r -d '' file; do
@@ -76,7 +77,11 @@ plant() {
     fi
     local files=()
     while [ "$#" -gt 0 ]; do
-        edit "$1" "$2" "$3"
+        if [ "$dry" ]; then
+            edit "$1" "$2" "$3" || stale=$((stale + 1))
+        else
+            edit "$1" "$2" "$3"
+        fi
         files+=("$1")
         shift 3
     done
@@ -90,7 +95,7 @@ if [ -z "$dry" ] && ! sound=$(cd "$copy" && timeout 900 cargo test --no-default-
 fi
 
 p=src/proxy
-printf '%-52s %s\n' 'planted bug' 'caught by'
+[ "$dry" ] || printf '%-52s %s\n' 'planted bug' 'caught by'
 
 plant read-once-per-edge $p/flow.rs \
     'Ok(count) => return Receipt::Bytes(count),' \
@@ -270,7 +275,7 @@ plant place-released-at-the-first-listener $p/ending.rs \
 plant listeners-without-turns $p/listener.rs \
     'let first = self.listening.last + 1;' 'let first = 0;'
 plant other-listeners-open-in-a-drain $p/listen.rs \
-    'self.listening.close(|_| true)' 'self.listening.close(|arriving| arriving.listener == MAIN)'
+    'arriving.transport == Transport::Tcp));' 'arriving.transport == Transport::Tcp && arriving.listener == MAIN));'
 plant lack-told-after-every-pause $p/listener.rs \
     'if before.is_none_or(|before| self.now.moment.since(before) >= SILENCE) {' 'if let _ = before {'
 plant lack-told-only-once-for-ever $p/listener.rs \
@@ -288,9 +293,9 @@ plant farewell-without-end $p/ending.rs \
 plant leaving-client-not-read $p/ending.rs \
     'Ok(_) => return self.queue(key),' 'Ok(_) => client.readable = false,'
 plant idle-pair-cut-without-a-reset $p/ending.rs \
-    'let manner = if pair.is_cut_short(self.now.moment) { Manner::Reset } else { Manner::Fin };' 'let manner = Manner::Fin;'
+    'let manner = if is_cut { Manner::Reset } else { Manner::Fin };' 'let manner = Manner::Fin;'
 plant quiet-pair-reset $p/ending.rs \
-    'let manner = if pair.is_cut_short(self.now.moment) { Manner::Reset } else { Manner::Fin };' 'let manner = Manner::Reset;'
+    'let manner = if is_cut { Manner::Reset } else { Manner::Fin };' 'let manner = Manner::Reset;'
 plant idle-while-the-reader-is-slow $p/pair.rs \
     'if before[direction] != after[direction] {' 'if before[direction].1 != after[direction].1 {'
 plant limits-never-looked-at-again $p/limits.rs \
@@ -335,9 +340,9 @@ plant queue-not-emptied-before-a-hand-over $p/upgrade.rs \
 plant late-successor-waited-for-in-vain $p/upgrade.rs \
     'Upgrade::Starting(until) if until <= self.now.moment' 'Upgrade::Starting(until) if false && until <= self.now.moment'
 plant stays-after-a-hand-over $p/upgrade.rs \
-    'Upgrade::HandedOver if self.connections() == 0' 'Upgrade::HandedOver if false && self.connections() == 0'
+    'Upgrade::HandedOver if self.is_done()' 'Upgrade::HandedOver if false && self.is_done()'
 plant leaves-before-its-pairs $p/upgrade.rs \
-    'Upgrade::HandedOver if self.connections() == 0 &&' 'Upgrade::HandedOver if'
+    'Upgrade::HandedOver if self.is_done() &&' 'Upgrade::HandedOver if'
 plant blacklist-by-the-wall-clock src/balance/mod.rs \
     'server.blacklisted_until = server.blacklisted_until.max(Some(now.moment + time));' \
     'server.blacklisted_until = Some(crate::base::time::Moment::from_nanos(now.unix.saturating_sub(5_000_000_000) * 1_000_000_000) + time);'
@@ -370,6 +375,11 @@ plant copy-not-given-back $p/udp/ending.rs \
 if [ "$planted" -lt "${#only[@]}" ]; then
     echo "mutants.sh: not every one of these exists: ${only[*]}" >&2
     exit 1
+fi
+if [ "$dry" ]; then
+    echo "$planted bugs, of which $stale edits apply no more"
+    [ "$stale" -eq 0 ]
+    exit
 fi
 echo "$planted planted, $survivors survived"
 [ "$survivors" -eq 0 ]
