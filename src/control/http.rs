@@ -297,6 +297,14 @@ pub fn date(unix: u64) -> String {
     format!("{weekday}, {day:02} {} {year:04} {hour:02}:{minute:02}:{second:02} GMT", MONTHS[month])
 }
 
+/// The same time for people and programs alike: `1994-11-06 08:49:37`.
+pub fn utc(unix: u64) -> String {
+    let (days, second) = (unix / 86_400, unix % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{:02}-{day:02} {hour:02}:{minute:02}:{second:02}", month + 1)
+}
+
 /// Year, month from 0 and day from 1 of a day since 1970-01-01.
 fn civil(mut days: u64) -> (u64, usize, u64) {
     // Four centuries are 146,097 days, whenever they begin.
@@ -434,6 +442,7 @@ mod tests {
         for (unix, expected) in table {
             assert_eq!(date(unix), expected);
         }
+        assert_eq!(utc(784_111_777), "1994-11-06 08:49:37");
         date(u64::MAX);
     }
 }

@@ -49,6 +49,26 @@
       figure.dataset.title + " in the last five minutes: now " + now + ", at most " + form(most));
   }
 
+  function time(unix) { return new Date(unix * 1000).toISOString().slice(0, 19).replace("T", " "); }
+
+  function tell(events) {
+    var box = document.getElementById("events");
+    var latest = events.length ? events[events.length - 1].time + events[events.length - 1].text + events.length : "";
+    if (box.dataset.latest === latest) return;
+    box.dataset.latest = latest;
+    box.textContent = "";
+    events.slice().reverse().forEach(function (event) {
+      var item = document.createElement("li"), when = document.createElement("time"), what = document.createElement("span");
+      when.dateTime = time(event.time).replace(" ", "T") + "Z";
+      when.textContent = time(event.time);
+      what.className = event.severity;
+      what.textContent = event.text;
+      item.append(when, what);
+      box.append(item);
+    });
+    document.getElementById("quiet").hidden = events.length > 0;
+  }
+
   function show(seen) {
     if (shape(seen) !== document.body.dataset.shape) { location.reload(); return; }
     var health = document.getElementById("health");
@@ -66,6 +86,7 @@
       put(element, count(failures.refused + failures.timeout + failures.other));
     });
     each("figure", function (figure) { draw(figure, seen.history); });
+    tell(seen.events);
     document.body.dataset.live = seen.time;
   }
 

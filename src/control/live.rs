@@ -7,8 +7,8 @@
 use std::fmt::Write;
 
 use super::history::{INTERVAL, INTERVALS, per_second};
-use super::http::{Answer, Code};
-use super::overview::{Overview, Seen};
+use super::http::{Answer, Code, utc};
+use super::overview::{Overview, Seen, severity};
 use super::page::escaped;
 use crate::balance::{Listener, Traffic};
 
@@ -19,7 +19,7 @@ const SCRIPT: &str = include_str!("live.js");
 /// SHA-256 of the style and of the script (Content Security Policy Level 3, section 2.3.1).
 const FIELDS: &str = "Content-Security-Policy: default-src 'none'; \
     style-src 'sha256-luBJioXtv4CTGAEqbNmxAR/7CXd8d+cfC2erERHEoLI='; \
-    script-src 'sha256-aCB7gGN8Re4gf4YS4UNt5GJ+YIYpgFVbOvKSuCQkSeU='; \
+    script-src 'sha256-vMIiUxmtLBNozq42fM/44U15T5TkXxvl050gpCdjI6Q='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n\
     Referrer-Policy: no-referrer\r\n";
 
@@ -39,6 +39,7 @@ pub fn page(seen: Overview<'_>) -> Answer {
     for (place, (_, listener)) in seen.listeners.iter().enumerate() {
         page.listener(seen, place, listener);
     }
+    page.events(seen);
     page.foot();
     Answer { code: Code::Ok, media_type: "text/html; charset=utf-8", fields: FIELDS, body: page.0 }
 }
@@ -263,6 +264,19 @@ impl Html {
         self.line(format_args!("<td role=\"cell\" data-label=\"{label}\"><span>{what}</span></td>"));
     }
 
+    fn events(&mut self, seen: Overview<'_>) {
+        self.put("<h2>Events <small>of late, in UTC</small></h2>\n<ol class=\"events\" id=\"events\">\n");
+        for event in seen.recent.iter().rev() {
+            let (at, text) = (utc(event.unix), escaped(&event.text));
+            let (stamp, class) = (at.replace(' ', "T"), severity(event.severity));
+            self.line(format_args!(
+                "<li><time datetime=\"{stamp}Z\">{at}</time><span class=\"{class}\">{text}</span></li>"
+            ));
+        }
+        let hidden = if seen.recent.iter().next().is_some() { " hidden" } else { "" };
+        self.line(format_args!("</ol>\n<p class=\"soft\" id=\"quiet\"{hidden}>Nothing has happened yet.</p>"));
+    }
+
     fn foot(&mut self) {
         self.put("</main>\n<footer><a href=\"status.json\">JSON</a><a href=\"metrics\">Metrics</a>");
         self.put("<a href=\"health\">Health</a></footer>\n<script>");
@@ -369,6 +383,9 @@ mod tests {
             "data-label=\"Address\">/t/&lt;b&gt;&amp;&quot;&#39;\\</td>",
             "<span class=\"state blacklisted\" data-state=\"listeners.0.servers.1\">blacklisted 30 s</span>",
             "<span data-at=\"listeners.0.servers.0.connections\" data-form=\"count\">1</span> of 3",
+            "<time datetime=\"2023-11-14T22:13:39Z\">2023-11-14 22:13:39</time><span class=\"warning\">server 1 (2001",
+            "failed: &lt;b&gt;no\nroute&lt;/b&gt;</span></li>",
+            "id=\"quiet\" hidden>",
             "<span data-failures=\"listeners.0.servers.1.failures\">1</span>",
         ] {
             assert!(body.contains(part), "{part}\n{body}");

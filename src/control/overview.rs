@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use super::history::{History, per_second};
 use super::json::Json;
+use super::recent::Recent;
 use super::status::{shown_host, shown_port, state_of};
 use crate::balance::listeners::Dropped;
 use crate::balance::{Listener, Listeners, Refusals, Server, ServerId, Traffic};
+use crate::base::diag::Severity;
 use crate::base::operand::Host;
 use crate::base::time::Now;
 
@@ -79,6 +81,8 @@ pub struct Overview<'a> {
     pub listeners: &'a Listeners,
     /// The last minutes.
     pub history: &'a History,
+    /// What has happened of late.
+    pub recent: &'a Recent,
 }
 
 /// A server as it is seen.
@@ -165,6 +169,7 @@ impl<'a> Overview<'a> {
                 }
             });
             self.write_history(json);
+            self.write_events(json);
         });
         json.finish()
     }
@@ -231,6 +236,20 @@ impl<'a> Overview<'a> {
         });
     }
 
+    fn write_events(self, json: &mut Json) {
+        json.array_at("events", |json| {
+            for event in self.recent.iter() {
+                json.object(|json| {
+                    json.number("time", event.unix);
+                    json.text("severity", severity(event.severity));
+                    json.text("event", event.name);
+                    json.text_or_null("listener", event.listener.as_deref());
+                    json.text("text", &event.text);
+                });
+            }
+        });
+    }
+
     fn write_history(self, json: &mut Json) {
         let history = || self.history.intervals();
         json.object_at("history", |json| {
@@ -240,6 +259,16 @@ impl<'a> Overview<'a> {
             json.numbers("up", history().map(|interval| interval.traffic.up));
             json.numbers("down", history().map(|interval| interval.traffic.down));
         });
+    }
+}
+
+/// How urgent an event is, in a word.
+pub fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Notice => "notice",
+        Severity::Debug => "debug",
     }
 }
 
@@ -264,6 +293,8 @@ fn write_server(json: &mut Json, seen: &Seen<'_>) {
         json.number("timeout", counts.timed_out);
         json.number("other", counts.failed);
     });
+    json.number("checks", server.health.checks);
+    json.number("checks_failed", server.health.failures);
     match server.failed_at {
         0 => json.number("failed", "null"),
         at => json.number("failed", at),
@@ -293,12 +324,14 @@ pub(super) mod testing {
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::time::Moment;
     use crate::control::history::Sample;
+    use crate::control::recent::Happened;
 
     /// What an overview is made of.
     pub struct Pen {
         pub process: Process,
         pub listeners: Listeners,
         pub history: History,
+        pub recent: Recent,
     }
 
     pub const NOW: Now = Now { moment: Moment::from_nanos(20_000_000_000), unix: 1_700_000_020 };
@@ -345,7 +378,11 @@ pub(super) mod testing {
                 messages_lost: 2,
                 dumps_lost: 3,
             };
-            Pen { process, listeners, history }
+            let mut recent = Recent::default();
+            let text = String::from("server 1 (2001:db8::1:81) failed: <b>no\nroute</b>");
+            let (severity, name, listener) = (Severity::Warning, "server-failed", Some(String::from("main")));
+            recent.add(Happened { unix: 1_700_000_019, severity, name, listener, text });
+            Pen { process, listeners, history, recent }
         }
 
         fn history() -> History {
@@ -358,7 +395,8 @@ pub(super) mod testing {
         }
 
         pub fn overview(&self) -> Overview<'_> {
-            Overview { now: NOW, process: &self.process, listeners: &self.listeners, history: &self.history }
+            let Pen { process, listeners, history, recent } = self;
+            Overview { now: NOW, process, listeners, history, recent }
         }
     }
 }
@@ -387,17 +425,19 @@ mod tests {
              \"servers\":[{{\"id\":\"0\",\"name\":\"web1\",\"address\":\"10.0.0.1:80\",\"state\":\"up\",\
              \"blacklisted\":0.0,\"connections\":1,\"idlers\":0,\"max\":3,\"hard\":4,\"weight\":5,\"prio\":6,\
              \"connects\":1,\"up\":5,\"down\":9,\"rates\":{{\"connects\":0.0,\"up\":0.0,\"down\":0.0}},\
-             \"failures\":{{\"refused\":0,\"timeout\":0,\"other\":0}},\"failed\":null}},\
+             \"failures\":{{\"refused\":0,\"timeout\":0,\"other\":0}},\"checks\":0,\"checks_failed\":0,\"failed\":null}},\
              {{\"id\":\"1\",\"name\":null,\"address\":\"[2001:db8::1]:81\",\"state\":\"blacklisted\",\"blacklisted\":30.0,"
         );
         assert!(json.starts_with(&expected), "{json}\n{expected}");
-        let failed = "\"failures\":{\"refused\":0,\"timeout\":1,\"other\":0},\"failed\":1700000020}]}";
+        let failed = "\"failures\":{\"refused\":0,\"timeout\":1,\"other\":0},\"checks\":0,\"checks_failed\":0,\"failed\":1700000020}]}";
         assert!(json.contains(failed), "{json}");
         let odd =
             "{\"id\":\"0\",\"name\":null,\"address\":\"/t/\\u003cb\\u003e\\u0026\\\"\\u0027\\\\\",\"state\":\"up\"";
         assert!(json.contains(odd), "{json}");
         let end = "\"history\":{\"interval\":2,\"connections\":[1,1],\"accepted\":[2,2],\"up\":[100,200],\
-                   \"down\":[1000,2000]}}\n";
+                   \"down\":[1000,2000]},\"events\":[{\"time\":1700000019,\"severity\":\"warning\",\
+                   \"event\":\"server-failed\",\"listener\":\"main\",\"text\":\"server 1 (2001:db8::1:81) failed: \
+                   \\u003cb\\u003eno\\nroute\\u003c/b\\u003e\"}]}\n";
         assert!(json.ends_with(end), "{json}");
     }
 

@@ -220,6 +220,10 @@ impl Metrics {
         self.of_servers(seen, idlers, |family, labels, one| family.sample(labels, one.server.idlers));
         let connects = ("pen_server_connects_total", Counter, "Connects to the server that were made.");
         self.of_servers(seen, connects, |family, labels, one| family.sample(labels, one.server.counts.connects));
+        let checks = ("pen_server_checks_total", Counter, "Checks of the server.");
+        self.of_servers(seen, checks, |family, labels, one| family.sample(labels, one.server.health.checks));
+        let bad = ("pen_server_checks_failed_total", Counter, "Checks that the server failed.");
+        self.of_servers(seen, bad, |family, labels, one| family.sample(labels, one.server.health.failures));
         let help = "Bytes carried: up is to the server, down from it.";
         self.of_servers(seen, ("pen_server_bytes_total", Counter, help), |family, labels, one| {
             family.sample(&[labels[0], labels[1], ("direction", "up")], one.server.sent);

@@ -47,8 +47,8 @@ impl<N: Net> Proxy<N> {
     /// What somebody makes of all there is to see.
     pub(super) fn with_overview<T>(&self, make: impl FnOnce(Overview<'_>) -> T) -> T {
         let process = self.process();
-        let (listeners, history) = (&self.listeners, &self.history);
-        make(Overview { now: self.now, process: &process, listeners, history })
+        let (listeners, history, recent) = (&self.listeners, &self.history, self.recent());
+        make(Overview { now: self.now, process: &process, listeners, history, recent })
     }
 
     /// What the loop knows of itself.

@@ -241,8 +241,8 @@ impl<N: Net> Proxy<N> {
                 continue;
             }
             let process = self.process();
-            let (listeners, history) = (&self.listeners, &self.history);
-            let seen = Overview { now: self.now, process: &process, listeners, history };
+            let (listeners, history, recent) = (&self.listeners, &self.history, &self.recent);
+            let seen = Overview { now: self.now, process: &process, listeners, history, recent };
             let viewer = &mut self.viewers.all[key];
             viewer.answer(self.now.moment, self.now.unix, is_last, |request| answer(seen, request));
             return self.drive_viewer(key);

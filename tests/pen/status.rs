@@ -45,6 +45,11 @@ fn json_tells_of_servers_and_what_they_did() {
     assert!(first["blacklisted"].as_f64().unwrap() > 20.0 && first["failed"].is_u64(), "{first}");
     assert_eq!((&second["state"], &second["name"], &second["connects"]), (&"up".into(), &"web".into(), &1.into()));
     assert_eq!((&second["down"], &second["failed"]), (&5.into(), &Value::Null), "{second}");
+    let events = seen["events"].as_array().expect("an array");
+    let failed = events.iter().find(|event| event["event"] == "server-failed").unwrap_or_else(|| panic!("{events:#?}"));
+    assert_eq!((&failed["severity"], &failed["listener"]), (&"warning".into(), &"main".into()));
+    let text = format!("server 0 ({}) failed: connection refused; blacklisted for 30 s", dead.address());
+    assert_eq!((&failed["text"], failed["time"].is_u64()), (&text.into(), true));
 }
 
 #[test]
@@ -116,6 +121,7 @@ fn the_manual_has_every_metric_and_every_member_and_no_other() {
     };
     let families: BTreeSet<String> = metrics(&pen).families().into_iter().map(str::to_owned).collect();
     assert_eq!(families, words(of_metrics));
+    pen.obey("server 0 disable");
     let mut members = BTreeSet::new();
     let mut seen = json(&pen);
     // Their names are those of the label "reason".
