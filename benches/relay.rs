@@ -67,6 +67,7 @@ fn pen_before(server: SocketAddr) -> SocketAddr {
             control_at: String::new(),
             rights: Rights::default(),
             log: None,
+            capture: None,
             pid: std::process::id(),
             services: Services::default(),
         };

@@ -4,11 +4,12 @@
 //! There are no further implementations. [`Net::wait`] is the only source of time.
 
 mod datagrams;
+mod log_target;
 mod unread;
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::base::diag::Severity;
 use crate::base::keepalive::Keepalive;
 use crate::base::time::Now;
 pub use datagrams::{BATCH_MAX, DATAGRAM_MAX, Inbox, Outbox, Way};
+pub use log_target::LogTarget;
 pub use unread::Unread;
 
 /// Names a watched socket in events.
@@ -127,24 +129,6 @@ impl ListenOptions {
     pub const ONE_PEER: ListenOptions = ListenOptions { backlog: 16, private: false, shared: false, datagrams: false };
 }
 
-/// Where the request log goes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum LogTarget {
-    /// A file, opened for append and created if it is not there.
-    File(PathBuf),
-    /// A penlogd, one datagram a line.
-    Udp(SocketAddr),
-}
-
-impl fmt::Display for LogTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LogTarget::File(path) => path.display().fmt(f),
-            LogTarget::Udp(addr) => addr.fmt(f),
-        }
-    }
-}
-
 /// A pipe in the kernel, through which bytes go from one stream to another without being copied.
 /// Dropping it loses what is in it.
 pub trait Pipe: fmt::Debug {
@@ -224,6 +208,11 @@ pub trait Stream: Read + Write {
     /// Whether the kernel says that the peer is of this process's user or of root (unix(7)).
     fn is_same_user(&self) -> bool {
         false
+    }
+
+    /// The address of the peer. A world without addresses refuses.
+    fn peer(&self) -> io::Result<Endpoint> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// The address of this machine that the connection is at. A world without addresses refuses.
@@ -330,6 +319,12 @@ pub trait Net {
     /// The only source of time.
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<Now>;
 
+    /// Nanoseconds of the wall clock's second at the last wait, for reports. A world that counts whole
+    /// seconds has none.
+    fn subsecond(&self) -> u32 {
+        0
+    }
+
     /// A time of day as people here read it, from seconds since 1970-01-01 00:00:00 UTC. A world
     /// without time zones shows the seconds.
     fn local_time(&self, unix: u64) -> String {
@@ -348,6 +343,13 @@ pub trait Net {
 
     /// Opens a request log.
     fn open_log(&mut self, target: &LogTarget) -> io::Result<Self::Log>;
+
+    /// Opens a file and empties it. One that has bytes must begin with these, so that nothing else is
+    /// lost, and keeps them if it `continues` it; one that is new only this user may read. A world without
+    /// files refuses.
+    fn open_anew(&mut self, _path: &Path, _magic: &[u8], _continues: bool) -> io::Result<Self::Log> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Reads a file of commands, at most a mebibyte.
     fn read_commands(&mut self, path: &Path) -> io::Result<String>;

@@ -23,6 +23,8 @@ mod demo;
 mod drain;
 #[path = "pen/events.rs"]
 mod events;
+#[path = "pen/fault.rs"]
+mod fault;
 #[path = "pen/footprint.rs"]
 mod footprint;
 #[path = "pen/ftp.rs"]
@@ -71,3 +73,5 @@ mod udp_servers;
 mod upgrade;
 #[path = "pen/viewers.rs"]
 mod viewers;
+#[path = "pen/watch.rs"]
+mod watch;

@@ -2,6 +2,7 @@
 //!
 //! Plain values with their defaults; what they mean is said in pen(1).
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -98,6 +99,48 @@ pub enum FastClose {
     Both,
 }
 
+/// Where a capture goes, and how much of it there is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CaptureSpec {
+    /// The file, or what the names of its files begin with.
+    pub path: PathBuf,
+    /// A file has at most so many bytes, but one chunk at least.
+    pub size: Option<u64>,
+    /// A file is written for so many seconds.
+    pub seconds: Option<u32>,
+    /// There are so many files in turn: `PATH.1` and so on.
+    pub rotate: Option<u32>,
+}
+
+/// What goes wrong with a connection because an operator wants it to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// What comes is held for so long before it goes on.
+    Delay(Duration),
+    /// Both sides are reset once the server has sent so many bytes.
+    Reset(u64),
+    /// So many bytes a second go each way.
+    Throttle(u32),
+    /// The client sees the end after so many bytes of the server.
+    Truncate(u64),
+    /// Nothing goes on.
+    Blackhole,
+}
+
+impl fmt::Display for Fault {
+    /// As the command `fault` has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Delay(time) => write!(f, "delay {}", time.as_millis()),
+            Fault::Reset(0) => f.write_str("reset"),
+            Fault::Reset(after) => write!(f, "reset after {after}"),
+            Fault::Throttle(rate) => write!(f, "throttle {rate}"),
+            Fault::Truncate(after) => write!(f, "truncate {after}"),
+            Fault::Blackhole => f.write_str("blackhole"),
+        }
+    }
+}
+
 /// The settings of a listener and its servers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
@@ -163,6 +206,8 @@ pub struct Settings {
     pub check_fall: u32,
     /// The local address for connections to servers.
     pub source: Option<IpAddr>,
+    /// What goes wrong with its connections.
+    pub fault: Option<Fault>,
 }
 
 impl Default for Settings {
@@ -198,6 +243,7 @@ impl Default for Settings {
             proxy_accept: None,
             proxy_protocol: None,
             source: None,
+            fault: None,
         }
     }
 }
@@ -218,10 +264,14 @@ pub struct Common {
     pub status_acl: usize,
     /// Where viewers come in, as it was written; `None` for nowhere.
     pub status_at: Option<String>,
-    /// How much is said: 0 nothing, 1 events, 2 dumps as well.
+    /// How much is said: 0 nothing, 1 events, 2 dumps as well, 3 what they say.
     pub debug: u32,
     /// How dumps show bytes.
     pub dump_form: DumpForm,
+    /// Whether dumps and captures show secrets.
+    pub shows_secrets: bool,
+    /// Where packets are captured.
+    pub capture: Option<CaptureSpec>,
     /// How many clients are accepted per listening socket and turn.
     pub multi_accept: usize,
     /// Length of a listening socket's queue in the kernel.
@@ -251,6 +301,8 @@ impl Default for Common {
             status_at: None,
             debug: 0,
             dump_form: DumpForm::default(),
+            shows_secrets: false,
+            capture: None,
             multi_accept: 100,
             backlog: 500,
             shares_ports: false,

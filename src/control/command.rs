@@ -10,6 +10,7 @@ use std::time::Duration;
 pub use super::parse::{parse, parse_for};
 use super::subscription::Subscription;
 pub use super::table::{COMMANDS, Row};
+pub use super::watching::Watching;
 use crate::balance::acl::{Entry, ListName, Subnet};
 use crate::balance::clients::CLIENTS_MAX;
 use crate::balance::settings::{DumpForm, FastClose, Protocol, Rate};
@@ -29,7 +30,7 @@ pub const IDLERS_MAX: u32 = 10_000;
 pub const SOCKET_BUFFERS_MAX: u32 = 65_536;
 /// The longest time in seconds, 68 years: what the original takes.
 pub const SECONDS_MAX: u32 = i32::MAX as u32;
-/// The highest debug level; those above 2 are as 2.
+/// The highest debug level; those above 3 are as 3.
 pub const DEBUG_MAX: u32 = 9;
 
 /// One command, complete and within all ranges.
@@ -163,6 +164,8 @@ pub enum Command {
     Switch(Mode, bool),
     /// Tells who is trusted in something, or sets it.
     Trust(Trust, Option<Option<Trustee>>),
+    /// Watches connections, or lets them go wrong.
+    Watching(Watching),
     /// Tells where the status page goes, or sets it.
     WebStats(Option<Option<PathBuf>>),
     /// Writes the configuration, by default to the file of the start.
@@ -178,6 +181,7 @@ impl Command {
             Command::Include(path) => Some(path),
             Command::ControlToken(path) => path.as_deref(),
             Command::Log(Some(LogSpec { to: LogTo::File(path), .. })) => Some(path),
+            Command::Watching(Watching::Capture(Some(spec))) => Some(&spec.path),
             Command::WebStats(path) => path.as_ref().and_then(Option::as_deref),
             Command::Write(path) => path.as_deref(),
             _ => None,

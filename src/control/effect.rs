@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::command::{ListenAt, LogSpec, StatusForm};
 use super::event::OfServer;
 use super::subscription::Subscription;
-use crate::balance::settings::Protocol;
+use crate::balance::settings::{CaptureSpec, Fault, Protocol};
 use crate::balance::{ListenerKey, ServerId};
 
 /// What became of a command.
@@ -47,6 +47,12 @@ pub enum Effect {
     /// Let this listener listen there; its sockets of before are closed once the new ones are open.
     /// The reply is the addresses, with the port that the system chose where it was to choose.
     Listen(ListenerKey, Vec<ListenAt>),
+    /// Capture packets there, or nowhere, and note it in the settings.
+    SetCapture(Option<CaptureSpec>),
+    /// Other things go wrong with the connections of this listener from now on.
+    Fault(ListenerKey),
+    /// This goes wrong with a connection, or nothing any more.
+    FaultConnection(usize, Option<Fault>),
     /// Write the request log there, or nowhere, and note it in the settings; the log of before is
     /// closed once the new one is open.
     SetLog(Option<LogSpec>),

@@ -15,6 +15,7 @@ use super::origins::obey;
 use super::servers::{change_server, remove_server};
 pub use super::snapshot::Snapshot;
 use super::status;
+use super::watching;
 use crate::balance::acl::{AclError, Acls, ListName};
 use crate::balance::{Balancer, Common, ListenerKey, Listeners, MAIN, Settings};
 use crate::base::keepalive::Keepalive;
@@ -163,6 +164,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::SharePorts => set(&mut common.shares_ports, true),
         Command::NoEffect => Outcome::quiet(),
         Command::Exit => exit(common),
+        Command::Watching(command) => watching::carry_out(common, balancer, at, command),
         Command::FastClose(when) => fast_close(&mut balancer.settings, when),
         Command::Ftp(change) => set_ftp(&mut balancer.settings.ftp, change),
         Command::Keepalive(how) => probe(common, how),
@@ -292,7 +294,7 @@ fn shown_path(path: Option<&Path>) -> String {
 }
 
 /// A text as a line; nothing at all if there is nothing to tell.
-fn line_of(text: &str) -> String {
+pub(super) fn line_of(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("{text}\n") }
 }
 

@@ -33,6 +33,7 @@ pub mod status;
 pub mod subscription;
 pub mod table;
 pub mod token;
+mod watching;
 mod words;
 pub mod written;
 

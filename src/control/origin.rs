@@ -120,13 +120,14 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
                 self.listeners[at].at.clear();
                 self.listeners.let_go(at);
             }
+            Effect::SetCapture(spec) => self.listeners.common.capture = spec,
             Effect::SetLog(log) => self.listeners.common.log = log.map(|log| log.text),
             Effect::StatusListen(there) => self.listeners.common.status_at = there.map(|there| there.text),
             Effect::Token(path) => {
                 path.as_deref().map(|path| self.check_token(path)).transpose()?;
                 self.listeners.common.control_token = path;
             }
-            Effect::Close(_) | Effect::ShowConnection(_) | Effect::ShowSocket(_) => {
+            Effect::FaultConnection(..) | Effect::Close(_) | Effect::ShowConnection(_) | Effect::ShowSocket(_) => {
                 return Err(String::from("there are no connections at the start"));
             }
             Effect::Exit | Effect::Reload | Effect::Status(_) | Effect::Write(_) | Effect::Include(..) => {
@@ -136,7 +137,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             Effect::ServerChanged(..) => {}
             // What the settings say already, or what the loop does once it has them.
             Effect::Resolve(..) | Effect::ConnMax(_) | Effect::PendingMax(_) | Effect::Limits | Effect::Reopen(..) => {}
-            Effect::Recount(_) | Effect::ClientsMax(_) | Effect::Keepalive | Effect::Dummy => {}
+            Effect::Fault(_) | Effect::Recount(_) | Effect::ClientsMax(_) | Effect::Keepalive | Effect::Dummy => {}
         }
         Ok(())
     }

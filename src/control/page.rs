@@ -81,6 +81,9 @@ impl Page {
     }
 
     fn listener(&mut self, balancer: &Balancer, now: Now) {
+        if let Some(fault) = balancer.settings.fault {
+            self.line(&format_args!("Fault on purpose: {fault}<p>"));
+        }
         self.table(SERVERS);
         balancer.servers.iter().for_each(|(id, server)| self.server(id, server, now));
         self.line(&"</table>");

@@ -121,7 +121,7 @@ pub(super) fn connection(words: &mut Words<'_>) -> Result<Command, Problem> {
     Ok(Command::Connection(connection_number(words)?))
 }
 
-fn connection_number(words: &mut Words<'_>) -> Result<usize, Problem> {
+pub(super) fn connection_number(words: &mut Words<'_>) -> Result<usize, Problem> {
     Ok(unsigned(words.need("the number of a connection")?, 0, CONNECTION_MAX)? as usize)
 }
 

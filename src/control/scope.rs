@@ -4,8 +4,9 @@
 //! would look as if it held for that one.
 
 /// Commands that are for the process, by their names without "no".
-const PROCESS: [&str; 26] = [
+const PROCESS: [&str; 28] = [
     "ascii",
+    "capture",
     "close",
     "conn_max",
     "connection",
@@ -24,6 +25,7 @@ const PROCESS: [&str; 26] = [
     "pid",
     "poll",
     "reload",
+    "secrets",
     "select",
     "socket",
     "status",

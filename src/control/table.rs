@@ -8,6 +8,7 @@ use super::origins;
 use super::read;
 use super::scope::{Scope, scope_of};
 use super::subscription;
+use super::watching::{self, Watching};
 use super::words::{Problem, Words, unsigned};
 use crate::balance::settings::{DumpForm, Protocol};
 
@@ -83,6 +84,13 @@ pub static COMMANDS: &[Row] = &[
     is("block", "Does nothing: pen never waits for a socket.", Command::NoEffect),
     is("no block", "Does nothing, as block.", Command::NoEffect),
     by(
+        "capture",
+        "[FILE [size BYTES] [seconds N] [rotate N]]",
+        "Writes what passes to a file, as packets for Wireshark.",
+        |words| watching::capture(words).map(Command::Watching),
+    ),
+    is("no capture", "Ends the capture.", Command::Watching(Watching::NoCapture)),
+    by(
         "check",
         "[none | KIND ... [port PORT]]",
         "Checks servers: tcp, http, smtp, ftp, pop3, imap, ldap, dns, redis, mysql, send, expect.",
@@ -120,7 +128,12 @@ pub static COMMANDS: &[Row] = &[
         read::control_token,
     ),
     is("no control_token", "Wants no word of them.", Command::ControlToken(None)),
-    number("debug", "[LEVEL]", "Says events at level 1, and dumps bytes as well at level 2.", Number::Debug),
+    number(
+        "debug",
+        "[LEVEL]",
+        "Says events at level 1, dumps bytes at level 2, and says what they mean at level 3.",
+        Number::Debug,
+    ),
     is("delayed_forward", "Does nothing: what pen has is sent on at once.", Command::NoEffect),
     is("no delayed_forward", "Does nothing, as delayed_forward.", Command::NoEffect),
     number("drain", "[SECONDS]", "Gives connections that long to finish after QUIT; 0 for ever.", Number::Drain),
@@ -166,6 +179,15 @@ pub static COMMANDS: &[Row] = &[
         Number::IdleTimeout,
     ),
     number("idlers", "[N]", "Keeps N connections to servers open ahead; 0 for none.", Number::Idlers),
+    by(
+        "fault",
+        "[[connection N] delay MS | reset [after BYTES] | throttle RATE | truncate BYTES | blackhole]",
+        "Lets something go wrong with connections, on purpose.",
+        |words| watching::fault(words).map(Command::Watching),
+    ),
+    by("no fault", "[connection N]", "Lets nothing go wrong with them any more.", |words| {
+        watching::no_fault(words).map(Command::Watching)
+    }),
     by("include", "FILE", "Executes the commands in a file, all or none.", read::include),
     by("keepalive", "[IDLE [INTERVAL [COUNT]]]", "Probes peers that are silent.", read::keepalive),
     is("no keepalive", "Does not probe peers.", Command::Keepalive(None)),
@@ -199,6 +221,9 @@ pub static COMMANDS: &[Row] = &[
     is("reuseport", "Lets other pens listen at the same addresses; for what is opened later.", Command::SharePorts),
     switch("roundrobin", "Takes servers in turn for each connection.", Mode::RoundRobin, true),
     switch("no roundrobin", "Sends clients to the server that they had before.", Mode::RoundRobin, false),
+    by("secrets", "[show|hide]", "Shows passwords and the like in dumps and captures, or not.", |words| {
+        watching::secrets(words).map(Command::Watching)
+    }),
     is("select", "Does nothing, as epoll.", Command::NoEffect),
     by("server", "N|NAME KEY VALUE ... | enable | disable | drain", "Changes or adds a server.", read::server),
     by("no server", "N|NAME", "Removes a server.", read::no_server),

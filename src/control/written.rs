@@ -11,8 +11,9 @@ use std::rc::Rc;
 use super::checks::{shown as shown_check, shown_own};
 use super::numbers::{shown_auth, shown_fast_close, shown_ports, shown_rate};
 use super::origins::{shown, shown_version_of_server};
+use super::watching::shown_capture;
 use crate::balance::listeners::MAIN_NAME;
-use crate::balance::settings::{Common, DumpForm};
+use crate::balance::settings::{CaptureSpec, Common, DumpForm};
 use crate::balance::trusted::Trusted;
 use crate::balance::{Balancer, Duty, Listener, Listeners, MAIN, Server, ServerId};
 use crate::base::keepalive::Keepalive;
@@ -158,6 +159,7 @@ impl Writer<'_> {
         let ports = common.shares_ports.then(|| self.one("reuseport", String::from("reuseport")));
         let mut blocks = vec![
             self.one("ascii", String::from(form)),
+            self.capture(common.capture.as_ref())?,
             self.says("conn_max", &common.conn_max),
             self.says("control_acl", &self.balancer.acls.name(common.control_acl)),
             self.file("control_token", common.control_token.as_deref())?,
@@ -165,6 +167,7 @@ impl Writer<'_> {
             self.says("drain", &common.drain.as_secs()),
             self.one("keepalive", probes(common.keepalive)),
             self.file("log", common.log.as_deref().map(Path::new))?,
+            self.says("secrets", &if common.shows_secrets { "show" } else { "hide" }),
             self.says("status_acl", &self.balancer.acls.name(common.status_acl)),
             self.file("status_listen", common.status_at.as_deref().map(Path::new))?,
             self.file("web_stats", common.web_stats.as_deref())?,
@@ -200,6 +203,13 @@ impl Writer<'_> {
         ]
     }
 
+    fn capture(&self, spec: Option<&CaptureSpec>) -> Result<Block, Unspeakable> {
+        let Some(spec) = spec else { return Ok(self.is("capture", false)) };
+        let (shown, path) = (shown_capture(spec), spec.path.display().to_string());
+        let limits = shown.strip_prefix(&path).unwrap_or_default();
+        Ok(self.one("capture", format!("capture {}{limits}", path_word(&spec.path)?)))
+    }
+
     fn settings(&self) -> Vec<Block> {
         let settings = &self.balancer.settings;
         let modes = &settings.modes;
@@ -224,6 +234,10 @@ impl Writer<'_> {
             self.says("client_max", &settings.client_max),
             rate,
             self.says("clients_max", &settings.clients_max),
+            match settings.fault {
+                None => self.is("fault", false),
+                Some(fault) => self.says("fault", &fault),
+            },
             ftp_address,
             self.says("ftp_auth", &shown_auth(settings.ftp.auth)),
             ftp_ports,

@@ -202,7 +202,8 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
         match effect {
             Effect::Listen(at, there) => self.listen(at, there),
             Effect::SetLog(log) => self.log = log,
-            Effect::Close(_) | Effect::ShowConnection(_) | Effect::ShowSocket(_) => {
+            Effect::SetCapture(spec) => self.listeners.common.capture = spec,
+            Effect::FaultConnection(..) | Effect::Close(_) | Effect::ShowConnection(_) | Effect::ShowSocket(_) => {
                 return Err(String::from("there are no connections yet"));
             }
             Effect::RemoveListener(at) => {
@@ -225,6 +226,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             // All servers without an address are looked up at the start, and the loop begins
             // with the settings that there are then.
             Effect::Resolve(..)
+            | Effect::Fault(_)
             | Effect::ClientsMax(_)
             | Effect::ConnMax(_)
             | Effect::PendingMax(_)

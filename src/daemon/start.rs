@@ -20,12 +20,14 @@ use crate::base::error::{Error, reason};
 use crate::base::operand::{Host, ListenSpec, Services};
 use crate::control::command::{ListenAt, LogSpec, LogTo};
 use crate::net::{ListenOptions, LogTarget, Net, Token};
+use crate::proxy::capture::{self, Capture};
 use crate::proxy::listener::{Arriving, Transport, listening_token};
 use crate::proxy::memory::fit_connections;
 use crate::proxy::{CONTROL_LISTENER, Foreign, LISTENING_MAX, Nobody, Proxy, Rights, STATUS_LISTENER, Start};
 use crate::sys::console::Console;
 use crate::sys::inheritance::{Inheritance, Use};
 use crate::sys::listener::Listener;
+use crate::sys::log::Log;
 use crate::sys::net::OsNet;
 use crate::sys::pid_file::PidFile;
 use crate::sys::process::{self, Background, Identity, Readiness};
@@ -122,6 +124,7 @@ impl World {
         // What is removed again if the next step fails comes first.
         let pid_file = plan.listeners.common.pid_file.as_deref().map(create_pid_file).transpose()?;
         let log = target.map(|target| self.open_log(target)).transpose()?;
+        let capture = self.open_capture(&plan)?;
         self.say_all(&plan)?;
         readiness.tell().map_err(|error| failed("let go of the terminal", &error))?;
         if let Some(console) = syslog {
@@ -135,7 +138,7 @@ impl World {
         self.net.set_upgrader(Upgrader::new(self.launch, pid_file));
         let control_at = control_at.map(|at| at.text).unwrap_or_default();
         let pid = std::process::id();
-        let start = Start { listening, control, control_at, rights, log, pid, services: self.services };
+        let start = Start { listening, control, control_at, rights, log, capture, pid, services: self.services };
         let mut proxy = Proxy::new(self.net, plan.listeners, start);
         proxy.show_status(status);
         let ending = proxy.run_with(foreign);
@@ -271,6 +274,13 @@ impl World {
     fn open_log(&mut self, target: LogTarget) -> Result<(LogTarget, <OsNet as Net>::Log), Error> {
         let log = self.net.open_log(&target).map_err(|error| failed(&format!("open the log {target}"), &error))?;
         Ok((target, log))
+    }
+
+    /// A successor goes on with the capture of the process that it takes over from.
+    fn open_capture(&mut self, plan: &Plan) -> Result<Option<Capture<Log>>, Error> {
+        let spec = plan.listeners.common.capture.clone();
+        let is_successor = self.inheritance.is_some();
+        spec.map(|spec| capture::open(&mut self.net, spec, is_successor)).transpose().map_err(Error::system)
     }
 
     /// The jail, then the user: only root can do the first.

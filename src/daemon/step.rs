@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::options::{Id, Step};
 use crate::balance::settings::{Common, DumpForm, Protocol, Settings};
-use crate::control::command::{Command, Mode, Number};
+use crate::control::command::{Command, Mode, Number, Watching};
 
 impl Step {
     /// Changes the setting; a command is for others to obey.
@@ -39,6 +39,7 @@ impl Step {
             Id::Hash => Some(Command::Switch(Mode::Hash, true)),
             Id::Http => Some(Command::Protocol(Some(Protocol::Http))),
             Id::RoundRobin => Some(Command::Switch(Mode::RoundRobin, true)),
+            Id::ShowSecrets => Some(Command::Watching(Watching::Secrets(Some(true)))),
             Id::Stubborn => Some(Command::Switch(Mode::Stubborn, true)),
             Id::Timeout => sets(Number::Timeout),
             Id::Tracking => sets(Number::Tracking),
@@ -69,6 +70,7 @@ fn set(common: &mut Common, settings: &mut Settings, id: Id, number: u32) {
         Id::Weight => settings.modes.weight = true,
         Id::Connections => common.conn_max = count,
         Id::AllowExit => common.may_exit = true,
+        Id::ShowSecrets => common.shows_secrets = true,
         // The rest never becomes a setting.
         Id::Emergency | Id::Foreground | Id::Chroot | Id::Log | Id::PidFile | Id::User | Id::Abuse => {}
         Id::Check | Id::ControlDir | Id::ControlMode | Id::Status | Id::WebStats => {}

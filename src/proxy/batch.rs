@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::Proxy;
+use super::capture::Capture;
 use super::effects::{NewLog, not_found};
 use super::listen::NewAddresses;
 use super::trust::{NewToken, Trust};
@@ -37,6 +38,8 @@ struct Opened<N: Net> {
     log: Option<NewLog<N>>,
     /// Where viewers come in from now on, if that changes.
     status: Option<NewStatus<N>>,
+    /// The capture from now on, if that changes.
+    capture: Option<Option<Capture<N::Log>>>,
     /// What users of the control port must know from now on, if that changes.
     token: Option<NewToken>,
 }
@@ -103,7 +106,7 @@ impl<N: Net> Proxy<N> {
         let keepalive = self.listeners.common.keepalive;
         let around = Around { pid: self.control.pid, control: &self.control.written };
         let asked = apply(&mut self.listeners, batch.lines, self.now, &around)?;
-        let mut opened = Opened { addresses: Vec::new(), log: None, status: None, token: None };
+        let mut opened = Opened { addresses: Vec::new(), log: None, status: None, capture: None, token: None };
         if let Err(error) = self.try_all(&asked.effects, &mut opened) {
             opened.addresses.iter().for_each(|new| self.forgo_listen(new));
             before.restore(&mut self.listeners);
@@ -144,6 +147,7 @@ impl<N: Net> Proxy<N> {
                 }
             }
             Effect::SetLog(log) => opened.log = Some(self.prepare_log(log.clone())?),
+            Effect::SetCapture(spec) => opened.capture = Some(self.prepare_capture(spec.clone())?),
             Effect::Close(number) if self.pairs.contains(*number) || self.association_status(*number).is_some() => {}
             Effect::StatusListen(there) => opened.status = Some(self.prepare_status(there.as_ref())?),
             Effect::ClientsMax(at) => settle(&mut self.listeners, *at)?,
@@ -155,7 +159,11 @@ impl<N: Net> Proxy<N> {
             }
             Effect::RemoveListener(at) => self.may_remove_listener(*at)?,
             Effect::Include(..) => unreachable!("what a file includes is part of it"),
-            Effect::Recount(_) | Effect::ShowSocket(_) | Effect::Status(_) => {}
+            Effect::Fault(_)
+            | Effect::FaultConnection(..)
+            | Effect::Recount(_)
+            | Effect::ShowSocket(_)
+            | Effect::Status(_) => {}
             Effect::Resolve(..) | Effect::ConnMax(_) | Effect::PendingMax(_) | Effect::Limits | Effect::Exit => {}
             Effect::ServerChanged(..) => {}
         }
@@ -175,6 +183,9 @@ impl<N: Net> Proxy<N> {
         if let Some(status) = opened.status {
             self.move_status(status);
         }
+        if let Some(capture) = opened.capture {
+            self.move_capture(capture);
+        }
         if let Some(token) = opened.token {
             self.use_token(token);
         }
@@ -185,8 +196,8 @@ impl<N: Net> Proxy<N> {
                 Effect::StatusListen(Some(_)) => {
                     text.push_str(&format!("{}\n", self.listeners.common.status_at.as_deref().unwrap_or_default()));
                 }
-                Effect::StatusListen(None) | Effect::SetLog(_) | Effect::Keepalive => {}
-                Effect::Token(_) | Effect::Reopen(..) => {}
+                Effect::StatusListen(None) | Effect::SetLog(_) | Effect::SetCapture(_) => {}
+                Effect::Keepalive | Effect::Token(_) | Effect::Reopen(..) => {}
                 Effect::ConnMax(_) => {
                     if let Err(why) = self.take_effect(effect) {
                         self.say(Severity::Warning, &why);

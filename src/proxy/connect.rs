@@ -161,6 +161,9 @@ impl<N: Net> Proxy<N> {
         };
         pair.phase = Phase::Relaying { server, place, up: Flow::Open(Pace::Easy), down: Flow::Open(Pace::Easy) };
         pair.moved = [self.now.moment; 2];
+        self.begin_fault(key);
+        self.watch_connection(key, Side::Server);
+        let pair = &mut self.pairs[key.0];
         let listener = &mut self.listeners[pair.listener];
         listener.pending -= 1;
         let at = pair.listener;

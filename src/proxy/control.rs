@@ -262,6 +262,8 @@ impl<N: Net> Proxy<N> {
                     let command = String::from_utf8_lossy(command);
                     self.tell_process(OfProcess::Command { from: &from, command: &command });
                 }
+                let is_known = self.control.token.is_some() && matches!(from, Endpoint::Inet(_));
+                let trust = if is_known { Trust::Known } else { trust };
                 let work = self.obey(command, trust);
                 self.go_on(Asker::Session(session), work, None);
             }

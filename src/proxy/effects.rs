@@ -99,8 +99,8 @@ impl<N: Net> Proxy<N> {
 
     /// Tells those who have their own copy of a setting.
     pub(super) fn follow_settings(&mut self) {
-        self.tracer.set_level(self.listeners.common.debug);
-        self.tracer.set_form(self.listeners.common.dump_form);
+        let common = &self.listeners.common;
+        self.watch.follow(common.debug, common.dump_form, common.shows_secrets);
         self.idlers.follow();
         self.checks.follow();
         self.note_listeners();
@@ -176,12 +176,9 @@ impl<N: Net> Proxy<N> {
                 self.move_log(log);
                 done
             }
+            Effect::SetCapture(_) | Effect::Fault(_) | Effect::FaultConnection(..) => self.watch_or_fault(effect),
             Effect::Close(number) => self.close_by_operator(number),
-            Effect::ShowConnection(number) => {
-                let pair = self.pairs.get(number).map(|pair| self.status_of(number, pair));
-                let status = pair.or_else(|| self.association_status(number));
-                status::connection(number, status.as_ref(), self.listeners.common.conn_max)
-            }
+            Effect::ShowConnection(number) => self.show_connection(number),
             Effect::Resolve(at, id) => {
                 self.look_up_server(at, id);
                 done
@@ -234,6 +231,30 @@ impl<N: Net> Proxy<N> {
             Ok(None) => Ok(String::new()),
             Err(error) => Err(format!("conn_max: cannot read the limit of files: {}", reason(&error))),
         }
+    }
+
+    fn watch_or_fault(&mut self, effect: Effect) -> Result<String, String> {
+        match effect {
+            Effect::SetCapture(spec) => {
+                let capture = self.prepare_capture(spec)?;
+                self.move_capture(capture);
+                Ok(String::new())
+            }
+            Effect::Fault(at) => {
+                self.faults_changed(at);
+                Ok(String::new())
+            }
+            Effect::FaultConnection(number, fault) => self.fault_connection(number, fault),
+            _ => unreachable!("the caller has others"),
+        }
+    }
+
+    fn show_connection(&mut self, number: usize) -> Result<String, String> {
+        let pair = self.pairs.get(number).map(|pair| self.status_of(number, pair));
+        let status = pair.or_else(|| self.association_status(number));
+        let told = status::connection(number, status.as_ref(), self.listeners.common.conn_max)?;
+        let fault = self.faults.of(PairKey(number)).map(|fault| format!("fault = {fault}\n"));
+        Ok(told + &fault.unwrap_or_default())
     }
 
     /// Opens a log, or none.

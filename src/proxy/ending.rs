@@ -7,6 +7,7 @@ use super::Proxy;
 use super::pair::{Pair, PairKey, Phase, Side};
 use super::timers::TimerKind;
 use super::transfers::Tie;
+use crate::balance::settings::Fault;
 use crate::balance::{Duty, Emptied, ListenerKey, ServerId};
 use crate::control::event::{OfConnection, OfServer};
 use crate::net::{Net, Stream};
@@ -49,6 +50,8 @@ pub enum CloseReason {
     Unreachable,
     /// The control connection of a data connection has gone.
     ControlGone,
+    /// The operator wanted this to go wrong.
+    Fault(Fault),
     /// The operator said so.
     Operator,
     /// pen ends.
@@ -56,7 +59,7 @@ pub enum CloseReason {
 }
 
 /// All of them in a word, as metrics name them.
-pub const CLOSE_REASONS: [&str; 15] = [
+pub const CLOSE_REASONS: [&str; 16] = [
     "done",
     "broken",
     "no_server",
@@ -72,6 +75,7 @@ pub const CLOSE_REASONS: [&str; 15] = [
     "protocol",
     "unreachable",
     "control_gone",
+    "fault",
 ];
 
 impl CloseReason {
@@ -93,6 +97,7 @@ impl CloseReason {
             CloseReason::Header(_) | CloseReason::Protocol(_) => 12,
             CloseReason::Unreachable => 13,
             CloseReason::ControlGone => 14,
+            CloseReason::Fault(_) => 15,
         }
     }
 
@@ -113,6 +118,7 @@ impl CloseReason {
             CloseReason::Protocol(why) => why,
             CloseReason::Unreachable => "its other end cannot be reached",
             CloseReason::ControlGone => "its control connection has ended",
+            CloseReason::Fault(_) => "by a fault that was asked for",
             CloseReason::Operator => "by the operator",
             CloseReason::Shutdown => "pen ends",
         }
@@ -145,19 +151,26 @@ impl<N: Net> Proxy<N> {
         if why == CloseReason::NoServer {
             self.listeners[pair.listener].balancer.unserved += 1;
         }
-        match why {
-            CloseReason::NoServer | CloseReason::NoResources | CloseReason::Protocol(_) => {
-                return self.say_farewell(key);
-            }
-            CloseReason::Done | CloseReason::ClientGone | CloseReason::Header(_) => {}
-            CloseReason::Broken | CloseReason::HalfClosed | CloseReason::Stuck(_) => mark(pair, Manner::Reset),
-            CloseReason::Unreachable | CloseReason::ControlGone => mark(pair, Manner::Reset),
+        let manner = match why {
+            CloseReason::NoServer | CloseReason::NoResources | CloseReason::Protocol(_) => None,
+            CloseReason::Fault(Fault::Truncate(_)) => None,
+            CloseReason::Done | CloseReason::ClientGone | CloseReason::Header(_) => Some(Manner::Fin),
+            CloseReason::Broken | CloseReason::HalfClosed | CloseReason::Stuck(_) => Some(Manner::Reset),
+            CloseReason::Unreachable | CloseReason::ControlGone | CloseReason::Fault(_) => Some(Manner::Reset),
             CloseReason::Idle | CloseReason::FastClose | CloseReason::Operator | CloseReason::Shutdown => {
                 // The end of a data connection is the end of a file.
                 let is_cut = pair.tie != Tie::None || pair.is_cut_short(self.now.moment);
-                let manner = if is_cut { Manner::Reset } else { Manner::Fin };
-                mark(pair, manner);
+                Some(if is_cut { Manner::Reset } else { Manner::Fin })
             }
+        };
+        if self.watch.is_on() {
+            self.watch_close(key, manner == Some(Manner::Reset));
+        }
+        match (manner, why) {
+            (None, _) => return self.say_farewell(key),
+            // There is nothing that their peers do not know.
+            (Some(_), CloseReason::Done | CloseReason::ClientGone | CloseReason::Header(_)) => {}
+            (Some(manner), _) => mark(&mut self.pairs[key.0], manner),
         }
         self.remove(key);
     }
@@ -172,10 +185,15 @@ impl<N: Net> Proxy<N> {
             }
         }
         self.flush_log();
+        self.flush_capture();
     }
 
     /// Takes a pair out of the slab and gives back what it holds.
     pub(super) fn remove(&mut self, key: PairKey) {
+        if self.watch.is_on() {
+            self.unwatch(key);
+        }
+        self.faults.forget(key);
         self.enter(key, Phase::Farewell);
         self.leaving -= 1;
         let pair = self.pairs.remove(key.0);
@@ -241,6 +259,7 @@ impl<N: Net> Proxy<N> {
     fn say_farewell(&mut self, key: PairKey) {
         self.enter(key, Phase::Farewell);
         self.pairs[key.0].inspection = None;
+        self.faults.forget(key);
         let told = self.pairs[key.0].client.stream.shutdown_write();
         if told.is_err() || self.leaving > LEAVING_MAX {
             return self.remove(key);

@@ -83,12 +83,14 @@ impl Inspection {
         self.inspector.as_ref().is_some_and(|inspector| inspector.holds(direction))
     }
 
-    /// Looks at nothing any more; what was held back is owed.
-    fn step_aside(&mut self) {
-        let Some(mut inspector) = self.inspector.take() else { return };
-        for direction in Direction::BOTH {
-            self.owed[direction as usize].extend_from_slice(&inspector.last(direction));
+    /// Looks at nothing any more; what was held back, up and down, is owed.
+    fn step_aside(&mut self) -> [Vec<u8>; 2] {
+        let Some(mut inspector) = self.inspector.take() else { return Default::default() };
+        let last = Direction::BOTH.map(|direction| inspector.last(direction));
+        for (owed, last) in self.owed.iter_mut().zip(&last) {
+            owed.extend_from_slice(last);
         }
+        last
     }
 }
 
@@ -201,7 +203,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Carries one piece in a direction of a pair that has an inspection.
-    pub(super) fn inspect(&mut self, key: PairKey, direction: Direction) -> Piece {
+    pub(super) fn inspect(&mut self, key: PairKey, direction: Direction, most: usize) -> Piece {
         let pair = &mut self.pairs[key.0];
         if !settle(pair, &mut self.pool) {
             return Piece::Waits;
@@ -221,7 +223,7 @@ impl<N: Net> Proxy<N> {
         if way.source.readable {
             self.shortage.provide(&mut self.pool, &mut self.net);
         }
-        let most = if self.pool.is_ready() { appetite } else { appetite.min(SMALL) };
+        let most = if self.pool.is_ready() { appetite.min(most) } else { appetite.min(SMALL).min(most) };
         let taking = Taking::Inspected {
             is_leaving: way.other.has_ended() && !way.sink.is_broken,
             holds_back: inspection.holds_back(direction),
@@ -251,8 +253,8 @@ impl<N: Net> Proxy<N> {
             let server = pair.to.as_ref().expect("a pair that relays is connected to a server");
             self.reqlog.record(pair.search.from(), self.now.unix, server, chunk);
         }
-        if self.tracer.is_dumping() {
-            self.net.dump(self.tracer.dump(direction, key.0, chunk));
+        if self.watch.is_on() {
+            self.watch.came(&mut self.net, self.now, (key, direction), chunk);
         }
         let listener = pair.listener;
         let Some((_, inspection)) = way(pair, direction) else { return };
@@ -281,19 +283,22 @@ impl<N: Net> Proxy<N> {
         let Some(inspector) = &mut inspection.inspector else { return };
         let turned = &mut self.turned;
         assert!(turned.on.len().max(turned.back.len()) <= TURNED_MAX, "what becomes of a piece fits a ring");
-        if turned.has_changed && self.tracer.is_dumping() {
-            self.net.dump(self.tracer.dump_changed(direction, key.0, &turned.on));
+        if self.watch.is_on() {
+            self.watch.went(&mut self.net, self.now, (key, direction), &turned.on, turned.has_changed);
+            self.watch.went(&mut self.net, self.now, (key, direction.other()), &turned.back, true);
         }
         if !turned.back.is_empty() {
-            if self.tracer.is_dumping() {
-                self.net.dump(self.tracer.dump_changed(direction.other(), key.0, &turned.back));
-            }
             inspection.owed[direction.other() as usize].extend_from_slice(&turned.back);
         }
         way.flow.send_turned(way.sink, &turned.on, &mut self.pool);
         inspection.ends = turned.ends;
         if inspector.is_done() {
-            inspection.step_aside();
+            let last = inspection.step_aside();
+            if self.watch.is_on() {
+                for (direction, last) in Direction::BOTH.into_iter().zip(&last) {
+                    self.watch.went(&mut self.net, self.now, (key, direction), last, false);
+                }
+            }
             let at = self.pairs[key.0].listener;
             if self.tells_events() {
                 self.tell_connection(at, key.0, OfConnection::Unchanged);

@@ -276,7 +276,10 @@ impl<N: Net> Proxy<N> {
         }));
         let watched = self.net.watch(&mut self.pairs[key.0].client.stream, token(key, Side::Client));
         match watched {
-            Ok(()) => self.arrive(key, from),
+            Ok(()) => {
+                self.watch_connection(key, Side::Client);
+                self.arrive(key, from);
+            }
             Err(error) => {
                 let text = format!("connection {}: cannot watch the client: {}", key.0, reason(&error));
                 self.say(Severity::Warning, &text);

@@ -5,12 +5,14 @@
 
 pub mod arrival;
 pub mod batch;
+pub mod capture;
 pub mod checks;
 pub mod connect;
 pub mod control;
 pub mod drain;
 pub mod effects;
 pub mod ending;
+mod faults;
 mod feed;
 pub mod flow;
 pub mod idlers;
@@ -38,6 +40,7 @@ pub mod udp;
 pub mod upgrade;
 pub mod viewer;
 pub mod viewers;
+mod watch;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -53,10 +56,11 @@ use crate::control::origin::Origin;
 use crate::control::recent::Recent;
 use crate::inspect::Turned;
 use crate::net::{Event, LogTarget, Net, Ready, Stream, Token};
-use crate::trace::Tracer;
+use capture::Capture;
 use checks::Checks;
 use control::Control;
 use ending::CLOSE_REASONS;
+use faults::Faults;
 use idlers::Idlers;
 use listener::{Arriving, Listening};
 use names::Names;
@@ -71,6 +75,7 @@ use transfers::Transfers;
 use udp::Udp;
 use upgrade::Upgrade;
 use viewers::Viewers;
+use watch::Watch;
 
 /// The token of the control listener.
 pub const CONTROL_LISTENER: Token = Token(0);
@@ -121,6 +126,8 @@ pub struct Start<N: Net> {
     pub control_at: String,
     /// What users of the control port may do.
     pub rights: Rights,
+    /// The capture.
+    pub capture: Option<Capture<N::Log>>,
     /// The request log.
     pub log: Option<(LogTarget, N::Log)>,
     /// The process id.
@@ -190,7 +197,8 @@ pub struct Proxy<N: Net> {
     /// What becomes of a piece that is inspected; kept for its memory.
     turned: Turned,
     reqlog: ReqLog<N::Log>,
-    tracer: Tracer,
+    watch: Watch<N>,
+    faults: Faults,
     /// Pairs in their farewell.
     leaving: usize,
     /// Pairs that wait for something that is lacking here.
@@ -238,7 +246,8 @@ impl<N: Net> Proxy<N> {
             scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
             turned: Turned::default(),
             reqlog: ReqLog::new(start.log),
-            tracer: Tracer::new(common.debug, common.dump_form),
+            watch: Watch::new(common, start.capture),
+            faults: Faults::default(),
             leaving: 0,
             lacking: 0,
             has_given_back: false,

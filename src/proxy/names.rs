@@ -305,6 +305,7 @@ mod tests {
             control_at: String::new(),
             rights: Rights::default(),
             log: None,
+            capture: None,
             pid: 1,
             services: Services::default(),
         };

@@ -35,6 +35,9 @@ enum Left {
 impl<N: Net> Proxy<N> {
     /// Carries what can be carried in both directions.
     pub(super) fn relay(&mut self, key: PairKey) {
+        if self.watch.is_on() {
+            self.watch_pair(key);
+        }
         let before = self.pairs[key.0].progress();
         let was_inspected = self.pairs[key.0].inspection.is_some();
         let mut left = Left::Waiting;
@@ -48,6 +51,10 @@ impl<N: Net> Proxy<N> {
         }
         let pair = &mut self.pairs[key.0];
         pair.give_up_broken(&mut self.pool);
+        if self.watch.is_on() {
+            self.watch_ends(key);
+        }
+        let pair = &mut self.pairs[key.0];
         pair.note_progress(&before, self.now.moment);
         let after = pair.sent();
         let Phase::Relaying { place, up, down, .. } = &pair.phase else { return };
@@ -59,6 +66,9 @@ impl<N: Net> Proxy<N> {
             return self.both_ended(key);
         }
         if pair.inspection.is_some() && self.end_by_inspector(key) {
+            return;
+        }
+        if self.faults.are_any() && self.end_by_fault(key) {
             return;
         }
         let Phase::Relaying { up, down, .. } = &self.pairs[key.0].phase else { return };
@@ -82,15 +92,22 @@ impl<N: Net> Proxy<N> {
     fn carry(&mut self, key: PairKey, direction: Direction) -> Left {
         let mut budget = BUDGET;
         while budget > 0 {
+            let most = if self.faults.are_any() { self.allowance(key, direction, SCRATCH_SIZE) } else { SCRATCH_SIZE };
+            if most == 0 {
+                return Left::Waiting;
+            }
             let carried = if self.pairs[key.0].inspection.is_some() {
-                match self.inspect(key, direction) {
+                match self.inspect(key, direction, most) {
                     Piece::Taken(count) => count,
                     Piece::Waits => 0,
-                    Piece::Unseen => self.carry_once(key, direction),
+                    Piece::Unseen => self.carry_once(key, direction, most),
                 }
             } else {
-                self.carry_once(key, direction)
+                self.carry_once(key, direction, most)
             };
+            if self.faults.are_any() {
+                self.faults.carried(key, direction, carried, self.now.moment);
+            }
             if carried == 0 {
                 return Left::Waiting;
             }
@@ -99,11 +116,12 @@ impl<N: Net> Proxy<N> {
         Left::OutOfBudget
     }
 
-    /// Carries what one read brings; how much that was, 0 if there is nothing more to do now.
-    fn carry_once(&mut self, key: PairKey, direction: Direction) -> usize {
+    /// Carries what one read of at most so many bytes brings; how much that was, 0 if there is nothing
+    /// more to do now.
+    fn carry_once(&mut self, key: PairKey, direction: Direction, most: usize) -> usize {
         let pair = &mut self.pairs[key.0];
         let is_logged = direction == Direction::Up && self.reqlog.is_open() && pair.tie == Tie::None;
-        let is_unseen = !is_logged && !self.tracer.is_dumping();
+        let is_unseen = !is_logged && !self.watch.is_on() && !self.faults.are_any();
         let Phase::Relaying { server, up, down, .. } = &mut pair.phase else { return 0 };
         let (flow, other, source, sink) = match direction {
             Direction::Up => (up, down, &mut pair.client, server),
@@ -123,7 +141,7 @@ impl<N: Net> Proxy<N> {
         let is_leaving = other.has_ended() && !sink.is_broken;
         let is_ready = self.pool.is_ready();
         let taking = if is_ready { Taking::Read { is_leaving } } else { Taking::Sight { is_leaving } };
-        let receipt = flow.take(source, sink, taking, &mut self.scratch);
+        let receipt = flow.take(source, sink, taking, &mut self.scratch[..most]);
         let received = match receipt {
             Receipt::Bytes(count) => count,
             Receipt::Sight(count) => flow.pass(source, sink, &mut self.scratch[..count]),
@@ -137,8 +155,8 @@ impl<N: Net> Proxy<N> {
             let server = pair.to.as_ref().expect("a pair that relays is connected to a server");
             self.reqlog.record(pair.search.from(), self.now.unix, server, chunk);
         }
-        if self.tracer.is_dumping() {
-            self.net.dump(self.tracer.dump(direction, key.0, chunk));
+        if self.watch.is_on() {
+            self.watch.passed(&mut self.net, self.now, (key, direction), chunk);
         }
         if receipt == Receipt::Bytes(received) {
             flow.send(sink, chunk, &mut self.pool);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Proxy;
 use super::control::Control;
 use crate::base::error::reason;
-use crate::control::command::Command;
+use crate::control::command::{Command, Watching};
 use crate::control::token::{is_same, split_token, token_of};
 use crate::net::Net;
 
@@ -19,7 +19,13 @@ pub enum Trust {
     Full,
     /// Those whose files are in the directories that were allowed.
     Limited,
+    /// The same, and what shows more than pen tells everybody: they knew the word.
+    Known,
 }
+
+/// Why somebody may not see what passes.
+const FOR_FEW: &str =
+    "only for pen's own user at a Unix socket, or by TCP for those who know the word of control_token";
 
 /// A word that was read, and its file; or none.
 #[derive(Debug)]
@@ -46,6 +52,7 @@ impl<N: Net> Proxy<N> {
             return Ok(());
         }
         match command {
+            Command::Watching(Watching::Secrets(Some(true))) if trust == Trust::Limited => Err(String::from(FOR_FEW)),
             Command::ControlToken(None) => Err(String::from("only for pen's own user at a Unix socket")),
             Command::Write(None) => self.control.config.as_deref().map_or(Ok(()), |path| self.check_path(path)),
             command => command.file().map_or(Ok(()), |path| self.check_path(path)),

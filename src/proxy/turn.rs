@@ -60,6 +60,7 @@ impl<N: Net> Proxy<N> {
         self.run_associations();
         self.expire();
         self.expire_associations();
+        self.expire_faults();
         if foreign.next_due().is_some_and(|due| due <= self.now.moment) {
             foreign.tick(&mut self.net, self.now);
         }
@@ -77,6 +78,7 @@ impl<N: Net> Proxy<N> {
         self.go_on_with_upgrade();
         self.send_answers();
         self.flush_log();
+        self.flush_capture();
         self.send_feeds();
         if cfg!(debug_assertions) {
             self.check();
@@ -104,6 +106,8 @@ impl<N: Net> Proxy<N> {
             .chain(self.transfers.next_due(self.now.moment))
             .chain(self.checks.next_due())
             .chain(self.reqlog.next_due(self.now.moment))
+            .chain(self.watch.next_due(self.now.moment))
+            .chain(self.faults.next_due())
             .chain(self.drain_ends())
             .chain(self.upgrade.next_due())
             .chain(foreign.next_due())

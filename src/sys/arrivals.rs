@@ -11,6 +11,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
+use mio::Interest;
 use mio::Poll;
 use mio::unix::SourceFd;
 
@@ -160,6 +161,15 @@ fn control(poll: &Poll, what: libc::c_int, fd: RawFd, token: usize, events: libc
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
+/// What a stream is watched for.
+pub fn both_ways() -> Interest {
+    let interest = Interest::READABLE | Interest::WRITABLE;
+    // Urgent data stops a read at its mark, and only this edge tells that more is there.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let interest = interest | Interest::PRIORITY;
+    interest
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};

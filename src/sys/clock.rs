@@ -3,9 +3,16 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::base::time::{Moment, Now};
+
 /// Seconds since 1970-01-01 00:00:00 UTC; 0 for a clock that is set to before that.
 pub fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    unix_time().as_secs()
+}
+
+/// The time since then.
+pub fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Tells how much time has gone by since it was made.
@@ -21,6 +28,40 @@ impl Stopwatch {
     /// The time since then.
     pub fn time(&self) -> Duration {
         self.0.elapsed()
+    }
+}
+
+/// What the monotonic clock says at the start, in nanoseconds: ten years, so that clients that an
+/// earlier process saw have a moment, too.
+const ORIGIN: u64 = 10 * 365 * 86_400 * 1_000_000_000;
+
+/// The clocks of the event loop, from its start on.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    origin: Instant,
+    /// Nanoseconds of the wall clock's second when it was last looked at.
+    pub subsecond: u32,
+}
+
+impl Clocks {
+    /// Begins now.
+    pub fn started() -> Clocks {
+        Clocks { origin: Instant::now(), subsecond: 0 }
+    }
+
+    /// Both clocks, and the nanoseconds of the wall clock's second.
+    pub fn now(&self) -> (Now, u32) {
+        let nanos = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let unix = unix_time();
+        let now = Now { moment: Moment::from_nanos(nanos.saturating_add(ORIGIN)), unix: unix.as_secs() };
+        (now, unix.subsec_nanos())
+    }
+
+    /// Both clocks; what they say is kept.
+    pub fn tick(&mut self) -> Now {
+        let (now, subsecond) = self.now();
+        self.subsecond = subsecond;
+        now
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::process;
@@ -20,9 +20,33 @@ const LINKS_MAX: usize = 40;
 /// Fails where a folder that others may write has a symbolic link of somebody who is neither its
 /// owner nor this user, or a file of such a one.
 pub fn open_for_append(path: &Path) -> io::Result<File> {
+    open_as(path, OpenOptions::new().append(true).create(true))
+}
+
+/// Opens a file in the same way, and empties it unless it `continues`. Only this user may read one that
+/// is new.
+///
+/// Fails as well if there are bytes in it and it does not begin with `magic`.
+pub fn open_anew(path: &Path, magic: &[u8], continues: bool) -> io::Result<File> {
+    let file = open_as(path, OpenOptions::new().read(true).append(true).create(true).mode(0o600))?;
+    let about = file.metadata()?;
+    if !about.is_file() || about.len() == 0 {
+        return Ok(file);
+    }
+    let mut start = vec![0; magic.len()];
+    if file.read_at(&mut start, 0)? != magic.len() || start != magic {
+        return Err(io::Error::other("it is there, and something else is in it"));
+    }
+    if !continues {
+        file.set_len(0)?;
+    }
+    Ok(file)
+}
+
+fn open_as(path: &Path, how: &OpenOptions) -> io::Result<File> {
     let open = |path: &Path, more| {
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY | more;
-        OpenOptions::new().append(true).create(true).custom_flags(flags).open(path)
+        how.clone().custom_flags(flags).open(path)
     };
     let mut path = path.to_path_buf();
     for _ in 0..LINKS_MAX {

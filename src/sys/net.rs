@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 
-use super::arrivals::Arrivals;
-use super::clock::{LocalTime, unix_now};
+use super::arrivals::{Arrivals, both_ways};
+use super::clock::{Clocks, LocalTime};
 use super::console::Console;
 use super::folder;
 use super::listener::Listener;
@@ -28,7 +28,7 @@ use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::keepalive::Keepalive;
-use crate::base::time::{Moment, Now};
+use crate::base::time::Now;
 use crate::net::{Event, Inbox, ListenOptions, LogTarget, Lost, Net, Outbox, Ready, Token};
 
 /// Events taken from the kernel in one turn at most; the others come in the next.
@@ -58,12 +58,8 @@ pub struct OsNet {
     upgrader: Upgrader,
     /// Pipes for which there are descriptors beside those of the pairs.
     pipes_max: usize,
-    origin: Instant,
+    clocks: Clocks,
 }
-
-/// What the monotonic clock says at the start, in nanoseconds: ten years, so that clients that an
-/// earlier process saw have a moment, too.
-const ORIGIN: u64 = 10 * 365 * 86_400 * 1_000_000_000;
 
 impl OsNet {
     /// The world, with a way to the operator, the signals that were installed, and somebody who
@@ -83,7 +79,7 @@ impl OsNet {
             keepalive: Some(Keepalive::default()),
             upgrader: Upgrader::refusing("pen does not run yet"),
             pipes_max: 0,
-            origin: Instant::now(),
+            clocks: Clocks::started(),
         })
     }
 
@@ -142,8 +138,7 @@ impl OsNet {
 
     /// Both clocks.
     pub fn now(&self) -> Now {
-        let nanos = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        Now { moment: Moment::from_nanos(nanos.saturating_add(ORIGIN)), unix: unix_now() }
+        self.clocks.now().0
     }
 
     /// Watches the console while something waits there.
@@ -189,15 +184,6 @@ impl OsNet {
         self.arrivals.all_told();
         own
     }
-}
-
-/// What a stream is watched for.
-fn both_ways() -> Interest {
-    let interest = Interest::READABLE | Interest::WRITABLE;
-    // Urgent data stops a read at its mark, and only this edge tells that more is there.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let interest = interest | Interest::PRIORITY;
-    interest
 }
 
 impl Net for OsNet {
@@ -306,7 +292,11 @@ impl Net for OsNet {
         if successor {
             events.extend(self.upgrader.read().map(Event::Successor));
         }
-        Ok(self.now())
+        Ok(self.clocks.tick())
+    }
+
+    fn subsecond(&self) -> u32 {
+        self.clocks.subsecond
     }
 
     fn local_time(&self, unix: u64) -> String {
@@ -319,6 +309,10 @@ impl Net for OsNet {
 
     fn open_log(&mut self, target: &LogTarget) -> io::Result<Log> {
         Log::open(target)
+    }
+
+    fn open_anew(&mut self, path: &Path, magic: &[u8], continues: bool) -> io::Result<Log> {
+        folder::open_anew(path, magic, continues).map(Log::File)
     }
 
     fn read_commands(&mut self, path: &Path) -> io::Result<String> {

@@ -280,6 +280,13 @@ impl Stream for Socket {
         matches!(self, Socket::Unix(_)) && peer::is_same_user(self.as_fd())
     }
 
+    fn peer(&self) -> io::Result<Endpoint> {
+        match self {
+            Socket::Tcp(stream, _) => stream.peer_addr().map(Endpoint::inet),
+            Socket::Unix(_) | Socket::Udp(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     fn descriptor(&self) -> i32 {
         self.as_fd().as_raw_fd()
     }

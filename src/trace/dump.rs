@@ -29,6 +29,14 @@ impl Direction {
         }
     }
 
+    /// The word for it where lines tell of it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Direction::Up => "up",
+            Direction::Down => "down",
+        }
+    }
+
     /// The word for bytes that an inspector has put in the place of others.
     pub fn name_of_changed(self) -> &'static str {
         match self {

@@ -42,6 +42,8 @@ pub use protocol::Protocol;
 const EVENTS: u32 = 1;
 /// From this level on (`-d -d`) the bytes are dumped as well.
 const DUMPS: u32 = 2;
+/// From this level on (`-d -d -d`) what they say is told in words, too.
+const WORDS: u32 = 3;
 /// What the scratch may keep from one dump to the next: the columns of a chunk of 64 KiB fit.
 const SCRATCH_KEPT: usize = 384 * 1024;
 
@@ -54,7 +56,7 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// A tracer of level 0 (silent), 1 (events) or 2 and above (dumps as well). It holds no
+    /// A tracer of level 0 (silent), 1 (events), 2 (dumps as well) or 3 and above. It holds no
     /// memory before the first dump.
     pub fn new(level: u32, form: DumpForm) -> Tracer {
         Tracer { level, form, scratch: Vec::new() }
@@ -70,6 +72,12 @@ impl Tracer {
     #[inline]
     pub fn is_dumping(&self) -> bool {
         self.level >= DUMPS
+    }
+
+    /// True if what bytes say is to be told in words with their dumps.
+    #[inline]
+    pub fn is_decoding(&self) -> bool {
+        self.level >= WORDS
     }
 
     /// Changes the level. The scratch is given back when dumping ends.
@@ -90,6 +98,23 @@ impl Tracer {
     pub fn dump(&mut self, direction: Direction, connection: usize, bytes: &[u8]) -> &[u8] {
         self.scratch.clear();
         self.scratch.shrink_to(SCRATCH_KEPT);
+        dump::dump(&mut self.scratch, direction, connection, bytes, self.form);
+        &self.scratch
+    }
+
+    /// The same with a line before it and the lines of what the chunk says.
+    pub fn dump_decoded(
+        &mut self,
+        head: &str,
+        lines: &[u8],
+        direction: Direction,
+        connection: usize,
+        bytes: &[u8],
+    ) -> &[u8] {
+        self.scratch.clear();
+        self.scratch.shrink_to(SCRATCH_KEPT);
+        self.scratch.extend_from_slice(head.as_bytes());
+        self.scratch.extend_from_slice(lines);
         dump::dump(&mut self.scratch, direction, connection, bytes, self.form);
         &self.scratch
     }

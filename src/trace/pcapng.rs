@@ -41,6 +41,13 @@ pub fn write_head(out: &mut Vec<u8>) {
     }
 }
 
+/// The length of the block that bytes begin with; at least one.
+pub fn block_length(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.get(4..8)?;
+    let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]);
+    Some((length as usize).max(12))
+}
+
 /// Appends one packet, at so many nanoseconds since 1970.
 pub fn write_packet(out: &mut Vec<u8>, at: u64, segment: &Segment<'_>) {
     let length = u32::try_from(segment.packet_length()).expect("a packet has at most 64 KiB");

@@ -75,6 +75,7 @@ pub fn proxy(world: &Shared) -> Proxy<SimNet> {
         control_at: String::new(),
         rights: Rights::default(),
         log: log.flatten(),
+        capture: None,
         pid: 1,
         services: Services::default(),
     };

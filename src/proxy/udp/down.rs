@@ -61,8 +61,8 @@ impl<N: Net> Proxy<N> {
         for id in silent {
             self.server_failed(at, id, &io::Error::new(ErrorKind::TimedOut, "no answer"));
         }
-        if self.tracer.is_dumping() {
-            self.net.dump(self.tracer.dump(Direction::Down, number_of(key), &self.scratch[..length]));
+        if self.watch.is_dumping() {
+            self.watch.datagram(&mut self.net, Direction::Down, number_of(key), &self.scratch[..length]);
         }
         if self.udp.outbox_place != place || self.udp.outbox.is_full() {
             self.send_answers();

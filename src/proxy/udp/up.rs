@@ -98,8 +98,8 @@ impl<N: Net> Proxy<N> {
             self.udp.let_go_held(key);
         }
         self.udp.order.touch(key);
-        if self.tracer.is_dumping() {
-            self.net.dump(self.tracer.dump(Direction::Up, number_of(key), bytes));
+        if self.watch.is_dumping() {
+            self.watch.datagram(&mut self.net, Direction::Up, number_of(key), bytes);
         }
         if self.reqlog.is_open() {
             let one = &self.udp.all[key];

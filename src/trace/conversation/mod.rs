@@ -131,7 +131,18 @@ impl Conversation {
         let own = &mut said[direction as usize];
         let before = own.len();
         own.extend_from_slice(&chunk[..chunk.len().min(OPENING_MAX)]);
-        match judge(self.port, &said[Direction::Up as usize], &said[Direction::Down as usize]) {
+        let mut verdict = judge(self.port, &said[Direction::Up as usize], &said[Direction::Down as usize]);
+        if verdict == Verdict::Open && !self.is_fresh {
+            // The beginning of any chunk may be that of a message.
+            verdict = match direction {
+                Direction::Up => judge(None, chunk, b""),
+                Direction::Down => judge(None, b"", chunk),
+            };
+            if matches!(verdict, Verdict::Is(_)) {
+                said.iter_mut().for_each(Vec::clear);
+            }
+        }
+        match verdict {
             Verdict::Open => {}
             Verdict::None if self.is_fresh => self.decoder = Decoder::None,
             // Of one that was missed the beginning of any chunk may be that of a message.

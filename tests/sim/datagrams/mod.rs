@@ -219,6 +219,7 @@ fn proxy(world: &Shared) -> Proxy<UdpNet> {
         control_at: String::new(),
         rights: Rights::default(),
         log: None,
+        capture: None,
         pid: 1,
         services: Services::default(),
     };

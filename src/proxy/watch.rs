@@ -1,0 +1,330 @@
+//! What is watched of pairs while somebody watches: dumps, what is said in words, captures.
+//!
+//! Nothing of it is there, and nothing is asked but whether it is, when nobody does.
+
+use std::collections::BTreeMap;
+
+use super::Proxy;
+use super::capture::{self, Capture, Found};
+use super::pair::{self, PairKey, Phase};
+use crate::balance::settings::{CaptureSpec, Common};
+use crate::base::addr::Endpoint;
+use crate::base::diag::{DumpForm, Severity};
+use crate::base::direction::Direction;
+use crate::base::time::{Moment, Now};
+use crate::net::{Net, Stream};
+use crate::trace::recorder::Addresses;
+use crate::trace::segments::{Sender, Side};
+use crate::trace::{Conversation, Tracer};
+
+/// Who watches, and what is known of the pairs that are watched.
+#[derive(Debug)]
+pub(super) struct Watch<N: Net> {
+    tracer: Tracer,
+    shows_secrets: bool,
+    pairs: BTreeMap<usize, Box<Watched>>,
+    capture: Option<Capture<N::Log>>,
+    /// Anybody watches.
+    is_on: bool,
+    /// A chunk without its secrets; kept for its memory, as the next.
+    veiled: Vec<u8>,
+    lines: Vec<u8>,
+}
+
+/// A pair that is watched.
+#[derive(Debug)]
+struct Watched {
+    /// Its addresses, as people read them.
+    client: String,
+    server: String,
+    conversation: Conversation,
+    /// What goes on where an inspector looks at it, for its secrets.
+    sent: Conversation,
+}
+
+/// The side where bytes come in that go in this direction.
+fn source(direction: Direction) -> Side {
+    match direction {
+        Direction::Up => Side::Client,
+        Direction::Down => Side::Server,
+    }
+}
+
+impl<N: Net> Watch<N> {
+    /// Nobody watches yet but as the level says.
+    pub fn new(common: &Common, capture: Option<Capture<N::Log>>) -> Watch<N> {
+        let tracer = Tracer::new(common.debug, common.dump_form);
+        let is_on = tracer.is_dumping() || capture.is_some();
+        Watch {
+            tracer,
+            shows_secrets: common.shows_secrets,
+            pairs: BTreeMap::new(),
+            capture,
+            is_on,
+            veiled: Vec::new(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// True if bytes are watched. Whoever relays asks this first.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// True if bytes are to be dumped.
+    pub fn is_dumping(&self) -> bool {
+        self.tracer.is_dumping()
+    }
+
+    /// Dumps a datagram, which stands for itself.
+    pub fn datagram(&mut self, net: &mut N, direction: Direction, number: usize, bytes: &[u8]) {
+        self.veiled.clear();
+        self.veiled.extend_from_slice(bytes);
+        self.lines.clear();
+        Conversation::new(None, true).take(direction, &mut self.veiled, &mut self.lines, self.shows_secrets);
+        net.dump(self.tracer.dump(direction, number, &self.veiled));
+    }
+
+    /// Takes over what was set.
+    pub fn follow(&mut self, level: u32, form: DumpForm, shows_secrets: bool) {
+        self.tracer.set_level(level);
+        self.tracer.set_form(form);
+        self.shows_secrets = shows_secrets;
+        self.settle();
+    }
+
+    /// Whether anybody watches; if not, nothing is kept.
+    fn settle(&mut self) {
+        self.is_on = self.tracer.is_dumping() || self.capture.is_some();
+        if !self.is_on {
+            (self.pairs, self.veiled, self.lines) = (BTreeMap::new(), Vec::new(), Vec::new());
+        }
+    }
+
+    /// When to look at the capture again without an event.
+    pub fn next_due(&self, now: Moment) -> Option<Moment> {
+        self.capture.as_ref()?.next_due(now)
+    }
+
+    /// Bytes came, and go on as they are.
+    pub fn passed(&mut self, net: &mut N, now: Now, at: (PairKey, Direction), chunk: &[u8]) {
+        self.came(net, now, at, chunk);
+        let (key, direction) = at;
+        self.record(net, now, |capture, at, veiled| {
+            let side = source(direction.other());
+            capture.recorder.send(&mut capture.unit, at, key.0, side, Sender::Pen, veiled);
+        });
+    }
+
+    /// Bytes came.
+    pub fn came(&mut self, net: &mut N, now: Now, at: (PairKey, Direction), chunk: &[u8]) {
+        let (key, direction) = at;
+        let Some(watched) = self.pairs.get_mut(&key.0) else { return };
+        self.veiled.clear();
+        self.veiled.extend_from_slice(chunk);
+        self.lines.clear();
+        if self.tracer.is_dumping() || !self.shows_secrets {
+            watched.conversation.take(direction, &mut self.veiled, &mut self.lines, self.shows_secrets);
+        }
+        if self.tracer.is_decoding() {
+            let Watched { client, server, .. } = &**watched;
+            let (time, way) = (time_of(net, now), direction.word());
+            let head = format!("{time}: connection {} {way}, client {client}, server {server}\n", key.0);
+            net.dump(self.tracer.dump_decoded(&head, &self.lines, direction, key.0, &self.veiled));
+        } else if self.tracer.is_dumping() {
+            net.dump(self.tracer.dump(direction, key.0, &self.veiled));
+        }
+        self.record(net, now, |capture, at, veiled| {
+            capture.recorder.send(&mut capture.unit, at, key.0, source(direction), Sender::Peer, veiled);
+        });
+    }
+
+    /// Bytes go on that an inspector has looked at, and may have changed; the dump tells so.
+    pub fn went(&mut self, net: &mut N, now: Now, at: (PairKey, Direction), bytes: &[u8], is_changed: bool) {
+        let (key, direction) = at;
+        let Some(watched) = self.pairs.get_mut(&key.0) else { return };
+        self.veiled.clear();
+        self.veiled.extend_from_slice(bytes);
+        self.lines.clear();
+        watched.sent.take(direction, &mut self.veiled, &mut self.lines, self.shows_secrets);
+        if is_changed && self.tracer.is_dumping() {
+            net.dump(self.tracer.dump_changed(direction, key.0, &self.veiled));
+        }
+        self.record(net, now, |capture, at, veiled| {
+            let side = source(direction.other());
+            capture.recorder.send(&mut capture.unit, at, key.0, side, Sender::Pen, veiled);
+        });
+    }
+
+    /// Writes down what happened, if there is a capture.
+    fn record(&mut self, net: &mut N, now: Now, what: impl FnOnce(&mut Capture<N::Log>, u64, &[u8])) {
+        let Some(capture) = &mut self.capture else { return };
+        what(capture, nanos(net, now), &self.veiled);
+        capture.take(net, now.moment);
+    }
+
+    /// Ends a capture, if there is one, and goes on with another, if there is one. What is to be said of the old one.
+    pub fn use_capture(&mut self, capture: Option<Capture<N::Log>>) -> Option<String> {
+        let old = std::mem::replace(&mut self.capture, capture);
+        self.settle();
+        let mut old = old?;
+        old.flush();
+        let (name, lost) = (old.spec().path.display(), old.lost());
+        (lost > 0).then(|| format!("the capture {name} did not take all; packets lost: {lost}"))
+    }
+}
+
+/// The time of day to the thousandth of a second.
+fn time_of<N: Net>(net: &N, now: Now) -> String {
+    format!("{}.{:03}", net.local_time(now.unix), net.subsecond() / 1_000_000)
+}
+
+/// Nanoseconds since 1970.
+fn nanos<N: Net>(net: &N, now: Now) -> u64 {
+    now.unix.saturating_mul(1_000_000_000).saturating_add(u64::from(net.subsecond()))
+}
+
+fn addresses<S: Stream>(stream: &S) -> Option<Addresses> {
+    Some((stream.peer().ok()?, stream.local().ok()?))
+}
+
+impl<N: Net> Proxy<N> {
+    /// A pair is relayed while somebody watches: takes note of what is to be known of it.
+    pub(super) fn watch_pair(&mut self, key: PairKey) {
+        if self.watch.pairs.contains_key(&key.0) {
+            return;
+        }
+        let pair = &self.pairs[key.0];
+        let Phase::Relaying { server, up, down, .. } = &pair.phase else { return };
+        let is_fresh = pair.sent() == (0, 0) && up.held() + down.held() == 0;
+        let (client_side, server_side) = (addresses(&pair.client.stream), addresses(&server.stream));
+        let port = pair.to.as_ref().and_then(Endpoint::port);
+        let watched = Watched {
+            client: client_side.as_ref().map_or_else(|| pair.search.from().to_string(), |(peer, _)| peer.to_string()),
+            server: pair.to.as_ref().map_or_else(String::new, Endpoint::to_string),
+            conversation: Conversation::new(port, is_fresh),
+            sent: Conversation::new(port, is_fresh),
+        };
+        self.watch.pairs.insert(key.0, Box::new(watched));
+        for (side, addresses) in [(Side::Client, client_side), (Side::Server, server_side)] {
+            self.watch.record(&mut self.net, self.now, |capture, at, _| {
+                if !capture.recorder.knows(key.0, side) {
+                    capture.recorder.open(&mut capture.unit, at, key.0, side, addresses.as_ref(), false);
+                }
+            });
+        }
+    }
+
+    /// A connection of a pair was made just now.
+    pub(super) fn watch_connection(&mut self, key: PairKey, side: pair::Side) {
+        let side = match side {
+            pair::Side::Client => Side::Client,
+            pair::Side::Server => Side::Server,
+        };
+        if self.watch.capture.is_none() {
+            return;
+        }
+        let pair = &self.pairs[key.0];
+        let addresses = match (side, &pair.phase) {
+            (Side::Client, _) => addresses(&pair.client.stream),
+            (Side::Server, Phase::Relaying { server, .. }) => addresses(&server.stream),
+            (Side::Server, Phase::Arriving { .. } | Phase::Searching { .. }) => None,
+            (Side::Server, Phase::Connecting { .. } | Phase::Farewell) => None,
+        };
+        self.watch.record(&mut self.net, self.now, |capture, at, _| {
+            capture.recorder.open(&mut capture.unit, at, key.0, side, addresses.as_ref(), true);
+        });
+    }
+
+    /// Takes note of ends and breaks that have come to light.
+    pub(super) fn watch_ends(&mut self, key: PairKey) {
+        if self.watch.capture.is_none() {
+            return;
+        }
+        let pair = &self.pairs[key.0];
+        let Phase::Relaying { server, up, down, .. } = &pair.phase else { return };
+        // What was given up has not ended.
+        let is_whole = !pair.is_broken();
+        let ends = [
+            (Side::Client, pair.client.is_broken, is_whole && up.has_ended()),
+            (Side::Server, server.is_broken, is_whole && down.has_ended()),
+        ];
+        self.watch.record(&mut self.net, self.now, |capture, at, _| {
+            let (recorder, out) = (&mut capture.recorder, &mut capture.unit);
+            for (side, is_broken, has_ended) in ends {
+                let other = if side == Side::Client { Side::Server } else { Side::Client };
+                if is_broken {
+                    recorder.reset(out, at, key.0, side, Sender::Peer);
+                } else if has_ended {
+                    recorder.end(out, at, key.0, side, Sender::Peer);
+                    recorder.end(out, at, key.0, other, Sender::Pen);
+                }
+            }
+        });
+    }
+
+    /// A pair is about to go, and both of its connections with it.
+    pub(super) fn watch_close(&mut self, key: PairKey, is_reset: bool) {
+        if !self.watch.is_on() {
+            return;
+        }
+        self.watch.record(&mut self.net, self.now, |capture, at, _| {
+            for side in [Side::Client, Side::Server] {
+                if is_reset {
+                    capture.recorder.reset(&mut capture.unit, at, key.0, side, Sender::Pen);
+                } else {
+                    capture.recorder.end(&mut capture.unit, at, key.0, side, Sender::Pen);
+                }
+            }
+        });
+    }
+
+    /// A pair is no more.
+    pub(super) fn unwatch(&mut self, key: PairKey) {
+        if !self.watch.is_on() {
+            return;
+        }
+        self.watch.pairs.remove(&key.0);
+        self.watch.record(&mut self.net, self.now, |capture, at, _| {
+            capture.recorder.end(&mut capture.unit, at, key.0, Side::Client, Sender::Pen);
+            capture.recorder.forget(key.0);
+        });
+    }
+
+    /// Writes what was captured in this turn.
+    pub(super) fn flush_capture(&mut self) {
+        let Some(capture) = &mut self.watch.capture else { return };
+        capture.tick(self.now.moment);
+        capture.expire(&mut self.net, self.now.moment);
+        let found = capture.flush();
+        let (text, over) = (capture.spec().path.display().to_string(), capture.over().map(String::from));
+        match found {
+            None => {}
+            Some(Found::Failing(why)) => {
+                let text = format!("cannot write the capture {text}: {why}; packets are lost until that is mended");
+                self.say(Severity::Error, &text);
+            }
+            Some(Found::Working(lost)) => {
+                self.say(Severity::Notice, &format!("the capture {text} is written again; packets lost: {lost}"));
+            }
+        }
+        if let Some(why) = over {
+            self.say(Severity::Notice, &format!("the capture {text} is over: {why}"));
+            self.move_capture(None);
+        }
+    }
+
+    /// Opens a capture that is not used yet.
+    pub(super) fn prepare_capture(&mut self, spec: Option<CaptureSpec>) -> Result<Option<Capture<N::Log>>, String> {
+        spec.map(|spec| capture::open(&mut self.net, spec, false)).transpose()
+    }
+
+    /// Captures into this from now on, or not at all.
+    pub(super) fn move_capture(&mut self, capture: Option<Capture<N::Log>>) {
+        self.listeners.common.capture = capture.as_ref().map(|capture| capture.spec().clone());
+        if let Some(text) = self.watch.use_capture(capture) {
+            self.say(Severity::Warning, &text);
+        }
+    }
+}
