@@ -22,7 +22,7 @@ use crate::base::addr::{ClientAddr, Endpoint};
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::time::Moment;
-use crate::net::Net;
+use crate::net::{Net, Stream};
 pub(super) use opening::Opening;
 
 /// How long a port waits for its peer.
@@ -68,7 +68,8 @@ struct Port<L> {
 /// A data connection.
 #[derive(Clone, Copy, Debug)]
 struct Transfer {
-    control: PairKey,
+    /// Its control connection, as long as that is there.
+    control: Option<PairKey>,
     /// Who came to the port; the other is connected to.
     side: Side,
     /// From which address.
@@ -83,7 +84,7 @@ pub struct Transfers<N: Net> {
     queue: VecDeque<(Moment, usize)>,
     /// How many ports have an edge.
     ready: usize,
-    /// The data connections that are there, orphans not counted.
+    /// The data connections that are there.
     pairs: BTreeMap<PairKey, Transfer>,
     /// Those of each control connection.
     of: BTreeSet<(PairKey, PairKey)>,
@@ -115,7 +116,7 @@ impl<N: Net> Transfers<N> {
         self.ports.is_empty() && self.pairs.is_empty()
     }
 
-    /// Data connections that are there, orphans not counted.
+    /// Data connections that are there.
     pub fn count(&self) -> usize {
         self.pairs.len()
     }
@@ -220,12 +221,18 @@ impl<N: Net> Proxy<N> {
         }
         let (side, to, by) = (port.side, port.to, port.by);
         self.transfers.close_port(number);
-        self.open_transfer(Transfer { control, side, by }, to, stream, &from);
+        self.open_transfer(control, Transfer { control: Some(control), side, by }, to, stream, &from);
     }
 
     /// Somebody came to a port of a control connection: begins to connect to the other end.
-    fn open_transfer(&mut self, transfer: Transfer, to: SocketAddr, stream: N::Stream, from: &Endpoint) {
-        let control = transfer.control;
+    fn open_transfer(
+        &mut self,
+        control: PairKey,
+        transfer: Transfer,
+        to: SocketAddr,
+        stream: N::Stream,
+        from: &Endpoint,
+    ) {
         let Some(owner) = self.pairs.get(control.0) else { return };
         let Some(Place { id, .. }) = owner.place() else { return };
         let (at, client_id) = (owner.listener, owner.client_id);
@@ -291,7 +298,12 @@ impl<N: Net> Proxy<N> {
         let Phase::Connecting { server, .. } = &mut pair.phase else { return false };
         std::mem::swap(&mut pair.client, server);
         let watched = self.net.rewatch(&mut pair.client.stream, token(key, Side::Client));
-        watched.and_then(|()| self.net.rewatch(&mut server.stream, token(key, Side::Server))).is_ok()
+        if watched.and_then(|()| self.net.rewatch(&mut server.stream, token(key, Side::Server))).is_ok() {
+            return true;
+        }
+        // The one who came is where nobody looks for it any more.
+        let _ = server.stream.reset_on_drop();
+        false
     }
 
     /// A pair is gone: nothing is tied to it any more. If it was a control connection that ended
@@ -300,14 +312,14 @@ impl<N: Net> Proxy<N> {
     pub(super) fn untie(&mut self, key: PairKey, has_ended_well: bool) {
         self.note_transfer(key);
         if let Some(transfer) = self.transfers.pairs.remove(&key) {
-            self.transfers.of.remove(&(transfer.control, key));
+            transfer.control.map(|control| self.transfers.of.remove(&(control, key)));
         }
         if let Some(number) = self.transfers.open.get(&key).copied() {
             self.transfers.close_port(number);
         }
         for pair in self.transfers.of(key).collect::<Vec<_>>() {
-            if has_ended_well && matches!(self.pairs[pair.0].phase, Phase::Relaying { .. }) {
-                self.transfers.pairs.remove(&pair);
+            if has_ended_well {
+                self.transfers.pairs.entry(pair).and_modify(|transfer| transfer.control = None);
                 self.transfers.of.remove(&(key, pair));
                 self.pairs[pair.0].tie = Tie::Orphan;
                 self.watch_limits(pair);
@@ -325,8 +337,8 @@ impl<N: Net> Proxy<N> {
     /// A data connection is about to go: that it was there kept its control connection from being idle.
     fn note_transfer(&mut self, key: PairKey) {
         let active = self.pairs[key.0].last_active();
-        if let Some(transfer) = self.transfers.pairs.get(&key)
-            && let Some(control) = self.pairs.get_mut(transfer.control.0)
+        if let Some(control) = self.transfers.pairs.get(&key).and_then(|transfer| transfer.control)
+            && let Some(control) = self.pairs.get_mut(control.0)
         {
             control.moved[0] = control.moved[0].max(active);
         }
@@ -335,8 +347,9 @@ impl<N: Net> Proxy<N> {
     /// What must hold between turns.
     pub(super) fn check_transfers(&self) {
         let transfers = &self.transfers;
-        let tied = self.pairs.iter().filter(|(_, pair)| pair.tie == Tie::Control).count();
-        assert_eq!((tied, tied), (transfers.pairs.len(), transfers.of.len()), "data connections have their control");
+        let with = |tie| self.pairs.iter().filter(|(_, pair)| pair.tie == tie).count();
+        let (tied, orphans) = (with(Tie::Control), with(Tie::Orphan));
+        assert_eq!((tied + orphans, tied), (transfers.pairs.len(), transfers.of.len()), "data connections are known");
         assert_eq!(transfers.open.len(), transfers.ports.len(), "a port is of one control connection");
         let ready = transfers.ports.iter().filter(|(_, port)| port.is_ready).count();
         assert_eq!(transfers.ready, ready, "ports with an edge");
@@ -345,8 +358,9 @@ impl<N: Net> Proxy<N> {
             assert!(self.pairs.contains(port.control.0), "the control connection of a port is there");
         }
         for (pair, transfer) in &transfers.pairs {
-            assert!(transfers.of.contains(&(transfer.control, *pair)));
-            assert!(self.pairs.contains(transfer.control.0), "the control connection of a transfer is there");
+            let is_known =
+                |control: PairKey| self.pairs.contains(control.0) && transfers.of.contains(&(control, *pair));
+            assert!(transfer.control.is_none_or(is_known), "the control connection of a transfer is there");
         }
     }
 }

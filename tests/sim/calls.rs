@@ -193,6 +193,9 @@ impl World {
     pub fn connect(&mut self, to: &Endpoint) -> io::Result<usize> {
         self.calls.connect += 1;
         self.count_call();
+        if let Some(outcome) = self.connect_data(to) {
+            return outcome;
+        }
         let (server, address) = self.find(to);
         if let Some(lack) = self.lacking() {
             self.note(|_| format!("pen cannot connect to server {server}: {lack:?}"));
@@ -227,7 +230,9 @@ impl World {
         let is_taken = |watch: &Watch| watch.token == token;
         assert!(!self.lines.iter().any(|line| line.watch.as_ref().is_some_and(is_taken)), "{token:?} is watched twice");
         let number = token.0.checked_sub(FIRST_PAIR).expect("a pair's token");
-        if token.0 >= FIRST_CHECK {
+        if self.lines[id].far == Far::Data {
+            assert!(token.0 < FIRST_CHECK, "data connections are pairs");
+        } else if token.0 >= FIRST_CHECK {
             assert_ne!(self.lines[id].far, Far::Client, "only servers are connected to without a client");
         } else if self.lines[id].far == Far::Client {
             assert_eq!(number % 2, 0, "clients have the first token of their pair");
@@ -260,6 +265,9 @@ impl World {
     pub fn rewatch(&mut self, id: usize, token: Token) -> io::Result<()> {
         self.calls.rewatch += 1;
         self.assert_usable(id);
+        if self.lines[id].far == Far::Data {
+            return self.turn_around(id, token);
+        }
         assert_eq!(self.lines[id].client, None, "an idler is for nobody before");
         let number = token.0.checked_sub(FIRST_PAIR).expect("a pair's token");
         assert_eq!(number % 2, 1, "servers have the second token of their pair");
@@ -281,6 +289,18 @@ impl World {
         let watch = self.lines[id].watch.as_mut().expect("it was watched as an idler");
         (watch.token, watch.read_armed, watch.write_armed) = (token, true, true);
         self.serve(id, client);
+        self.stir(id);
+        Ok(())
+    }
+
+    /// The ends of a data connection are the other way round.
+    fn turn_around(&mut self, id: usize, token: Token) -> io::Result<()> {
+        if self.choices.one_in(self.plan.odds.unwatchable) {
+            return Err(Lack::Memory.error());
+        }
+        self.progress += 1;
+        let watch = self.lines[id].watch.as_mut().expect("it was watched as the other end");
+        (watch.token, watch.read_armed, watch.write_armed) = (token, true, true);
         self.stir(id);
         Ok(())
     }
@@ -361,7 +381,7 @@ impl World {
     }
 
     fn has_edges(&self) -> bool {
-        self.queues.iter().any(|queue| queue.has_edge) || !self.edges.is_empty()
+        self.queues.iter().any(|queue| queue.has_edge) || !self.edges.is_empty() || self.has_port_edges()
     }
 
     /// pen has something to do, but other programs have the processor for a while.
@@ -412,6 +432,7 @@ impl World {
                 events.push(Event::Ready { token: listening_token(listener), ready });
             }
         }
+        self.collect_ports(events);
         events.extend(self.strays.drain(..).map(|(token, ready)| Event::Ready { token, ready }));
         let answers = self.answers.drain(..);
         events.extend(answers.map(|(request, answer)| Event::Resolved { request, answer }));

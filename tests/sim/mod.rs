@@ -14,6 +14,9 @@ pub mod dialogue;
 mod directed;
 #[cfg(test)]
 mod drain;
+pub mod ftp;
+#[cfg(test)]
+mod ftp_worlds;
 #[cfg(test)]
 mod idlers;
 #[cfg(test)]

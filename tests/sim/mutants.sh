@@ -240,6 +240,21 @@ plant inspected-without-a-ring $p/inspection.rs \
     $p/pool.rs 'Ring::holding(bytes)' 'Ring::holding(&bytes[..bytes.len().min(100)])'
 plant inspected-bytes-sent-past-those-that-wait $p/inspection.rs \
     'if inspection.ends.is_some() || !way.flow.is_open() {' 'if inspection.ends.is_some() {'
+plant data-connection-cut-short-looks-complete $p/transfers.rs \
+    $'        let _ = server.stream.reset_on_drop();\n        false' '        false'
+plant data-connection-kept-without-its-control $p/transfers.rs \
+    'self.close(pair, CloseReason::ControlGone);' ''
+plant data-cut-by-a-good-end-of-its-control $p/transfers.rs \
+    'if has_ended_well {' 'if false {'
+plant strangers-let-in-at-a-data-port $p/transfers.rs \
+    'from.client() != ClientAddr::Inet(port.from)' 'false'
+plant data-port-kept-without-its-control $p/transfers.rs \
+    'if let Some(number) = self.transfers.open.get(&key).copied() {' \
+    'if let Some(number) = self.transfers.open.get(&key).copied().filter(|_| false) {'
+plant control-idle-while-data-moves $p/limits.rs \
+    'active.map_or(pair.moved[0], |active| pair.moved[0].max(active))' 'active.map_or(pair.moved[0], |_| pair.moved[0])'
+plant data-port-open-for-ever $p/transfers.rs \
+    '&& due <= now' '&& due + PORT_TIME <= now'
 plant lack-taken-for-the-server-s-fault $p/connect.rs \
     'Err(error) if self.net.is_lack(&error) => {' 'Err(error) if false && self.net.is_lack(&error) => {'
 plant retried-for-ever $p/connect.rs \

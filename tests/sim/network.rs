@@ -10,6 +10,7 @@ use pen::proxy::FIRST_IDLER;
 use pen::proxy::FIRST_PAIR;
 use pen::proxy::listener::listening_token;
 
+use super::ftp::Side;
 use super::peer::Peer;
 use super::plan::Reach;
 use super::wire::{Carried, PEER, PROXY};
@@ -35,6 +36,10 @@ impl World {
         match reach {
             Reach::Sound | Reach::Late(_) => {
                 line.stage = Stage::Up;
+                if let Some(end) = line.transfer {
+                    self.begin_data(id, end);
+                    return self.stir(id);
+                }
                 match line.client {
                     Some(client) => self.serve(id, client),
                     None if self.choices.one_in(self.plan.odds.leaves) => {
@@ -62,6 +67,9 @@ impl World {
             peer = peer.with_lines((down, up));
         }
         peer = peer.with_lead(self.plan.leads[1].clone());
+        if self.ftp.is_some() {
+            return self.begin_talk(id, Side::Server, client);
+        }
         if self.lines[id].has_left {
             (peer.has_ended, peer.said_all) = (true, Some(0));
         }
@@ -181,13 +189,22 @@ impl World {
             return;
         }
         line.next_tick = None;
+        if line.talker.is_some() {
+            return self.talk(id);
+        }
         let Some(mut peer) = line.peer.take() else { return };
         let wake = peer.act(&mut line.wire, &mut self.choices, self.now);
         self.note(|_| {
             let Peer { sent, received, sight, has_ended, .. } = &peer;
             format!("line {id}: far end: sent {sent}, received {received}, {sight:?}, ended {has_ended}")
         });
+        let has_ended = peer.has_ended;
         self.lines[id].peer = Some(peer);
+        if let Some(end) = self.lines[id].transfer
+            && has_ended
+        {
+            self.data_ended(end);
+        }
         if let Some(wake) = wake {
             self.tick_after(id, wake - self.now);
         }

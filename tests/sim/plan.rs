@@ -15,6 +15,7 @@ use pen::net::Signal;
 
 use super::choices::Choices;
 use super::dialogue::Dialogue;
+use super::ftp::Transfer;
 use super::peer::{Lead, Step};
 use super::successor::Fortune;
 use super::world::Action;
@@ -88,7 +89,7 @@ impl Odds {
         }
     }
 
-    fn random(choices: &mut Choices, with_faults: bool) -> Odds {
+    pub fn random(choices: &mut Choices, with_faults: bool) -> Odds {
         let buffers = *choices.pick(&[Buffers::Mixed, Buffers::Mixed, Buffers::Tiny, Buffers::Huge]);
         let mut odds = |list: &[u64]| *choices.pick(list);
         let mut odds = Odds {
@@ -285,6 +286,10 @@ pub struct Plan {
     pub steps: Vec<(Duration, i64)>,
     /// What becomes of successors.
     pub fortune: Fortune,
+    /// The transfers of each client, if FTP is spoken in place of the dialogues.
+    pub ftp: Option<Vec<Vec<Transfer>>>,
+    /// Not everything need come to a good end.
+    pub has_faults: bool,
     /// When pen is told to end, if not after everybody else.
     pub ends_at: Option<Duration>,
     /// What clients, and their servers, say and expect before all else.
@@ -344,6 +349,8 @@ impl Plan {
             has_log: false,
             steps: Vec::new(),
             fortune: Fortune::TakesOver(Duration::from_millis(10)),
+            ftp: None,
+            has_faults: false,
             ends_at: None,
             leads: Default::default(),
         }

@@ -106,7 +106,7 @@ pub fn run(world: &Shared) {
     proxy.check();
     drop(proxy);
     finish(world);
-    judge_clients(&world.borrow());
+    if world.borrow().ftp.is_some() { super::ftp::judge(&world.borrow()) } else { judge_clients(&world.borrow()) }
 }
 
 /// Runs a world to its end, and judges it; if its clock steps, again with one that does not, which must change nothing

@@ -55,7 +55,16 @@ pub struct SimStream {
 
 /// A listener, and which.
 #[derive(Debug)]
-pub struct SimListener(Rc<RefCell<World>>, usize);
+pub struct SimListener(Rc<RefCell<World>>, Spot);
+
+/// Where somebody may come.
+#[derive(Clone, Copy, Debug)]
+enum Spot {
+    /// The queue of a listener.
+    Queue(usize),
+    /// A port for a data connection.
+    Port(usize),
+}
 
 /// A request log on a disk that may be full.
 #[derive(Debug)]
@@ -71,10 +80,14 @@ impl SimStream {
 impl Drop for SimListener {
     fn drop(&mut self) {
         if let Ok(mut world) = self.0.try_borrow_mut() {
+            let queue = match self.1 {
+                Spot::Queue(queue) => queue,
+                Spot::Port(port) => return world.close_port(port),
+            };
             world.open -= 1;
             // A successor that is being set up has the same socket, and would keep the port for nobody.
             assert!(world.successor.is_none() || std::thread::panicking(), "the port is free when the listener goes");
-            if world.is_handed_over { world.serve_elsewhere() } else { world.turn_away(self.1) }
+            if world.is_handed_over { world.serve_elsewhere() } else { world.turn_away(queue) }
         }
     }
 }
@@ -97,15 +110,26 @@ impl Net for SimNet {
         let listeners = self.world.borrow().queues.len();
         let listener = (0..listeners).find(|listener| token == listening_token(*listener));
         self.world.borrow_mut().count_open();
-        Ok(SimListener(self.world.clone(), listener.expect("there are no others")))
+        Ok(SimListener(self.world.clone(), Spot::Queue(listener.expect("there are no others"))))
     }
 
-    fn local(&self, _: &SimListener) -> io::Result<Endpoint> {
-        Ok(Endpoint::inet("192.0.2.1:80".parse().unwrap()))
+    fn listen_once(&mut self, at: &Endpoint, token: Token) -> io::Result<SimListener> {
+        let port = self.world.borrow_mut().open_port(at, token)?;
+        Ok(SimListener(self.world.clone(), Spot::Port(port)))
+    }
+
+    fn local(&self, listener: &SimListener) -> io::Result<Endpoint> {
+        match listener.1 {
+            Spot::Port(port) => Ok(self.world.borrow().address_of_port(port)),
+            Spot::Queue(_) => Ok(Endpoint::inet("192.0.2.1:80".parse().unwrap())),
+        }
     }
 
     fn accept(&mut self, listener: &mut SimListener) -> io::Result<(SimStream, Endpoint)> {
-        let accepted = self.world.borrow_mut().accept(listener.1);
+        let accepted = match listener.1 {
+            Spot::Queue(queue) => self.world.borrow_mut().accept(queue),
+            Spot::Port(port) => self.world.borrow_mut().accept_data(port),
+        };
         self.world.borrow_mut().note(|_| format!("pen accepts: {accepted:?}"));
         let (line, from) = accepted?;
         Ok((SimStream::new(&self.world, line), from))
@@ -290,6 +314,9 @@ impl Stream for SimStream {
     }
 
     fn local(&self) -> io::Result<Endpoint> {
+        if self.world.borrow().ftp.is_some() {
+            return self.world.borrow().local_of(self.line);
+        }
         Ok(Endpoint::inet("192.0.2.1:80".parse().unwrap()))
     }
 

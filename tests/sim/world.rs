@@ -13,6 +13,7 @@ use pen::base::addr::Endpoint;
 use pen::net::{NoAddress, Ready, Signal, Successor, Token};
 
 use super::choices::Choices;
+use super::ftp::{DataEnd, Ftp, Side, Talker};
 use super::peer::Peer;
 use super::plan::{Lack, Odds, Plan, Reach};
 use super::wire::{PEER, PROXY, Wire};
@@ -32,6 +33,8 @@ pub enum Action {
     Reset(usize, usize),
     /// A client's line, or with `true` that to its server, is cut by somebody in between.
     Cut(usize, bool),
+    /// A data connection of a client is cut by somebody in between.
+    CutData(usize),
     /// The far end of an idler leaves; with `true` by a reset.
     Leave(usize, bool),
     /// An edge that is owed after a `WouldBlock`.
@@ -55,6 +58,8 @@ pub enum Far {
     Client,
     /// A server, and which of its addresses.
     Server(usize, usize),
+    /// A client or a server, for a data connection.
+    Data,
 }
 
 /// How far the connection of a line has come.
@@ -104,6 +109,10 @@ pub struct Line {
     pub is_open: bool,
     pub watch: Option<Watch>,
     pub peer: Option<Peer>,
+    /// The control program at the far end, in place of the other sort.
+    pub talker: Option<Talker>,
+    /// Which end of a transfer it is.
+    pub transfer: Option<DataEnd>,
     /// Nanoseconds that a byte or a FIN travels.
     pub latency: u64,
     /// Bytes that travel at once at most.
@@ -206,6 +215,8 @@ pub struct World {
     pub news: Vec<Successor>,
     /// A successor has the listener.
     pub is_handed_over: bool,
+    /// In a world where FTP is spoken.
+    pub ftp: Option<Ftp>,
     schedule: BTreeMap<(u64, u64), Action>,
     order: u64,
     trace: Option<VecDeque<String>>,
@@ -242,6 +253,7 @@ impl World {
             has_hung_up: false,
             news: Vec::new(),
             is_handed_over: false,
+            ftp: plan.ftp.clone().map(Ftp::new),
             schedule: BTreeMap::new(),
             order: 0,
             trace: traced.then(VecDeque::new),
@@ -276,6 +288,7 @@ impl World {
     pub fn is_over(&self) -> bool {
         self.fates.iter().all(|fate| fate.line.is_some())
             && self.lines.iter().all(|line| line.peer.as_ref().is_none_or(|peer| peer.has_ended))
+            && self.lines.iter().all(|line| line.talker.as_ref().is_none_or(|talker| talker.has_ended))
     }
 
     /// Adds a line to the trace, if there is one.
@@ -308,6 +321,7 @@ impl World {
             Action::Tick(line) => self.tick(line),
             Action::Reset(line, side) => self.reset(line, side),
             Action::Cut(client, at_server) => self.cut(client, at_server),
+            Action::CutData(client) => self.cut_data(client),
             Action::Leave(line, abort) => self.leave(line, abort),
             Action::Owed(line) => self.stir(line),
             Action::OwedClient(listener) => self.stir_listener(listener),
@@ -335,7 +349,10 @@ impl World {
         }
         peer = peer.with_lead(self.plan.leads[0].clone());
         let line = self.add_line(Far::Client, Stage::Up, Some(client));
-        self.lines[line].peer = Some(peer);
+        match self.ftp {
+            Some(_) => self.begin_talk(line, Side::Client, client),
+            None => self.lines[line].peer = Some(peer),
+        }
         self.fates[client].line = Some(line);
         self.fates[client].was_hit |= !self.plan.clients[client].dialogue.is_polite;
         let listener = self.plan.clients[client].listener;
@@ -353,7 +370,10 @@ impl World {
 
     /// A new line, with a network of its own qualities.
     pub fn add_line(&mut self, far: Far, stage: Stage, client: Option<usize>) -> usize {
-        let is_small = self.plan.clients.iter().all(|client| client.dialogue.total() < 4_000);
+        let is_small = match &self.ftp {
+            Some(ftp) => ftp.transfers.iter().flatten().all(|transfer| transfer.bytes < 600),
+            None => self.plan.clients.iter().all(|client| client.dialogue.total() < 4_000),
+        };
         let (sizes, grains) = self.plan.odds.sizes(is_small);
         let choices = &mut self.choices;
         let mut size = || *choices.pick(sizes);
@@ -375,6 +395,8 @@ impl World {
             is_open: far != Far::Client,
             watch: None,
             peer: None,
+            talker: None,
+            transfer: None,
             latency: self.choices.between(self.plan.odds.latency.0, self.plan.odds.latency.1) * 1000,
             grain: *self.choices.pick(grains),
             next_tick: None,
