@@ -117,7 +117,10 @@ impl<N: Net> Proxy<N> {
     /// Keeps the place and tries again soon, up to a limit: the server is not to blame.
     pub(super) fn wait_for_resources(&mut self, key: PairKey, place: Place, until: Moment, error: &io::Error) {
         if until <= self.now.moment {
-            return self.close(key, CloseReason::NoResources);
+            // The end of a data connection without a byte is an empty file.
+            let is_transfer = self.pairs[key.0].tie != Tie::None;
+            let why = if is_transfer { CloseReason::Unreachable } else { CloseReason::NoResources };
+            return self.close(key, why);
         }
         self.enter(key, Phase::Searching { place: Some(place), until });
         self.arm(key, TimerKind::Retry, RETRY_PAUSE);

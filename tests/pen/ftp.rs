@@ -329,3 +329,21 @@ fn a_client_that_waits_for_no_answers_is_sent_away_with_a_reply() {
     }
     assert_eq!(read_line(&talk.client), "421 Too many commands are unanswered.\r");
 }
+
+#[test]
+fn in_a_drain_transfers_go_on_and_further_ones_begin() {
+    let mut talk = Talk::begin(&[]);
+    let (listener, to) = talk.passive();
+    let client = client::connect(to);
+    let server = bounded(listener.accept().unwrap().0);
+    talk.pen.process().signal("QUIT");
+    talk.pen.process().wait_for_stderr("nobody is let in any more");
+    pass(&server, &client, &some_bytes(500_000));
+    drop((client, server));
+    let (listener, to) = talk.passive();
+    let client = client::connect(to);
+    pass(&client, &bounded(listener.accept().unwrap().0), &some_bytes(500_000));
+    let Talk { mut pen, client, server } = talk;
+    drop((client, server));
+    assert!(pen.process().wait().status.success());
+}

@@ -3,7 +3,7 @@
 //! A client makes one transfer after another; for each it and the server have a program of the usual sort at the far end
 //! of a data connection: one sends a known sequence, the other one reads.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -86,6 +86,8 @@ pub struct Ftp {
     last_port: u16,
     /// Where clients and servers wait for pen.
     homes: BTreeMap<SocketAddr, DataEnd>,
+    /// Those who do not wait any more.
+    given_up: BTreeSet<DataEnd>,
     /// The line of each end that has one.
     pub lines: BTreeMap<DataEnd, usize>,
     /// The reply that ended each transfer.
@@ -291,6 +293,9 @@ impl World {
             return Some(Err(lack.error()));
         }
         self.progress += 1;
+        if self.ftp().given_up.contains(&end) {
+            return Some(Err(ErrorKind::ConnectionRefused.into()));
+        }
         let id = self.add_line(Far::Data, Stage::Connecting, None);
         self.lines[id].transfer = Some(end);
         self.count_open();
@@ -364,7 +369,7 @@ impl World {
             }
             self.look_at_data(&mut talker, id);
             let (says, _) = talker.says.as_slices();
-            if let Ok(count) = self.lines[id].wire.write(PEER, &says.to_vec()) {
+            if let Ok(count) = self.lines[id].wire.write(PEER, says) {
                 talker.says.drain(..count);
             }
             if !talker.says.is_empty() && !self.lines[id].wire.halves[PEER].is_reset {
@@ -499,7 +504,7 @@ impl World {
             (Side::Server, State::Moving) if !has_begun => match talker.gives_up {
                 Some(until) if until <= self.now => {
                     // Who comes later is not let in any more.
-                    self.ftp().homes.retain(|_, home| *home != end);
+                    self.ftp().given_up.insert(end);
                     talker.say("425 nobody came");
                     talker.state = State::Idle;
                 }

@@ -8,8 +8,8 @@ use pen::base::addr::Endpoint;
 
 use super::choices::Choices;
 use super::dialogue::Dialogue;
-use super::ftp::Transfer;
-use super::peer::Reader;
+use super::ftp::{Side, Transfer};
+use super::peer::{Reader, Sight};
 use super::plan::{Lack, LackWindow, Odds, Plan};
 use super::run::{finished, run, world};
 use super::world::{Action, World};
@@ -152,4 +152,31 @@ fn without_descriptors_the_client_is_told_and_without_memory_it_is_served_all_th
         let world = finished(plan);
         assert_eq!(outcome(&world, 0), Some(expected), "{lack:?}");
     }
+}
+
+#[test]
+fn a_data_connection_that_cannot_be_connected_on_for_want_of_ports_is_reset_in_the_end() {
+    let plain = || {
+        let patient = Transfer { patience: 10 * SECOND, ..transfer(true, false, 1_000) };
+        let mut plan = plan(&[vec![patient]]);
+        plan.has_faults = true;
+        plan.odds.latency = (20_000, 20_000);
+        plan
+    };
+    let opened = opened_at(&finished(plain()));
+    let mut plan = plain();
+    // The port is open, and the client does not know of it yet.
+    let from = Duration::from_secs_f64(opened - 1.0) + Duration::from_millis(1);
+    plan.lacks.push(LackWindow { from, until: 60 * SECOND, lack: Lack::Ports });
+    let world = finished(plan);
+    assert_eq!(outcome(&world, 0), Some(425));
+    let client = world.data_peer((0, 0, Side::Client)).unwrap();
+    assert_eq!((client.received, client.sight), (0, Some(Sight::Reset)));
+}
+
+/// When pen opened its first data port.
+fn opened_at(world: &World) -> f64 {
+    let trace = world.trace();
+    let line = trace.lines().find(|line| line.contains("pen opens the data port")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
 }
