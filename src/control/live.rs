@@ -18,7 +18,7 @@ const SCRIPT: &str = include_str!("live.js");
 /// What the page may do: nothing but what is in it, and asking where it came from. The numbers are the
 /// SHA-256 of the style and of the script (Content Security Policy Level 3, section 2.3.1).
 const FIELDS: &str = "Content-Security-Policy: default-src 'none'; \
-    style-src 'sha256-luBJioXtv4CTGAEqbNmxAR/7CXd8d+cfC2erERHEoLI='; \
+    style-src 'sha256-caYqplz1T/FlByRlUrMSOV+ti+N6b841ndL7wtxbVQ0='; \
     script-src 'sha256-vMIiUxmtLBNozq42fM/44U15T5TkXxvl050gpCdjI6Q='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n\
     Referrer-Policy: no-referrer\r\n";
