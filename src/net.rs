@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::base::addr::Endpoint;
+use crate::base::addr::{Endpoint, Source};
 use crate::base::diag::Severity;
 use crate::base::keepalive::Keepalive;
 use crate::base::time::Now;
@@ -253,14 +253,14 @@ pub trait Net {
     /// Begins to connect, from the local address `from` if one is given. The connection is made
     /// when [`Stream::connected`] says so. The caller tells apart what is the server's fault and
     /// what is lack of something here.
-    fn connect(&mut self, to: &Endpoint, from: Option<IpAddr>) -> io::Result<Self::Stream>;
+    fn connect(&mut self, to: &Endpoint, from: Option<Source>) -> io::Result<Self::Stream>;
 
     /// A socket for datagrams to and from `to` and nobody else, from the local address `from` if one is
     /// given. It needs no time to connect. Each read brings one datagram whole, and 0 bytes are a
     /// datagram, too; each write sends one. Errors that come from afar (icmp(7)) are told by the next
     /// read or write, which does nothing else then; `InvalidInput` says that a datagram is too long. An edge tells of the first that comes after a
     /// `WouldBlock`, and none that a write would not block.
-    fn connect_datagrams(&mut self, to: &Endpoint, from: Option<IpAddr>) -> io::Result<Self::Stream> {
+    fn connect_datagrams(&mut self, to: &Endpoint, from: Option<Source>) -> io::Result<Self::Stream> {
         let _ = (to, from);
         Err(io::ErrorKind::Unsupported.into())
     }

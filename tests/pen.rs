@@ -57,6 +57,8 @@ mod reload;
 mod reuseport;
 #[path = "pen/rights.rs"]
 mod rights;
+#[path = "pen/routing.rs"]
+mod routing;
 #[path = "pen/select.rs"]
 mod select;
 #[path = "pen/start.rs"]

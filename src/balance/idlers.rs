@@ -18,7 +18,9 @@ impl Balancer {
                 && (server.max == 0 || server.connections < server.max)
         };
         let open = || self.servers.iter().filter_map(|(id, server)| Some((id.index()?, server)));
-        let open = || open().filter(|(index, server)| may(*index) && is_open(server));
+        // Whose address a transparent connection is to come from is not known yet.
+        let fits = |index: usize| may(index) && !self.is_transparent(servers::regular(index));
+        let open = || open().filter(|(index, server)| fits(*index) && is_open(server));
         let best = self.settings.modes.prio.then(|| open().map(|(_, server)| server.prio).min()).flatten();
         let among = open().filter(|(_, server)| best.is_none_or(|prio| server.prio == prio));
         let weight = |server: &Server| u64::from(server.weight.max(1));

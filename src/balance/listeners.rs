@@ -47,6 +47,8 @@ pub struct Listener {
     pub pending: usize,
     /// What became of datagrams that were not passed on.
     pub dropped: Dropped,
+    /// Nobody arrives there: other listeners send it their clients.
+    pub is_pool: bool,
     is_removed: bool,
     serial: u16,
 }
@@ -82,6 +84,7 @@ impl Listener {
             associations: 0,
             pending: 0,
             dropped: Dropped::default(),
+            is_pool: false,
             is_removed: false,
             serial,
         }

@@ -12,8 +12,10 @@ pub mod idlers;
 pub mod legacy;
 pub mod limits;
 pub mod listeners;
+pub mod routes;
 pub mod servers;
 pub mod settings;
+pub mod sources;
 pub mod trusted;
 
 use std::net::IpAddr;

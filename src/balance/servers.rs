@@ -97,6 +97,10 @@ pub struct Server {
     pub acl: Option<usize>,
     /// How it is told whom a connection is from; `None` for as the listener has it.
     pub proxy_protocol: Option<Option<ProxyVersion>>,
+    /// The local address for connections to it; `None` for as the listener has it.
+    pub source: Option<Option<IpAddr>>,
+    /// Whether it sees the clients' own addresses; `None` for as the listener has it.
+    pub transparent: Option<bool>,
     /// Places in use, from the moment that a connect begins.
     pub connections: u32,
     /// Those of them that idlers hold.
@@ -139,6 +143,8 @@ impl Server {
             prio: spec.prio,
             acl: None,
             proxy_protocol: None,
+            source: None,
+            transparent: None,
             connections: 0,
             idlers: 0,
             check: OwnCheck::default(),

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::routes::Route;
 use super::trusted::Trusted;
 pub use crate::base::diag::DumpForm;
 use crate::base::keepalive::Keepalive;
@@ -204,10 +205,16 @@ pub struct Settings {
     pub check_rise: u32,
     /// How many it must fail to be left out.
     pub check_fall: u32,
+    /// Which clients go to which listener, by what they say first; the first that fits counts.
+    pub routes: Vec<Route>,
+    /// How long a client may say nothing that tells where it wants to go.
+    pub route_timeout: Duration,
     /// The local address for connections to servers.
     pub source: Option<IpAddr>,
     /// What goes wrong with its connections.
     pub fault: Option<Fault>,
+    /// Whether servers see the clients' own addresses.
+    pub transparent: bool,
 }
 
 impl Default for Settings {
@@ -242,8 +249,11 @@ impl Default for Settings {
             http_trust: None,
             proxy_accept: None,
             proxy_protocol: None,
+            routes: Vec::new(),
+            route_timeout: Duration::from_secs(3),
             source: None,
             fault: None,
+            transparent: false,
         }
     }
 }

@@ -63,6 +63,22 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// The local address of a connection to a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// The address.
+    pub ip: IpAddr,
+    /// It is not this machine's but the client's (`IP_TRANSPARENT`, ip(7)).
+    pub is_foreign: bool,
+}
+
+impl Source {
+    /// An address of this machine.
+    pub fn own(ip: IpAddr) -> Source {
+        Source { ip, is_foreign: false }
+    }
+}
+
 /// Shows an endpoint without its port.
 #[derive(Clone, Copy, Debug)]
 pub struct HostText<'a>(&'a Endpoint);

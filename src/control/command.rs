@@ -7,11 +7,12 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use super::origins::{RouteChange, Trust, Trustee};
 pub use super::parse::{parse, parse_for};
 use super::subscription::Subscription;
 pub use super::table::{COMMANDS, Row};
 pub use super::watching::Watching;
-use crate::balance::acl::{Entry, ListName, Subnet};
+use crate::balance::acl::{Entry, ListName};
 use crate::balance::clients::CLIENTS_MAX;
 use crate::balance::settings::{DumpForm, FastClose, Protocol, Rate};
 use crate::balance::{Duty, OwnCheck, ServerId};
@@ -101,6 +102,8 @@ pub enum Command {
         name: String,
         /// Where it is to listen.
         there: Vec<ListenAt>,
+        /// It is a pool: it may be nowhere.
+        is_pool: bool,
     },
     /// Lists the listeners.
     Listeners,
@@ -162,6 +165,10 @@ pub enum Command {
     Subscribe(Subscription),
     /// Turns a mode on or off.
     Switch(Mode, bool),
+    /// Tells which clients go to other listeners by what they say first, adds some, or takes them away.
+    Route(RouteChange),
+    /// Lets servers see the clients' own addresses, or not.
+    Transparent(bool),
     /// Tells who is trusted in something, or sets it.
     Trust(Trust, Option<Option<Trustee>>),
     /// Watches connections, or lets them go wrong.
@@ -229,6 +236,8 @@ pub enum Number {
     Idlers,
     /// Connects under way at once.
     PendingMax,
+    /// Seconds that a client has to say where it wants to go.
+    RouteTimeout,
     /// Seconds that a server which has come back warms up.
     SlowStart,
     /// KiB that the kernel may keep for a socket.
@@ -259,7 +268,7 @@ impl Number {
                 (0, SECONDS_MAX)
             }
             // A connect that may take no time at all never succeeds.
-            Number::Timeout => (1, SECONDS_MAX),
+            Number::Timeout | Number::RouteTimeout => (1, SECONDS_MAX),
             Number::CheckFall | Number::CheckRise => (1, 100),
             Number::CheckInterval => (1, 86_400),
             Number::ClientIpv6 => (0, 128),
@@ -316,24 +325,6 @@ pub enum FtpChange {
     Auth(Option<bool>),
 }
 
-/// What somebody is trusted in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Trust {
-    /// What X-Forwarded-For and the like say.
-    Http,
-    /// Whom the header of the PROXY protocol names.
-    Proxy,
-}
-
-/// Who is trusted.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Trustee {
-    /// Those in a subnet.
-    Net(Subnet),
-    /// Those whom an access list permits.
-    List(ListName),
-}
-
 /// A listening address, and how it was written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListenAt {
@@ -385,6 +376,10 @@ pub struct ServerChanges {
     pub acl: Option<Option<ListName>>,
     /// How it is told whom a connection is from; `Some(None)` for as its listener has it.
     pub proxy_protocol: Option<Option<Option<ProxyVersion>>>,
+    /// The local address of connections to it; `Some(None)` for as its listener has it.
+    pub source: Option<Option<Option<IpAddr>>>,
+    /// Whether it sees the clients' own addresses; `Some(None)` for as its listener has it.
+    pub transparent: Option<Option<bool>>,
     /// Its name; `Some(None)` for none.
     pub name: Option<Option<Box<str>>>,
     /// How it is checked.
@@ -398,6 +393,7 @@ pub struct ServerChanges {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::routes::{Route, What};
     use crate::base::operand::{OperandError, Services};
     use crate::control::LINE_MAX;
 
@@ -486,6 +482,8 @@ mod tests {
             ("select", Command::NoEffect),
             ("servers", Command::Servers),
             ("no source", Command::Source(None)),
+            ("transparent", Command::Transparent(true)),
+            ("no transparent", Command::Transparent(false)),
             ("stubborn", Command::Switch(Mode::Stubborn, true)),
             ("no stubborn", Command::Switch(Mode::Stubborn, false)),
             ("weight", Command::Switch(Mode::Weight, true)),
@@ -515,6 +513,7 @@ mod tests {
             ("idle_timeout", Number::IdleTimeout, 0, 2_147_483_647),
             ("idlers", Number::Idlers, 0, 10_000),
             ("pending_max", Number::PendingMax, 1, 1_000_000),
+            ("route_timeout", Number::RouteTimeout, 1, 2_147_483_647),
             ("slow_start", Number::SlowStart, 0, 2_147_483_647),
             ("socket_buffers", Number::SocketBuffers, 0, 65_536),
             ("stuck_timeout", Number::StuckTimeout, 0, 2_147_483_647),
@@ -586,6 +585,13 @@ mod tests {
             ("http_trust", Command::Trust(Trust::Http, None)),
             ("http_trust 10.0.0.0/8", Command::Trust(Trust::Http, Some(Some(Trustee::Net(office.net))))),
             ("no http_trust", Command::Trust(Trust::Http, Some(None))),
+            ("route", Command::Route(RouteChange::Tell)),
+            ("no route", Command::Route(RouteChange::Clear)),
+            ("no route tls", Command::Route(RouteChange::Remove(What::Tls))),
+            (
+                "route alpn h2 web",
+                Command::Route(RouteChange::Set(Route { what: What::Alpn("h2".into()), to: "web".into() })),
+            ),
             ("proxy_accept", Command::Trust(Trust::Proxy, None)),
             ("proxy_accept 3", Command::Trust(Trust::Proxy, Some(Some(Trustee::List(list("3")))))),
             ("proxy_accept office", Command::Trust(Trust::Proxy, Some(Some(Trustee::List(list("office")))))),
@@ -729,6 +735,10 @@ mod tests {
             ("proxy_protocol v3", "proxy_protocol: 'v3' is not v1 or v2"),
             ("server 0 proxy_protocol on", "server: 'on' is not v1, v2, off or default"),
             ("http_trust 10.0.0.0/33", "http_trust: '33' is not the length of a prefix"),
+            ("route sni a/b web", "route: 'a/b' is not a host, or *. and one"),
+            ("route gopher web", "route: 'gopher' is not sni, alpn, tls, host, http or ssh"),
+            ("route tls", "route: the name of a listener is missing"),
+            ("route tls 5x", "route: '5x' is no name: a letter, then letters, digits, '-', '_' or '.', 32 at most"),
             ("proxy_accept 10.0.0", "proxy_accept: '10.0.0' is not an address"),
             ("proxy_accept 1 2", "proxy_accept: unexpected word '2'"),
             ("recent x", "recent: 'x' is not a number"),
@@ -756,6 +766,8 @@ mod tests {
             prio: Some(-6),
             acl: Some(Some(ListName::Number(7))),
             proxy_protocol: Some(Some(Some(ProxyVersion::V2))),
+            source: Some(Some(Some([192, 0, 2, 9].into()))),
+            transparent: Some(Some(true)),
             name: Some(Some("web1".into())),
             check: None,
             duty: Some(Duty::Disabled),
@@ -772,7 +784,7 @@ mod tests {
             ("server 1 address [::1]", server(1, ServerChanges { address: Some(addr("::1")), ..none() })),
             ("server 1 blacklist 0", server(1, ServerChanges { blacklist: Some(seconds(0)), ..none() })),
             (
-                "server 2 address 127.0.0.1 port pop3 max 3 hard 4 weight 5 prio -6 acl 7 blacklist 8 proxy_protocol v2 name web1 disable",
+                "server 2 address 127.0.0.1 port pop3 max 3 hard 4 weight 5 prio -6 acl 7 blacklist 8 proxy_protocol v2 source 192.0.2.9 transparent on name web1 disable",
                 server(2, all),
             ),
             ("server 0 enable", server(0, duty(Duty::Enabled))),
@@ -915,7 +927,8 @@ mod tests {
     fn a_listener_has_a_name_and_addresses_and_commands_of_its_own() {
         let at =
             |text: &str, port| ListenAt { spec: ListenSpec { host: addr("0.0.0.0"), port }, text: String::from(text) };
-        let listener = |name: &str, there: Vec<ListenAt>| Command::Listener { name: String::from(name), there };
+        let listener =
+            |name: &str, there: Vec<ListenAt>| Command::Listener { name: String::from(name), there, is_pool: false };
         let on = |name: &str, command| Command::On { listener: String::from(name), command: Box::new(command) };
         let table = [
             ("listener", listener("main", vec![])),

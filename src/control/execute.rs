@@ -99,10 +99,10 @@ pub fn settle(listeners: &mut Listeners, at: ListenerKey) -> Result<(), String> 
 pub fn direct(listeners: &Listeners, section: &mut String, command: Command) -> Result<(ListenerKey, Command), String> {
     let (name, command) = match command {
         Command::On { listener, command } => (listener, *command),
-        Command::Listener { name, there } => {
+        Command::Listener { name, there, is_pool } => {
             section.clone_from(&name);
             // It may not be there yet.
-            return Ok((MAIN, Command::Listener { name, there }));
+            return Ok((MAIN, Command::Listener { name, there, is_pool }));
         }
         other => (section.clone(), other),
     };
@@ -121,8 +121,21 @@ fn no_listener(name: &str) -> String {
 
 /// Goes on with a listener: adds it if it is not there, and lets it listen at these addresses, if
 /// any are given.
-fn go_on_with(listeners: &mut Listeners, name: &str, there: Vec<ListenAt>) -> Outcome {
+fn go_on_with(listeners: &mut Listeners, name: &str, there: Vec<ListenAt>, is_pool: bool) -> Outcome {
     match listeners.find(name) {
+        None if is_pool => match listeners.add(name) {
+            Ok(at) => {
+                listeners[at].is_pool = true;
+                Outcome::quiet()
+            }
+            Err(error) => Outcome::refused(error.to_string()),
+        },
+        Some(at) if is_pool && !listeners[at].is_pool => {
+            Outcome::refused(format!("'{name}' is a listener with addresses, and no pool"))
+        }
+        Some(at) if listeners[at].is_pool && !there.is_empty() => {
+            Outcome::refused(format!("'{name}' is a pool, and listens nowhere"))
+        }
         Some(_) if there.is_empty() => Outcome::quiet(),
         Some(at) => Outcome::asks(Effect::Listen(at, there)),
         None if there.is_empty() => {
@@ -169,7 +182,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::Ftp(change) => set_ftp(&mut balancer.settings.ftp, change),
         Command::Keepalive(how) => probe(common, how),
         Command::Listen(there) => listen(listeners, at, there),
-        Command::Listener { name, there } => go_on_with(listeners, &name, there),
+        Command::Listener { name, there, is_pool } => go_on_with(listeners, &name, there, is_pool),
         Command::Listeners => Outcome::tells(status::listeners(listeners)),
         Command::NoListener(name) => remove_listener(listeners, &name),
         Command::On { listener, command } => match find(listeners, &listener) {
@@ -191,6 +204,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::Switch(mode, on) => set(mode_of(&mut balancer.settings, mode), on),
         Command::UdpResponses(count) => udp_responses(&mut balancer.settings, count),
         command @ (Command::ProxyProtocol(_) | Command::Source(_) | Command::Trust(..)) => obey(balancer, command),
+        command @ (Command::Route(_) | Command::Transparent(_)) => obey(balancer, command),
         Command::WebStats(path) => set_web_stats(common, path),
         Command::Close(_) | Command::Connection(_) | Command::Dummy | Command::Include(_) | Command::NoLog => {
             ask_loop(at, command)

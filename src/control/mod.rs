@@ -18,7 +18,7 @@ pub mod line;
 mod live;
 mod numbers;
 pub mod origin;
-mod origins;
+pub mod origins;
 pub mod overview;
 pub mod page;
 mod parse;

@@ -1,12 +1,48 @@
-//! Whom clients are: who is trusted to say so, and how servers are told.
+//! Whom clients are: who is trusted to say so, how servers are told, and where they go by what they
+//! say first.
 
-use super::command::{Command, Trust, Trustee};
+use std::net::IpAddr;
+
+use super::command::Command;
 use super::execute::Outcome;
+use super::read::listener_name;
 use super::words::{Problem, Words};
-use crate::balance::acl::{Acls, Subnet, parse_list};
+use crate::balance::acl::{Acls, ListName, Subnet, parse_list};
+use crate::balance::routes::{Hosts, ROUTES_MAX, Route, What};
 use crate::balance::trusted::Trusted;
 use crate::balance::{Balancer, Settings};
 use crate::base::proxy_version::ProxyVersion;
+
+/// What becomes of the routes of a listener.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RouteChange {
+    /// They are told.
+    Tell,
+    /// There is this one, in place of one for the same clients.
+    Set(Route),
+    /// There is none for these clients.
+    Remove(What),
+    /// There is none.
+    Clear,
+}
+
+/// What somebody is trusted in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trust {
+    /// What X-Forwarded-For and the like say.
+    Http,
+    /// Whom the header of the PROXY protocol names.
+    Proxy,
+}
+
+/// Who is trusted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Trustee {
+    /// Those in a subnet.
+    Net(Subnet),
+    /// Those whom an access list permits.
+    List(ListName),
+}
 
 /// The words for those who are trusted in something.
 pub(super) fn trust(what: Trust, words: &mut Words<'_>) -> Result<Command, Problem> {
@@ -46,8 +82,103 @@ pub(super) fn obey(balancer: &mut Balancer, command: Command) -> Outcome {
         }
         Command::ProxyProtocol(version) => set_proxy_protocol(&mut balancer.settings, version),
         Command::Trust(what, trustee) => set_trust(balancer, what, trustee),
+        Command::Transparent(on) => {
+            balancer.settings.transparent = on;
+            Outcome::quiet()
+        }
+        Command::Route(change) => change_routes(&mut balancer.settings.routes, change),
         _ => unreachable!("these are all"),
     }
+}
+
+/// The value of the key `source` of a server.
+pub(super) fn source_of_server(word: &str) -> Result<Option<Option<IpAddr>>, Problem> {
+    match word {
+        "default" => Ok(None),
+        "off" => Ok(Some(None)),
+        _ => {
+            let ip: IpAddr = word.parse().map_err(|_| Problem::NotAnAddress(String::from(word)))?;
+            Ok(Some(Some(ip.to_canonical())))
+        }
+    }
+}
+
+/// The value of the key `transparent` of a server.
+pub(super) fn transparency_of_server(word: &str) -> Result<Option<bool>, Problem> {
+    match word {
+        "default" => Ok(None),
+        "off" => Ok(Some(false)),
+        "on" => Ok(Some(true)),
+        _ => Err(Problem::NotOneOf(String::from(word), "on, off or default")),
+    }
+}
+
+/// The words after `route`.
+pub(super) fn route(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let Some(word) = words.next() else { return Ok(Command::Route(RouteChange::Tell)) };
+    let what = what(word, words)?;
+    Ok(Command::Route(RouteChange::Set(Route { what, to: listener_name(words)?.into() })))
+}
+
+/// The words after `no route`.
+pub(super) fn no_route(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let Some(word) = words.next() else { return Ok(Command::Route(RouteChange::Clear)) };
+    Ok(Command::Route(RouteChange::Remove(what(word, words)?)))
+}
+
+fn what(word: &str, words: &mut Words<'_>) -> Result<What, Problem> {
+    let hosts =
+        |word: &str| Hosts::parse(word).ok_or_else(|| Problem::NotOneOf(String::from(word), "a host, or *. and one"));
+    match word {
+        "sni" => hosts(words.need("the name of a host")?).map(What::Sni),
+        "host" => hosts(words.need("the name of a host")?).map(What::Host),
+        "alpn" => {
+            let protocol = words.need("the name of a protocol")?;
+            let is_short = protocol.len() <= 255;
+            is_short
+                .then(|| What::Alpn(protocol.into()))
+                .ok_or_else(|| Problem::NotOneOf(String::from(protocol), "a protocol"))
+        }
+        "tls" => Ok(What::Tls),
+        "http" => Ok(What::Http),
+        "ssh" => Ok(What::Ssh),
+        _ => Err(Problem::NotOneOf(String::from(word), "sni, alpn, tls, host, http or ssh")),
+    }
+}
+
+fn change_routes(routes: &mut Vec<Route>, change: RouteChange) -> Outcome {
+    match change {
+        RouteChange::Tell => Outcome::tells(routes.iter().map(|route| format!("{route}\n")).collect::<String>()),
+        RouteChange::Clear => {
+            routes.clear();
+            Outcome::quiet()
+        }
+        RouteChange::Remove(what) => match routes.iter().position(|route| route.what == what) {
+            Some(place) => {
+                routes.remove(place);
+                Outcome::quiet()
+            }
+            None => Outcome::refused(format!("there is no route for {what}")),
+        },
+        RouteChange::Set(route) => {
+            match routes.iter().position(|known| known.what == route.what) {
+                Some(place) => routes[place] = route,
+                None if routes.len() < ROUTES_MAX => routes.push(route),
+                None => return Outcome::refused(format!("there are {ROUTES_MAX} routes already")),
+            }
+            Outcome::quiet()
+        }
+    }
+}
+
+/// The value of the key `source` of a server, as a command has it.
+pub(super) fn shown_source_of_server(source: Option<Option<IpAddr>>) -> String {
+    source.map_or(String::from("default"), |ip| ip.map_or(String::from("off"), |ip| ip.to_string()))
+}
+
+/// The value of the key `transparent` of a server, as a command has it.
+pub(super) fn shown_transparency(on: Option<bool>) -> &'static str {
+    on.map_or("default", |on| if on { "on" } else { "off" })
 }
 
 /// Sets who is trusted if that is to be set, and tells it.

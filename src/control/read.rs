@@ -149,7 +149,11 @@ pub(super) fn listener(words: &mut Words<'_>) -> Result<Command, Problem> {
         None => String::from(MAIN_NAME),
         Some(word) => name_of_listener(word)?,
     };
-    Ok(Command::Listener { name, there: addresses(words)? })
+    Ok(Command::Listener { name, there: addresses(words)?, is_pool: false })
+}
+
+pub(super) fn pool(words: &mut Words<'_>) -> Result<Command, Problem> {
+    Ok(Command::Listener { name: listener_name(words)?, there: Vec::new(), is_pool: true })
 }
 
 pub(super) fn no_listener(words: &mut Words<'_>) -> Result<Command, Problem> {
@@ -261,6 +265,8 @@ fn change(changes: &mut ServerChanges, key: &str, value: &str, services: &Servic
         "acl" if value == "none" => once(&mut changes.acl, key, None),
         "acl" => once(&mut changes.acl, key, Some(parse_list(value).map_err(Problem::Acl)?)),
         "proxy_protocol" => once(&mut changes.proxy_protocol, key, origins::version_of_server(value)?),
+        "source" => once(&mut changes.source, key, origins::source_of_server(value)?),
+        "transparent" => once(&mut changes.transparent, key, origins::transparency_of_server(value)?),
         "name" if value == "none" => once(&mut changes.name, key, None),
         "name" => once(&mut changes.name, key, Some(name(value)?)),
         "blacklist" => {

@@ -36,7 +36,7 @@ const PROCESS: [&str; 28] = [
 ];
 
 /// Commands that say themselves for whom they are, and are understood everywhere.
-const ANYWHERE: [&str; 3] = ["listener", "listeners", "on"];
+const ANYWHERE: [&str; 4] = ["listener", "listeners", "on", "pool"];
 
 /// For whom a command is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -100,6 +100,8 @@ fn change(server: &mut Server, changes: &ServerChanges, now: Now) {
     server.hard = changes.hard.unwrap_or(server.hard);
     server.weight = changes.weight.unwrap_or(server.weight);
     server.prio = changes.prio.unwrap_or(server.prio);
+    server.source = changes.source.unwrap_or(server.source);
+    server.transparent = changes.transparent.unwrap_or(server.transparent);
     server.proxy_protocol = changes.proxy_protocol.unwrap_or(server.proxy_protocol);
     if let Some(name) = &changes.name {
         server.name.clone_from(name);

@@ -209,6 +209,7 @@ pub static COMMANDS: &[Row] = &[
     is("poll", "Does nothing, as epoll.", Command::NoEffect),
     switch("prio", "Chooses the server with the lowest priority number.", Mode::Prio, true),
     switch("no prio", "Does not choose the server by its priority.", Mode::Prio, false),
+    by("pool", "NAME", "Goes on with a listener without an address, or adds it.", read::pool),
     by("protocol", "[tcp|ftp|http|udp]", "Takes what clients and servers say for this protocol.", read::protocol),
     by("proxy_accept", "[ADDRESS[/LENGTH]|LIST]", "Wants a PROXY header of these clients, and believes it.", |words| {
         origins::trust(Trust::Proxy, words)
@@ -216,6 +217,14 @@ pub static COMMANDS: &[Row] = &[
     is("no proxy_accept", "Wants one of nobody.", Command::Trust(Trust::Proxy, Some(None))),
     by("proxy_protocol", "[v1|v2]", "Tells servers in a PROXY header whom a connection is from.", read::proxy_protocol),
     is("no proxy_protocol", "Tells them not.", Command::ProxyProtocol(Some(None))),
+    by(
+        "route",
+        "[sni|host NAME|*.NAME | alpn PROTOCOL | tls|http|ssh LISTENER]",
+        "Sends these clients to the servers of another listener.",
+        origins::route,
+    ),
+    by("no route", "[sni|host NAME | alpn PROTOCOL | tls|http|ssh]", "Sends them nowhere else.", origins::no_route),
+    number("route_timeout", "[SECONDS]", "Waits so long for what a client says first.", Number::RouteTimeout),
     by("recent", "[SECONDS]", "Lists the clients that connected within that time, or within 300.", read::recent),
     is("reload", "Reads again what pen was started with, and applies what has changed.", Command::Reload),
     is("reuseport", "Lets other pens listen at the same addresses; for what is opened later.", Command::SharePorts),
@@ -286,6 +295,8 @@ pub static COMMANDS: &[Row] = &[
     ),
     by("web_stats", "[FILE]", "Writes the status page to a file when it is asked for.", read::web_stats),
     is("no web_stats", "Writes it nowhere.", Command::WebStats(Some(None))),
+    is("transparent", "Lets servers see the clients' own addresses.", Command::Transparent(true)),
+    is("no transparent", "Lets them see pen's.", Command::Transparent(false)),
     switch("weight", "Chooses the server with the fewest connections for its weight.", Mode::Weight, true),
     switch("no weight", "Does not choose the server by its weight.", Mode::Weight, false),
     by("write", "[FILE]", "Writes the configuration to a file from which pen can start.", read::write),
@@ -298,7 +309,6 @@ pub static COMMANDS: &[Row] = &[
     absent("ssl_option"),
     absent("ssl_sni_path"),
     absent("tarpit_acl"),
-    absent("transparent"),
 ];
 
 const fn row(name: &'static str, arguments: &'static str, what: &'static str, reading: Reading) -> Row {

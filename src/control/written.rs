@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::checks::{shown as shown_check, shown_own};
 use super::numbers::{shown_auth, shown_fast_close, shown_ports, shown_rate};
-use super::origins::{shown, shown_version_of_server};
+use super::origins::{shown, shown_source_of_server, shown_transparency, shown_version_of_server};
 use super::watching::shown_capture;
 use crate::balance::listeners::MAIN_NAME;
 use crate::balance::settings::{CaptureSpec, Common, DumpForm};
@@ -35,6 +35,9 @@ pub struct Block {
 /// What the block that begins a listener says something of.
 const LISTENER: &str = "listener";
 
+/// What the block of routes says something of; its lines name the listener themselves.
+const ROUTE: &str = "route";
+
 impl Block {
     /// True for the block that begins a listener.
     pub fn is_listener(&self) -> bool {
@@ -43,7 +46,7 @@ impl Block {
 
     /// True if its lines mean the same wherever they stand.
     pub fn is_said_by_itself(&self) -> bool {
-        &*self.listener == MAIN_NAME || self.is_listener()
+        &*self.listener == MAIN_NAME || self.is_listener() || self.of == ROUTE
     }
 }
 
@@ -63,11 +66,9 @@ impl std::error::Error for Unspeakable {}
 /// then one listener after another.
 pub fn written(listeners: &Listeners) -> Result<Vec<Block>, Unspeakable> {
     let mut blocks = Vec::new();
-    for (at, listener) in listeners.iter() {
-        // One that listens nowhere cannot be begun; the first needs no beginning.
-        if at != MAIN && listener.at.is_empty() {
-            continue;
-        }
+    // One that listens nowhere and is no pool cannot be begun; the first needs no beginning.
+    let is_there = |at, listener: &Listener| at == MAIN || !listener.at.is_empty() || listener.is_pool;
+    for (at, listener) in listeners.iter().filter(|(at, listener)| is_there(*at, listener)) {
         let own = Writer { listener: Rc::from(listener.name.as_str()), balancer: &listener.balancer };
         blocks.extend(own.listening(listener)?);
         for list in own.balancer.acls.indexes() {
@@ -82,6 +83,19 @@ pub fn written(listeners: &Listeners) -> Result<Vec<Block>, Unspeakable> {
         for (id, server) in own.balancer.servers.all().filter(|(_, server)| server.duty != Duty::Leaving) {
             blocks.push(own.server(id, server)?);
         }
+    }
+    // Those who are sent there must be there.
+    for (_, listener) in listeners.iter().filter(|(at, listener)| is_there(*at, listener)) {
+        let routes = &listener.balancer.settings.routes;
+        let on = format!("on {} ", listener.name);
+        let all = routes.iter().map(|route| format!("{on}route {route}"));
+        let lines = std::iter::once(format!("{on}no route")).chain(all).collect();
+        blocks.push(Block {
+            listener: Rc::from(listener.name.as_str()),
+            of: String::from(ROUTE),
+            lines,
+            removal: None,
+        });
     }
     Ok(blocks)
 }
@@ -130,7 +144,10 @@ impl Writer<'_> {
             return Ok((!addresses.is_empty()).then(|| self.says("listen", &addresses)));
         }
         let removal = Some(format!("no listener {}", self.listener));
-        let line = format!("listener {} {addresses}", self.listener);
+        let line = match listener.is_pool {
+            true => format!("pool {}", self.listener),
+            false => format!("listener {} {addresses}", self.listener),
+        };
         let of = String::from(LISTENER);
         Ok(Some(Block { listener: Rc::clone(&self.listener), of, lines: vec![line], removal }))
     }
@@ -254,6 +271,7 @@ impl Writer<'_> {
             self.trusted("proxy_accept", settings.proxy_accept),
             proxy_protocol,
             self.is("roundrobin", modes.roundrobin),
+            self.says("route_timeout", &settings.route_timeout.as_secs()),
             self.says("slow_start", &settings.slow_start.as_secs()),
             self.says("socket_buffers", &(settings.socket_buffers / 1024)),
             source,
@@ -262,6 +280,7 @@ impl Writer<'_> {
             self.says("tcp_fastclose", &shown_fast_close(settings.fast_close)),
             self.says("timeout", &settings.connect_timeout.as_secs()),
             self.says("tracking", &settings.tracking.as_secs()),
+            self.is("transparent", settings.transparent),
             self.is("weight", modes.weight),
         ]
     }
@@ -305,8 +324,9 @@ fn server_line(balancer: &Balancer, id: ServerId, server: &Server) -> Result<Str
         Duty::Disabled | Duty::Leaving => "disable",
     };
     let told = shown_version_of_server(server.proxy_protocol);
+    let (source, transparent) = (shown_source_of_server(server.source), shown_transparency(server.transparent));
     Ok(format!(
-        "server {id} address {host}{port} max {max} hard {hard} weight {weight} prio {prio} acl {acl} proxy_protocol {told} name {name} check {check} {duty}"
+        "server {id} address {host}{port} max {max} hard {hard} weight {weight} prio {prio} acl {acl} proxy_protocol {told} source {source} transparent {transparent} name {name} check {check} {duty}"
     ))
 }
 
@@ -332,6 +352,7 @@ mod tests {
 
     use super::*;
     use crate::balance::acl::{Entry, ListName, Subnet};
+    use crate::balance::routes::{Hosts, Route, What};
     use crate::balance::settings::{FastClose, FtpSettings, Modes, Protocol, Rate, Settings};
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::proxy_version::ProxyVersion;
@@ -415,10 +436,23 @@ mod tests {
             client_ipv6: random.below(129) as u8,
             http_trust: one_of(random, &[None, Some(net("10.0.0.0/8")), Some(net("::1")), Some(Trusted::List(3))]),
             proxy_accept: one_of(random, &[None, Some(net("192.0.2.7")), Some(Trusted::List(0))]),
+            routes: routes(random),
+            route_timeout: seconds(random, 1),
+            transparent: random.one_in(2),
             proxy_protocol: one_of(random, &[None, Some(ProxyVersion::V1), Some(ProxyVersion::V2)]),
             source: one_of(random, &[None, Some([127, 0, 0, 9].into()), Some("2001:db8::1".parse().unwrap())]),
             ..Settings::default()
         }
+    }
+
+    fn routes(random: &mut Random) -> Vec<Route> {
+        let all = [
+            What::Sni(Hosts::parse("*.example.org").unwrap()),
+            What::Alpn("h2".into()),
+            What::Host(Hosts::parse("a.example").unwrap()),
+            What::Tls,
+        ];
+        all.into_iter().filter(|_| random.one_in(2)).map(|what| Route { what, to: "tls".into() }).collect()
     }
 
     fn net(text: &str) -> Trusted {
@@ -505,6 +539,8 @@ mod tests {
             (server.max, server.hard) = (random.below(9) as u32, random.below(9) as u32);
             (server.weight, server.prio) = (random.below(9) as u32, random.below(9) as i32 - 4);
             server.acl = random.one_in(2).then(|| random.below(balancer.acls.indexes().len() as u64) as usize);
+            server.source = one_of(random, &[None, Some(None), Some(Some([127, 0, 0, 3].into()))]);
+            server.transparent = one_of(random, &[None, Some(true), Some(false)]);
             server.proxy_protocol = one_of(random, &[None, Some(None), Some(Some(ProxyVersion::V2))]);
             server.name = random.one_in(2).then(|| format!("web-{count}.eu").into());
             server.duty = one_of(random, &[Duty::Enabled, Duty::Draining, Duty::Disabled]);
@@ -635,6 +671,7 @@ mod tests {
             "on",
             "pid",
             "poll",
+            "pool",
             "recent",
             "select",
             "server",

@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use super::names;
 use super::options::Options;
 use super::plan::{self, Plan};
-use super::start::World;
+use super::start::{NO_FOREIGN, World};
 use crate::balance::Server;
 use crate::balance::listeners::MAIN_NAME;
 use crate::base::error::Error;
 use crate::base::operand::Host;
 use crate::control::command::ListenAt;
 use crate::net::Net;
+use crate::sys::capability::check_foreign;
 
 /// Checks what pen would run with, and tells it; the exit status.
 pub fn run(options: &Options) -> Result<u8, Error> {
@@ -20,6 +21,9 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let now = world.net.now();
     let mut plan = plan::check(options, &world.services, now, |path| world.net.read_commands(path))?;
     names::resolve(&mut world.net, &mut plan)?.iter().for_each(super::complain);
+    if is_transparent(&plan) && check_foreign().is_err() {
+        super::complain(&NO_FOREIGN);
+    }
     super::print(&report(&plan))
 }
 
@@ -41,9 +45,27 @@ fn report(plan: &Plan) -> String {
             let _ = writeln!(text, "server {id}{whose}: {}", shown_server(server));
         }
     }
+    if is_transparent(plan) {
+        text.push_str(RULES);
+    }
     text.push_str("no mistakes found\n");
     text
 }
+
+fn is_transparent(plan: &Plan) -> bool {
+    plan.listeners.iter().any(|(_, listener)| listener.balancer.is_transparent_anywhere())
+}
+
+/// What the system must be told for servers to see the clients' own addresses.
+const RULES: &str = "transparent: servers must answer by way of this machine, and it must keep those answers:
+  ip rule add fwmark 1 lookup 100
+  ip route add local default dev lo table 100
+  ip -6 rule add fwmark 1 lookup 100
+  ip -6 route add local default dev lo table 100
+  nft add table inet pen
+  nft add chain inet pen pre '{ type filter hook prerouting priority mangle; }'
+  nft add rule inet pen pre socket transparent 1 meta mark set 1 accept
+";
 
 /// An address as it was written, and what its name stands for.
 fn shown(at: &ListenAt) -> String {

@@ -3,12 +3,12 @@
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::base::addr::Endpoint;
+use crate::base::addr::{Endpoint, Source};
 use crate::base::diag::Severity;
 use crate::base::time::Now;
 use crate::net::{Event, ListenOptions, LogTarget, Net, NoPipe, Ready, Signal, Stream, Token};
@@ -163,7 +163,7 @@ impl Net for FakeNet {
         Ok((peer, Endpoint::inet("127.0.0.1:9".parse().unwrap())))
     }
 
-    fn connect(&mut self, _: &Endpoint, _: Option<IpAddr>) -> io::Result<Peer> {
+    fn connect(&mut self, _: &Endpoint, _: Option<Source>) -> io::Result<Peer> {
         panic!("nobody connects here")
     }
 

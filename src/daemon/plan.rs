@@ -287,6 +287,8 @@ fn same_as(id: ServerId, server: &Server) -> Command {
         prio: Some(*prio),
         acl: Some(None),
         proxy_protocol: Some(None),
+        source: Some(None),
+        transparent: Some(None),
         name: Some(None),
         check: Some(OwnCheck::AsListener),
         duty: Some(Duty::Enabled),

@@ -24,6 +24,7 @@ use crate::proxy::capture::{self, Capture};
 use crate::proxy::listener::{Arriving, Transport, listening_token};
 use crate::proxy::memory::fit_connections;
 use crate::proxy::{CONTROL_LISTENER, Foreign, LISTENING_MAX, Nobody, Proxy, Rights, STATUS_LISTENER, Start};
+use crate::sys::capability::check_foreign;
 use crate::sys::console::Console;
 use crate::sys::inheritance::{Inheritance, Use};
 use crate::sys::listener::Listener;
@@ -119,7 +120,8 @@ impl World {
         let mut status = self.listen_for_viewers(&mut plan, backlog)?;
         let target = plan.log.as_ref().map(log_target);
         let syslog = (!options.foreground && !options.demo).then(Console::syslog);
-        self.confine(options.chroot.as_deref())?;
+        let is_transparent = plan.listeners.iter().any(|(_, listener)| listener.balancer.is_transparent_anywhere());
+        self.confine(options.chroot.as_deref(), is_transparent)?;
         let rights = self.rights(&plan, options)?;
         // What is removed again if the next step fails comes first.
         let pid_file = plan.listeners.common.pid_file.as_deref().map(create_pid_file).transpose()?;
@@ -284,12 +286,16 @@ impl World {
     }
 
     /// The jail, then the user: only root can do the first.
-    fn confine(&self, jail: Option<&Path>) -> Result<(), Error> {
+    fn confine(&self, jail: Option<&Path>, is_transparent: bool) -> Result<(), Error> {
         if let Some(dir) = jail {
             process::jail(dir).map_err(|error| failed(&format!("chroot to {}", dir.display()), &error))?;
         }
         if let Some(identity) = &self.identity {
-            identity.assume().map_err(|error| failed(&format!("become user {}", identity.name), &error))?;
+            let become_user = format!("become user {}", identity.name);
+            identity.assume_with(is_transparent).map_err(|error| failed(&become_user, &error))?;
+        }
+        if is_transparent {
+            check_foreign().map_err(|error| Error::system(format!("{NO_FOREIGN}: {}", reason(&error))))?;
         }
         Ok(())
     }
@@ -317,7 +323,8 @@ impl World {
                 MAIN => (format!("pen {version}"), String::new()),
                 _ => (format!("listener {}", listener.name), format!(" of {}", listener.name)),
             };
-            self.net.say(Severity::Debug, &format!("{start} listens on {addresses}"));
+            let what = if listener.is_pool { String::from("is a pool") } else { format!("listens on {addresses}") };
+            self.net.say(Severity::Debug, &format!("{start} {what}"));
             for (id, server) in listener.balancer.servers.iter() {
                 let (host, port) = (&server.host, server.port);
                 let text = match host {
@@ -329,6 +336,9 @@ impl World {
         }
     }
 }
+
+/// What is wrong where servers cannot see the clients' own addresses.
+pub const NO_FOREIGN: &str = "transparent needs the capability CAP_NET_RAW or CAP_NET_ADMIN, as root has it";
 
 fn log_target(log: &LogSpec) -> LogTarget {
     let (host, port) = match &log.to {

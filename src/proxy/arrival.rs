@@ -1,5 +1,5 @@
 //! What must be known of a client before a server is looked for: who it is, if a proxy before pen
-//! says so.
+//! says so, and whose servers it wants, if what it says first decides that.
 //!
 //! Bytes are looked at where they are, in the kernel, and only a header is taken away: all that
 //! comes behind it is the server's.
@@ -11,11 +11,14 @@ use std::time::Duration;
 use super::Proxy;
 use super::ending::CloseReason;
 use super::inspection::Inspection;
-use super::pair::{Pair, PairKey, Phase};
+use super::pair::{Pair, PairKey, Phase, Wants};
 use super::timers::TimerKind;
 use crate::balance::Search;
+use crate::balance::routes::What;
 use crate::base::addr::{ClientAddr, Endpoint};
+use crate::base::time::Moment;
 use crate::control::event::OfConnection;
+use crate::inspect::first_bytes::{self, LOOK_MAX, Spoken};
 use crate::inspect::proxy_protocol::{Decoded, HEADER_MAX, Route, Transport, decode};
 use crate::net::{Net, Stream};
 
@@ -38,23 +41,31 @@ impl<N: Net> Proxy<N> {
         let pair = &self.pairs[key.0];
         let balancer = &self.listeners[pair.listener].balancer;
         if !balancer.acls.trusts(balancer.settings.proxy_accept, pair.search.from()) {
-            return self.admit(key, &from);
+            return self.welcome(key, &from);
         }
         let until = self.now.moment + balancer.settings.connect_timeout;
-        self.enter(key, Phase::Arriving { until });
+        self.enter(key, Phase::Arriving { wants: Wants::Header, until });
         if self.tells_events() {
             let at = self.pairs[key.0].listener;
             self.tell_connection(at, key.0, OfConnection::Proxy { from: &from });
         }
         // Most have sent it by now, but no edge has told so yet.
         self.pairs[key.0].client.readable = true;
-        self.look_for_header(key);
+        self.look_again(key);
+    }
+
+    /// What is waited for may be there.
+    pub(super) fn look_again(&mut self, key: PairKey) {
+        match self.pairs[key.0].phase {
+            Phase::Arriving { wants: Wants::Header, until } => self.look_for_header(key, until),
+            Phase::Arriving { wants: Wants::FirstBytes, until } => self.look_for_way(key, until),
+            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Relaying { .. } | Phase::Farewell => {}
+        }
     }
 
     /// Takes the header of a client that must have one, if it has come.
-    pub(super) fn look_for_header(&mut self, key: PairKey) {
-        let Phase::Arriving { until } = self.pairs[key.0].phase else { return };
-        let decoded = match self.look(key) {
+    fn look_for_header(&mut self, key: PairKey, until: Moment) {
+        let decoded = match self.look(key, HEADER_MAX) {
             Seen::Bytes(0) => Decoded::Partial,
             Seen::Bytes(count) => decode(&self.scratch[..count], Transport::Stream),
             Seen::End => Decoded::Bad("it ends before its header"),
@@ -62,20 +73,53 @@ impl<N: Net> Proxy<N> {
         };
         match decoded {
             Decoded::Partial if until <= self.now.moment => self.refuse_proxy(key, "its header does not come in time"),
-            Decoded::Partial => {
-                let left = until.since(self.now.moment);
-                self.arm(key, TimerKind::Arrival, left.min(LOOK_EVERY));
-            }
+            Decoded::Partial => self.wait_for_more(key, until),
             Decoded::Header(length, route) => self.take_header(key, length, route),
             Decoded::Bad(why) => self.refuse_proxy(key, why),
         }
     }
 
+    fn wait_for_more(&mut self, key: PairKey, until: Moment) {
+        let left = until.since(self.now.moment);
+        self.arm(key, TimerKind::Arrival, left.min(LOOK_EVERY));
+    }
+
+    /// Sends a client to the servers that it wants, as soon as what it says tells which.
+    fn look_for_way(&mut self, key: PairKey, until: Moment) {
+        let at = self.pairs[key.0].listener;
+        let spoken = match self.look(key, LOOK_MAX) {
+            Seen::Bytes(count) => {
+                let routes = &self.listeners[at].balancer.settings.routes;
+                let wants_host = routes.iter().any(|route| matches!(route.what, What::Host(_)));
+                first_bytes::look(&self.scratch[..count], wants_host)
+            }
+            // It has nothing to say, or waits for the server to speak first.
+            Seen::End => Some(Spoken::Other),
+            Seen::Gone => return self.close(key, CloseReason::ClientGone),
+        };
+        let spoken = match spoken {
+            None if until > self.now.moment => return self.wait_for_more(key, until),
+            None => Spoken::Other,
+            Some(spoken) => spoken,
+        };
+        let routes = &self.listeners[at].balancer.settings.routes;
+        let to =
+            routes.iter().filter(|route| fits(&route.what, &spoken)).find_map(|route| self.listeners.find(&route.to));
+        if let Some(to) = to.filter(|to| *to != at) {
+            self.listeners[at].pairs -= 1;
+            self.listeners[to].pairs += 1;
+            self.pairs[key.0].listener = to;
+            self.listeners.let_go(at);
+        }
+        let from = client_of(&self.pairs[key.0]);
+        self.admit(key, &from);
+    }
+
     /// Looks at what a client has sent, and leaves it where it is.
-    fn look(&mut self, key: PairKey) -> Seen {
+    fn look(&mut self, key: PairKey, most: usize) -> Seen {
         let client = &mut self.pairs[key.0].client;
         while client.readable {
-            match client.stream.peek(&mut self.scratch[..HEADER_MAX]) {
+            match client.stream.peek(&mut self.scratch[..most]) {
                 Ok(0) => return Seen::End,
                 Ok(count) => return Seen::Bytes(count),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => client.readable = false,
@@ -108,7 +152,22 @@ impl<N: Net> Proxy<N> {
             None => client_of(pair),
         };
         pair.search = Search::begin(from.client(), from.port().unwrap_or(0));
-        self.admit(key, &from);
+        self.welcome(key, &from);
+    }
+
+    /// It is known who the client is. If what it says first decides where it goes, that is waited
+    /// for, unless it may not come at all.
+    fn welcome(&mut self, key: PairKey, from: &Endpoint) {
+        let pair = &self.pairs[key.0];
+        let balancer = &self.listeners[pair.listener].balancer;
+        let settings = &balancer.settings;
+        if settings.routes.is_empty() || !balancer.acls.check(settings.client_acl, pair.search.from()) {
+            return self.admit(key, from);
+        }
+        let until = self.now.moment + settings.route_timeout;
+        self.enter(key, Phase::Arriving { wants: Wants::FirstBytes, until });
+        self.pairs[key.0].client.readable = true;
+        self.look_again(key);
     }
 
     /// Whoever is trusted to say who a client is must do so.
@@ -135,6 +194,19 @@ impl<N: Net> Proxy<N> {
         }
         self.enter(key, Phase::Searching { place: None, until: self.now.moment });
         self.connect(key);
+    }
+}
+
+/// Whether a client that speaks so is meant.
+fn fits(what: &What, spoken: &Spoken) -> bool {
+    match (what, spoken) {
+        (What::Sni(hosts), Spoken::Tls(hello)) => hello.server_name.as_ref().is_some_and(|name| hosts.have(name)),
+        (What::Alpn(protocol), Spoken::Tls(hello)) => {
+            hello.protocols.iter().any(|offered| **offered == *protocol.as_bytes())
+        }
+        (What::Host(hosts), Spoken::Http(Some(host))) => hosts.have(host),
+        (What::Tls, Spoken::Tls(_)) | (What::Http, Spoken::Http(_)) | (What::Ssh, Spoken::Ssh) => true,
+        _ => false,
     }
 }
 

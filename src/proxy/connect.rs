@@ -13,7 +13,7 @@ use super::timers::TimerKind;
 use super::transfers::Tie;
 use super::{Proxy, token};
 use crate::balance::{Failure, ListenerKey, ServerId, Settings};
-use crate::base::addr::Endpoint;
+use crate::base::addr::{Endpoint, Source};
 use crate::base::error::reason;
 use crate::base::time::Moment;
 use crate::control::event::{OfConnection, OfServer};
@@ -30,9 +30,14 @@ enum Attempt {
     Failed,
 }
 
-/// Begins a connection to a server, as its listener has it.
-pub(super) fn begin_connection<N: Net>(net: &mut N, to: &Endpoint, settings: &Settings) -> io::Result<N::Stream> {
-    let mut stream = net.connect(to, settings.source)?;
+/// Begins a connection to a server, as its listener has it, from this address.
+pub(super) fn begin_connection<N: Net>(
+    net: &mut N,
+    to: &Endpoint,
+    from: Option<Source>,
+    settings: &Settings,
+) -> io::Result<N::Stream> {
+    let mut stream = net.connect(to, from)?;
     if settings.socket_buffers > 0 {
         stream.cap_receiving(settings.socket_buffers);
     }
@@ -78,7 +83,8 @@ impl<N: Net> Proxy<N> {
             let server = balancer.servers.server(id);
             let Some(endpoint) = server.and_then(|server| server.endpoints.get(usize::from(address))) else { break };
             let place = Place { id, address };
-            match begin_connection(&mut self.net, endpoint, &balancer.settings) {
+            let source = balancer.source_for(id, endpoint, self.pairs[key.0].search.from());
+            match begin_connection(&mut self.net, endpoint, source, &balancer.settings) {
                 Ok(stream) => {
                     self.pairs[key.0].to = Some(endpoint.clone());
                     self.await_connect(key, place, stream, until);
@@ -89,6 +95,7 @@ impl<N: Net> Proxy<N> {
                     last_error = Some(error);
                 }
                 Err(error) if self.net.is_lack(&error) => {
+                    self.tell_foreign(key, source, &error);
                     self.wait_for_resources(key, place, until, &error);
                     return Attempt::Begun;
                 }
@@ -209,6 +216,7 @@ impl<N: Net> Proxy<N> {
                 return;
             }
         } else if address > 0 {
+            self.tell_unanswered(key, place.id, error);
             self.server_failed(at, place.id, error);
         }
         self.enter(key, Phase::Searching { place: None, until });

@@ -7,7 +7,6 @@
 //! connections at which nothing happens.
 
 use std::io::{self, ErrorKind};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use slab::Slab;
@@ -15,7 +14,7 @@ use slab::Slab;
 use super::pair::{End, PairKey, Phase, Place, Side};
 use super::{FIRST_IDLER, Proxy, token};
 use crate::balance::{Balancer, Duty, ListenerKey, Server, ServerId};
-use crate::base::addr::Endpoint;
+use crate::base::addr::{Endpoint, Source};
 use crate::base::error::reason;
 use crate::base::time::Moment;
 use crate::control::event::OfServer;
@@ -38,7 +37,7 @@ struct Idler<S> {
     /// Which of its addresses, and from where.
     address: u16,
     to: Endpoint,
-    from: Option<IpAddr>,
+    from: Option<Source>,
     /// When it was begun, and later when it was connected.
     since: Moment,
     is_ready: bool,
@@ -161,7 +160,7 @@ impl<N: Net> Proxy<N> {
 
     fn wanted_idlers(&self, at: ListenerKey) -> usize {
         // Nothing is opened ahead for datagrams.
-        let listens = self.listening.accepts_at(at);
+        let listens = self.listening.accepts_at(at) || self.listeners[at].is_pool;
         let is_over = !listens || self.draining_since.is_some() || self.ending.is_some();
         if is_over { 0 } else { self.listeners[at].balancer.settings.idlers }
     }
@@ -198,7 +197,7 @@ impl<N: Net> Proxy<N> {
         let Some(balancer) = self.balancer_of(idler.at) else { return false };
         let server = balancer.servers.server(idler.id);
         let there = server.and_then(|server| server.endpoints.get(usize::from(idler.address)));
-        there == Some(&idler.to) && idler.from == balancer.settings.source
+        there == Some(&idler.to) && balancer.idle_source(idler.id) == Some(idler.from)
     }
 
     /// Begins to connect one more. False if that must wait.
@@ -216,11 +215,12 @@ impl<N: Net> Proxy<N> {
     /// Tries the addresses of a server from this one on; its place is claimed. `error` is what the
     /// one before failed with. False if something is lacking here.
     fn connect_idler(&mut self, at: ListenerKey, id: ServerId, first: u16, mut error: Option<io::Error>) -> bool {
-        let from = self.listeners[at].balancer.settings.source;
+        let from = self.listeners[at].balancer.own_source(id);
         for address in first.. {
             let server = self.listeners[at].balancer.servers.server(id);
             let Some(to) = server.and_then(|server| server.endpoints.get(usize::from(address))).cloned() else { break };
-            let stream = super::connect::begin_connection(&mut self.net, &to, &self.listeners[at].balancer.settings);
+            let stream =
+                super::connect::begin_connection(&mut self.net, &to, from, &self.listeners[at].balancer.settings);
             let begun = stream.and_then(|mut stream| {
                 let token = Token(FIRST_IDLER + self.idlers.all.vacant_key());
                 self.net.watch(&mut stream, token).map(|()| stream)

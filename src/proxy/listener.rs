@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::pair::{End, Pair, PairKey, Phase, Side};
+use super::pair::{End, Pair, PairKey, Phase, Side, Wants};
 use super::transfers::Tie;
 use super::{FIRST_LISTENING, LISTENING_MAX, Proxy, token};
 use crate::balance::settings::Protocol;
@@ -267,7 +267,7 @@ impl<N: Net> Proxy<N> {
             to: None,
             client_id: None,
             search: Search::begin(from.client(), from.port().unwrap_or(0)),
-            phase: Phase::Arriving { until: self.now.moment },
+            phase: Phase::Arriving { wants: Wants::Header, until: self.now.moment },
             timer: None,
             moved: [self.now.moment; 2],
             is_queued: false,

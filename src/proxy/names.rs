@@ -160,7 +160,7 @@ mod tests {
 
     use super::*;
     use crate::balance::{Common, MAIN, Settings};
-    use crate::base::addr::Endpoint;
+    use crate::base::addr::{Endpoint, Source};
     use crate::base::diag::Severity;
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::time::Now;
@@ -252,7 +252,7 @@ mod tests {
             Err(io::ErrorKind::WouldBlock.into())
         }
 
-        fn connect(&mut self, _: &Endpoint, _: Option<IpAddr>) -> io::Result<Nothing> {
+        fn connect(&mut self, _: &Endpoint, _: Option<Source>) -> io::Result<Nothing> {
             Err(io::ErrorKind::Unsupported.into())
         }
 

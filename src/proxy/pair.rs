@@ -107,11 +107,22 @@ pub struct Place {
     pub address: u16,
 }
 
+/// What must be known of a client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wants {
+    /// The header of the PROXY protocol, which says who it is.
+    Header,
+    /// What it says first, which says where it goes.
+    FirstBytes,
+}
+
 /// How far a pair has come.
 #[derive(Debug)]
 pub enum Phase<S: Stream> {
     /// The client has not said yet what must be known before a server is looked for.
     Arriving {
+        /// What that is.
+        wants: Wants,
         /// When to stop waiting for it.
         until: Moment,
     },

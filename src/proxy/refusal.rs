@@ -2,11 +2,14 @@
 //!
 //! Those who send many are not to fill the log, so at most one line is said every ten seconds.
 
+use std::io;
 use std::time::Duration;
 
 use super::Proxy;
-use crate::balance::{ListenerKey, Over};
-use crate::base::addr::Endpoint;
+use super::arrival::client_of;
+use super::pair::PairKey;
+use crate::balance::{ListenerKey, Over, ServerId};
+use crate::base::addr::{Endpoint, Source};
 use crate::base::time::Moment;
 use crate::control::event::{OfProcess, What};
 use crate::net::Net;
@@ -34,6 +37,29 @@ impl<N: Net> Proxy<N> {
             },
         };
         self.tell_refused(at, "client", from, &what);
+    }
+
+    /// Says that servers cannot see the clients' own addresses, if that is why a connect failed.
+    pub(super) fn tell_foreign(&mut self, key: PairKey, source: Option<Source>, error: &io::Error) {
+        let is_foreign = source.is_some_and(|source| source.is_foreign);
+        if is_foreign && error.kind() == io::ErrorKind::PermissionDenied {
+            let (at, from) = (self.pairs[key.0].listener, client_of(&self.pairs[key.0]));
+            let why = "transparent needs the capability CAP_NET_RAW or CAP_NET_ADMIN";
+            self.tell_refused(at, "client", &from, why);
+        }
+    }
+
+    /// Says what may be wrong if a server did not answer to a client's own address.
+    pub(super) fn tell_unanswered(&mut self, key: PairKey, id: ServerId, error: &io::Error) {
+        let pair = &self.pairs[key.0];
+        let at = pair.listener;
+        let balancer = &self.listeners[at].balancer;
+        let source = pair.to.as_ref().and_then(|to| balancer.source_for(id, to, pair.search.from()));
+        if source.is_some_and(|source| source.is_foreign) && error.kind() == io::ErrorKind::TimedOut {
+            let from = client_of(pair);
+            let why = "no answer to its address; do such answers come back to pen? pen -n tells the rules";
+            self.tell_refused(at, "client", &from, why);
+        }
     }
 
     /// Says that somebody is refused, unless that was said of somebody a moment ago.

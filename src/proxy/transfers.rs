@@ -18,7 +18,7 @@ use super::ending::CloseReason;
 use super::pair::{End, Pair, PairKey, Phase, Place, Side};
 use super::{Proxy, token};
 use crate::balance::Search;
-use crate::base::addr::{ClientAddr, Endpoint};
+use crate::base::addr::{ClientAddr, Endpoint, Source};
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::time::Moment;
@@ -270,7 +270,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn begin_transfer(&mut self, key: PairKey, place: Place, until: Moment) {
         let Some(to) = self.pairs[key.0].to.clone() else { return self.close(key, CloseReason::Unreachable) };
         let by = self.transfers.pairs.get(&key).and_then(|transfer| transfer.by);
-        match self.net.connect(&to, by) {
+        match self.net.connect(&to, by.map(Source::own)) {
             Ok(stream) => self.await_connect(key, place, stream, until),
             Err(error) if self.net.is_lack(&error) && error.kind() != io::ErrorKind::WouldBlock => {
                 self.wait_for_resources(key, place, until, &error);

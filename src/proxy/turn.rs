@@ -146,7 +146,7 @@ impl<N: Net> Proxy<N> {
         let Some(end) = pair.end_mut(side) else { return };
         end.edge(ready);
         match pair.phase {
-            Phase::Arriving { .. } if !pair.client.is_broken => self.look_for_header(key),
+            Phase::Arriving { .. } if !pair.client.is_broken => self.look_again(key),
             Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } => {
                 if pair.client.is_broken {
                     self.close(key, CloseReason::ClientGone);
@@ -181,7 +181,7 @@ impl<N: Net> Proxy<N> {
             pair.timer = None;
             match timer.kind {
                 TimerKind::Connect => self.connect_timed_out(key),
-                TimerKind::Arrival => self.look_for_header(key),
+                TimerKind::Arrival => self.look_again(key),
                 TimerKind::Retry => self.retry(key),
                 TimerKind::Idle | TimerKind::HalfClosed | TimerKind::Stuck => self.limit_reached(key),
                 TimerKind::Farewell => self.farewell_is_over(key),

@@ -149,12 +149,11 @@ impl<N: Net> Proxy<N> {
 #[cfg(test)]
 mod tests {
     use std::io::{self, Read, Write};
-    use std::net::IpAddr;
     use std::path::Path;
 
     use super::*;
     use crate::balance::{Common, Listeners, MAIN, Settings};
-    use crate::base::addr::{ClientAddr, Endpoint};
+    use crate::base::addr::{ClientAddr, Endpoint, Source};
     use crate::base::operand::Services;
     use crate::base::time::Now;
     use crate::net::{Event, ListenOptions, LogTarget, NoPipe, Ready, Signal, Stream, Token};
@@ -249,7 +248,7 @@ mod tests {
             Err(io::ErrorKind::WouldBlock.into())
         }
 
-        fn connect(&mut self, _: &Endpoint, _: Option<IpAddr>) -> io::Result<Nothing> {
+        fn connect(&mut self, _: &Endpoint, _: Option<Source>) -> io::Result<Nothing> {
             Err(io::ErrorKind::Unsupported.into())
         }
 

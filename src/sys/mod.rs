@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 pub mod arrivals;
+pub mod capability;
 pub mod clock;
 pub mod console;
 pub mod datagram;

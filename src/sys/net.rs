@@ -2,7 +2,6 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -24,7 +23,7 @@ use super::resolve::Resolver;
 use super::signal::Signals;
 use super::socket::Socket;
 use super::upgrade::Upgrader;
-use crate::base::addr::Endpoint;
+use crate::base::addr::{Endpoint, Source};
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::keepalive::Keepalive;
@@ -209,11 +208,11 @@ impl Net for OsNet {
         self.arrivals.accept(&self.poll, listener.as_fd().as_raw_fd(), || listener.accept())
     }
 
-    fn connect(&mut self, to: &Endpoint, from: Option<IpAddr>) -> io::Result<Socket> {
+    fn connect(&mut self, to: &Endpoint, from: Option<Source>) -> io::Result<Socket> {
         Socket::connect(to, from, self.keepalive)
     }
 
-    fn connect_datagrams(&mut self, to: &Endpoint, from: Option<IpAddr>) -> io::Result<Socket> {
+    fn connect_datagrams(&mut self, to: &Endpoint, from: Option<Source>) -> io::Result<Socket> {
         Socket::connect_datagrams(to, from)
     }
 

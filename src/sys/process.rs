@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use super::checked;
+use super::{capability, checked};
 
 /// Which side of a fork this is.
 #[derive(Debug)]
@@ -262,9 +262,17 @@ impl Identity {
     /// Becomes the user, for good: groups, group and user, in this order, and checks that there
     /// is no way back. Without being root it works only for who is that user already.
     pub fn assume(&self) -> io::Result<()> {
+        self.assume_with(false)
+    }
+
+    /// The same; it may keep the right to have sockets with addresses of others.
+    pub fn assume_with(&self, foreign_addresses: bool) -> io::Result<()> {
         let (uid, gid) = ids();
         if uid != 0 && uid == self.uid && gid == self.gid {
             return Ok(());
+        }
+        if foreign_addresses && self.uid != 0 {
+            capability::across_change_of_user()?;
         }
         // SAFETY: the pointer and the length, whose type differs between systems, are those of a list.
         checked(unsafe { libc::setgroups(self.groups.len() as _, self.groups.as_ptr().cast()) })?;
@@ -272,6 +280,9 @@ impl Identity {
         checked(unsafe { libc::setgid(self.gid) })?;
         // SAFETY: as above.
         checked(unsafe { libc::setuid(self.uid) })?;
+        if foreign_addresses && self.uid != 0 {
+            capability::alone()?;
+        }
         // SAFETY: as above.
         if self.uid != 0 && unsafe { libc::setuid(0) == 0 || libc::seteuid(0) == 0 } {
             return Err(io::Error::other("privileges can be regained"));

@@ -1,7 +1,7 @@
 //! Sockets: connections, by TCP and Unix sockets, and what leads to one peer by UDP.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -9,9 +9,9 @@ use std::path::Path;
 use super::checked;
 use super::peer;
 use super::pipe::Pipe;
-use super::tcp::{bind, connect, new_tcp_socket, probe, set_option};
+use super::tcp::{bind_source, connect, new_tcp_socket, probe, set_option};
 use super::udp;
-use crate::base::addr::Endpoint;
+use crate::base::addr::{Endpoint, Source};
 use crate::base::keepalive::Keepalive;
 use crate::net::{Ready, Stream, Unread};
 
@@ -47,7 +47,7 @@ impl Socket {
     }
 
     /// Begins to connect to `to`, from the local address `from` if that is given.
-    pub fn connect(to: &Endpoint, from: Option<IpAddr>, keepalive: Option<Keepalive>) -> io::Result<Socket> {
+    pub fn connect(to: &Endpoint, from: Option<Source>, keepalive: Option<Keepalive>) -> io::Result<Socket> {
         match to {
             Endpoint::Inet(addr) => {
                 let fd = new_tcp_socket(*addr)?;
@@ -58,10 +58,7 @@ impl Socket {
                 if let Some(keepalive) = keepalive.filter(|_| !is_to_probe) {
                     probe(&fd, keepalive)?;
                 }
-                // An address of the other family says nothing about this connection.
-                if let Some(ip) = from.filter(|ip| ip.is_ipv4() == addr.is_ipv4()) {
-                    bind(&fd, SocketAddr::new(ip, 0))?;
-                }
+                bind_source(&fd, *addr, from)?;
                 match connect(&fd, *addr) {
                     Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
                     _ => Ok(Socket::Tcp(TcpStream::from(fd), Known { is_to_probe, ..Known::default() })),
@@ -75,7 +72,7 @@ impl Socket {
     }
 
     /// A socket for datagrams to and from `to`.
-    pub fn connect_datagrams(to: &Endpoint, from: Option<IpAddr>) -> io::Result<Socket> {
+    pub fn connect_datagrams(to: &Endpoint, from: Option<Source>) -> io::Result<Socket> {
         match to {
             Endpoint::Inet(addr) => udp::connected(*addr, from).map(Socket::Udp),
             Endpoint::Unix(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_UNIX)),
@@ -301,7 +298,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let to = Endpoint::Inet(listener.local_addr().unwrap());
         for (from, seen) in [("::1", "127.0.0.1"), ("127.0.0.9", "127.0.0.9")] {
-            let _socket = Socket::connect(&to, Some(from.parse().unwrap()), None).unwrap();
+            let _socket = Socket::connect(&to, Some(Source::own(from.parse().unwrap())), None).unwrap();
             let (_, peer) = listener.accept().unwrap();
             assert_eq!(peer.ip().to_string(), seen);
         }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use super::checked;
+use crate::base::addr::Source;
 use crate::base::keepalive::Keepalive;
 
 /// A new non-blocking TCP socket of the family of `addr`, which is closed on exec.
@@ -92,6 +93,35 @@ pub(super) fn bind(fd: &OwnedFd, addr: SocketAddr) -> io::Result<()> {
     let (storage, length) = raw_address(addr);
     // SAFETY: the pointer and length are those of a socket address that outlives the call.
     checked(unsafe { libc::bind(fd.as_raw_fd(), (&raw const storage).cast(), length) }).map(drop)
+}
+
+/// Gives a socket that will connect to `to` its local address. One of the other family says nothing
+/// about this connection.
+pub(super) fn bind_source(fd: &OwnedFd, to: SocketAddr, from: Option<Source>) -> io::Result<()> {
+    let Some(Source { ip, is_foreign }) = from.filter(|from| from.ip.is_ipv4() == to.is_ipv4()) else { return Ok(()) };
+    if is_foreign {
+        allow_foreign(fd, ip.is_ipv4())?;
+    }
+    bind(fd, SocketAddr::new(ip, 0))
+}
+
+/// Lets a socket have an address that is not this machine's (ip(7)). The port is chosen when it
+/// connects, so that as many connections as there are ports go to each server.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn allow_foreign(fd: &OwnedFd, is_ipv4: bool) -> io::Result<()> {
+    let yes: libc::c_int = 1;
+    match is_ipv4 {
+        true => set_option(fd, libc::SOL_IP, libc::IP_TRANSPARENT, yes)?,
+        false => set_option(fd, libc::SOL_IPV6, libc::IPV6_TRANSPARENT, yes)?,
+    }
+    // Without it there are fewer ports, and nothing else is wrong.
+    let _ = set_option(fd, libc::SOL_IP, libc::IP_BIND_ADDRESS_NO_PORT, yes);
+    Ok(())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn allow_foreign(_: &OwnedFd, _: bool) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 pub(super) fn connect(fd: &OwnedFd, addr: SocketAddr) -> io::Result<()> {

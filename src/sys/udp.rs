@@ -6,7 +6,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 
-use super::tcp::{bind, connect, new_udp_socket, set_option};
+use super::tcp::{bind, bind_source, connect, new_udp_socket, set_option};
+use crate::base::addr::Source;
 use crate::net::{Inbox, Outbox, Way};
 
 /// How much the kernel is asked to keep while pen does something else, in bytes. It may give less.
@@ -102,12 +103,9 @@ impl Arrivals {
 }
 
 /// A socket that leads to one server.
-pub fn connected(to: SocketAddr, from: Option<IpAddr>) -> io::Result<UdpSocket> {
+pub fn connected(to: SocketAddr, from: Option<Source>) -> io::Result<UdpSocket> {
     let fd = new_udp_socket(to)?;
-    // An address of the other family says nothing about this server.
-    if let Some(ip) = from.filter(|ip| ip.is_ipv4() == to.is_ipv4()) {
-        bind(&fd, SocketAddr::new(ip, 0))?;
-    }
+    bind_source(&fd, to, from)?;
     connect(&fd, to)?;
     Ok(UdpSocket::from(fd))
 }
@@ -395,7 +393,7 @@ mod tests {
     #[test]
     fn a_server_that_is_not_there_is_told_of_by_the_next_call() {
         let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let socket = connected(nobody, Some(local("127.0.0.7:0").ip())).unwrap();
+        let socket = connected(nobody, Some(Source::own(local("127.0.0.7:0").ip()))).unwrap();
         assert_eq!(socket.local_addr().unwrap().ip(), local("127.0.0.7:0").ip());
         socket.send(b"x").unwrap();
         assert!(poll_one(&socket, libc::POLLIN, 10_000), "nothing in 10 s");

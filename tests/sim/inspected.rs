@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use pen::balance::acl::Subnet;
+use pen::balance::routes::{Hosts, Route, What};
 use pen::balance::settings::Protocol;
 use pen::balance::trusted::Trusted;
 use pen::base::proxy_version::ProxyVersion;
@@ -11,7 +12,7 @@ use pen::base::proxy_version::ProxyVersion;
 use super::dialogue::Dialogue;
 use super::peer::Step::{Abort, Close, End, Rest, Send};
 use super::peer::{Lead, Reader, Sight};
-use super::plan::{Buffers, Plan};
+use super::plan::{Buffers, Plan, Reach};
 use super::run::{finished, finished_by};
 
 const MS: Duration = Duration::from_millis(1);
@@ -124,6 +125,31 @@ fn a_proxy_that_does_not_say_who_its_client_is_is_sent_away() {
         assert!(world.client(0).sight.is_some());
         let late = Duration::from_nanos(world.client(0).ended_at - 1_000_000_000);
         assert_eq!(late >= 5 * SECOND, !says.starts_with(b"GET"), "{late:?}");
+    }
+}
+
+#[test]
+fn a_client_goes_where_its_first_bytes_say_and_loses_nothing() {
+    let says = b"GET / HTTP/1.1\r\nA: b\r\nHost: a.example\r\n".to_vec();
+    for seed in 0..12 {
+        let mut plan = plan(&[Dialogue::exchange(5, 2_000, 20_000), Dialogue::flood(30_000, 30_000)]);
+        plan.settings.protocol = Protocol::Tcp;
+        plan.settings.routes =
+            vec![Route { what: What::Host(Hosts::parse("*.example").unwrap()), to: "listener1".into() }];
+        plan.listeners = 2;
+        plan.servers[1].listener = 1;
+        plan.servers.push(plan.servers[1].clone());
+        // Its bytes wait for a server that takes them.
+        plan.servers[1].reach = vec![Reach::Refuses];
+        plan.settings.modes.roundrobin = true;
+        plan.routed_to = Some(1);
+        plan.leads =
+            [Lead { says: says.clone(), ..Lead::default() }, Lead { expects: says.clone(), ..Lead::default() }];
+        plan.odds.buffers = if seed < 6 { Buffers::Tiny } else { Buffers::Plain };
+        plan.odds.short = 3;
+        plan.odds.would_block = 5;
+        plan.odds.split = 3;
+        finished_by(plan, seed);
     }
 }
 

@@ -294,6 +294,8 @@ pub struct Plan {
     pub ends_at: Option<Duration>,
     /// What clients, and their servers, say and expect before all else.
     pub leads: [Lead; 2],
+    /// The listener whose servers serve all clients, if that is not theirs.
+    pub routed_to: Option<usize>,
 }
 
 /// Where a script has sent something and goes on with something else than the end.
@@ -353,6 +355,7 @@ impl Plan {
             has_faults: false,
             ends_at: None,
             leads: Default::default(),
+            routed_to: None,
         }
     }
 

@@ -43,6 +43,10 @@ pub fn proxy(world: &Shared) -> Proxy<SimNet> {
     for number in 0..plan.listeners {
         let key = if number == 0 { MAIN } else { listeners.add(&name(number)).unwrap() };
         listeners[key].balancer.settings = plan.settings.clone();
+        if number > 0 {
+            // Who was sent there stays.
+            listeners[key].balancer.settings.routes.clear();
+        }
         let socket = net.listen(&at, options, listening_token(number)).unwrap();
         listeners[key].at.push(String::from("80"));
         listening.push(Arriving::new(key, socket, String::from("80")));
@@ -295,7 +299,8 @@ fn judge_client(world: &World, number: usize) {
     };
     let server = line.peer.as_ref().expect("it was connected");
     let Far::Server(of, _) = line.far else { panic!("it is a server's") };
-    assert_eq!(world.plan.servers[of].listener, plan.listener, "client {number} got a server of its listener");
+    let expected = world.plan.routed_to.unwrap_or(plan.listener);
+    assert_eq!(world.plan.servers[of].listener, expected, "client {number} got a server of its listener");
     judge_breaks(world, number, line);
     for (taker, giver, who) in [(client, server, "client"), (server, client, "server of client")] {
         assert!(taker.received <= giver.sent, "{who} {number} got more than was sent");

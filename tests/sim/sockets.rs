@@ -3,12 +3,11 @@
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::IpAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use pen::base::addr::Endpoint;
+use pen::base::addr::{Endpoint, Source};
 use pen::base::diag::Severity;
 use pen::base::time::{Moment, Now};
 use pen::net::{Event, ListenOptions, LogTarget, Net, Ready, Stream, Token, Unread};
@@ -135,7 +134,7 @@ impl Net for SimNet {
         Ok((SimStream::new(&self.world, line), from))
     }
 
-    fn connect(&mut self, to: &Endpoint, _: Option<IpAddr>) -> io::Result<SimStream> {
+    fn connect(&mut self, to: &Endpoint, _: Option<Source>) -> io::Result<SimStream> {
         let line = self.world.borrow_mut().connect(to)?;
         Ok(SimStream::new(&self.world, line))
     }

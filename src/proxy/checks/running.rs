@@ -33,7 +33,7 @@ impl<N: Net> Proxy<N> {
                 break;
             };
             let (to, host) = (with_port(endpoint, check.port), server.host.to_string());
-            let source = balancer.settings.source;
+            let source = balancer.own_source(id);
             let opened = match check.is_datagrams() {
                 true => self.net.connect_datagrams(&to, source),
                 false => self.net.connect(&to, source),

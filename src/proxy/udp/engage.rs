@@ -13,7 +13,7 @@ use super::association::Association;
 use super::ending::End;
 use super::{number_of, token_of};
 use crate::balance::{ListenerKey, Search};
-use crate::base::addr::Endpoint;
+use crate::base::addr::{Endpoint, Source};
 use crate::base::error::reason;
 use crate::control::event::OfConnection;
 use crate::net::{Net, Way};
@@ -147,7 +147,7 @@ impl<N: Net> Proxy<N> {
                 let server = balancer.servers.server(place.id);
                 let endpoint = server.and_then(|server| server.endpoints.get(usize::from(address)));
                 let Some(to) = endpoint.cloned() else { break };
-                let source = balancer.settings.source;
+                let source = balancer.source_for(place.id, &to, search.from());
                 match self.connect_datagrams(&to, source, keep) {
                     Ok(stream) => return Ok((stream, Place { address, ..place }, to)),
                     Err(error) if self.net.is_lack(&error) => {
@@ -169,7 +169,7 @@ impl<N: Net> Proxy<N> {
     fn connect_datagrams(
         &mut self,
         to: &Endpoint,
-        source: Option<std::net::IpAddr>,
+        source: Option<Source>,
         keep: Option<usize>,
     ) -> io::Result<N::Stream> {
         let opened = self.net.connect_datagrams(to, source);

@@ -2,12 +2,11 @@
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::IpAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use pen::base::addr::Endpoint;
+use pen::base::addr::{Endpoint, Source};
 use pen::base::diag::Severity;
 use pen::base::time::{Moment, Now};
 use pen::net::{Event, Inbox, ListenOptions, LogTarget, Net, NoPipe, Outbox, Ready, Stream, Token};
@@ -69,11 +68,11 @@ impl Net for UdpNet {
         panic!("nobody is accepted where datagrams arrive")
     }
 
-    fn connect(&mut self, _: &Endpoint, _: Option<IpAddr>) -> io::Result<UdpSocket> {
+    fn connect(&mut self, _: &Endpoint, _: Option<Source>) -> io::Result<UdpSocket> {
         panic!("nothing connects by TCP")
     }
 
-    fn connect_datagrams(&mut self, to: &Endpoint, _: Option<IpAddr>) -> io::Result<UdpSocket> {
+    fn connect_datagrams(&mut self, to: &Endpoint, _: Option<Source>) -> io::Result<UdpSocket> {
         let Endpoint::Inet(to) = to else { panic!("all servers have addresses") };
         let number = self.0.borrow_mut().connect(*to)?;
         Ok(UdpSocket(Rc::clone(&self.0), number))

@@ -58,6 +58,7 @@ impl Lab {
         fs::create_dir(&directory).expect("the directory is ours");
         // A copy, not a link: so that no other pen on this machine is ever taken for it.
         fs::copy(pen::program(), directory.join("pen")).expect("the program under test is there");
+        fs::copy(env!("CARGO_BIN_EXE_penctl"), directory.join("penctl")).expect("cargo has built it");
     }
 
     /// The directory in which every command runs.
