@@ -52,7 +52,8 @@ pub(super) struct Profile {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Agent {
     number: u32,
-    part: f32,
+    /// One in so many requests has it.
+    rarity: f32,
 }
 
 impl Default for Agents {
@@ -75,7 +76,7 @@ impl Agents {
     /// The agent as it is compared.
     pub(super) fn agent(&self, number: u32) -> Agent {
         let count = self.counts[number as usize % PLACES].max(1);
-        Agent { number, part: count as f32 / self.total.max(1) as f32 }
+        Agent { number, rarity: self.total.max(1) as f32 / count as f32 }
     }
 
     /// This client is likely to have sent a request with this agent: certainly with a weight of 1.
@@ -124,7 +125,7 @@ impl Profile {
             return 0;
         }
         let seen = self.seen.iter().find(|seen| seen.0 == agent.number).map_or(0.0, |seen| seen.1);
-        let odds = (seen / agent.part + PRIOR) / (self.total + PRIOR);
+        let odds = (seen * agent.rarity + PRIOR) / (self.total + PRIOR);
         logarithm(odds).clamp(-MOST, MOST)
     }
 }

@@ -29,8 +29,10 @@ use self::folding::Folding;
 use self::likelihood::Likelihood;
 use crate::base::addr::ClientAddr;
 
-/// How many logged requests are aligned at once; then the first half of them is settled.
+/// How many logged requests are aligned at once, and how many of them only for the sake of those before,
+/// which are then settled.
 const ROWS: usize = 64;
+const AHEAD: usize = 32;
 /// How many of pen's requests they are aligned with.
 const COLUMNS: usize = 512;
 /// So many equal requests within so many milliseconds tell about the clock.
@@ -228,7 +230,7 @@ impl Matcher {
         let sides = Sides { pens: &pens, webs: &webs, evidence, likelihood, reach, skip_web, known };
         let mut partners = self.aligner.align(&sides);
         exchange(&sides, &mut partners);
-        let settled = if many { ROWS / 2 } else { webs.partition_point(|web| *web <= due).max(1) };
+        let settled = if many { ROWS - AHEAD } else { webs.partition_point(|web| *web <= due).max(1) };
         let near = (2 * reach).max(NEAR).min(self.jitter);
         let alone: Vec<i64> = webs[..settled].iter().filter_map(|web| queue.alone(*web, near)).collect();
         let mut used: Vec<usize> = partners.iter().flatten().map(|pen| start + pen).collect();
