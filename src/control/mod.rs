@@ -33,6 +33,7 @@ pub mod status;
 pub mod subscription;
 pub mod table;
 pub mod token;
+pub mod tracing;
 mod watching;
 mod words;
 pub mod written;

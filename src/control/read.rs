@@ -226,7 +226,7 @@ pub(super) fn no_server(words: &mut Words<'_>) -> Result<Command, Problem> {
     Ok(Command::RemoveServer(server_ref(words)?))
 }
 
-fn server_ref(words: &mut Words<'_>) -> Result<ServerRef, Problem> {
+pub(super) fn server_ref(words: &mut Words<'_>) -> Result<ServerRef, Problem> {
     let word = words.need("the number or name of a server")?;
     match word {
         "emergency" => Ok(ServerRef::Id(ServerId::Emergency)),

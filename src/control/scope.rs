@@ -4,7 +4,7 @@
 //! would look as if it held for that one.
 
 /// Commands that are for the process, by their names without "no".
-const PROCESS: [&str; 28] = [
+const PROCESS: [&str; 29] = [
     "ascii",
     "capture",
     "close",
@@ -31,6 +31,7 @@ const PROCESS: [&str; 28] = [
     "status",
     "status_acl",
     "status_listen",
+    "trace",
     "web_stats",
     "write",
 ];

@@ -2,6 +2,7 @@
 //!
 //! Pure. A subscription has a topic; the loop offers each record to those whose topic it is.
 
+use super::tracing::Trace;
 use super::words::{Problem, Words, unsigned};
 use super::{command::Command, read};
 
@@ -27,6 +28,8 @@ pub struct Subscription {
 pub enum Topic {
     /// Events of these classes.
     Events(Interest),
+    /// What passes on these connections.
+    Trace(Box<Trace>),
 }
 
 /// Which events.
@@ -71,26 +74,27 @@ pub(super) fn events(words: &mut Words<'_>) -> Result<Command, Problem> {
             "servers" => interest.classes.push(Class::Servers),
             "process" => interest.classes.push(Class::Process),
             "listener" => read::once(&mut interest.listener, word, read::listener_name(words)?)?,
-            _ => limit(word, words, &mut records, &mut seconds)?,
+            _ => {
+                let known = "connections, servers, process, listener, lines or seconds";
+                limit(word, words, &mut records, &mut seconds, known)?
+            }
         }
     }
     Ok(Command::Subscribe(Subscription { topic: Topic::Events(interest), records, seconds }))
 }
 
 /// The limits that every subscription may have: `lines N` and `seconds N`.
-fn limit(
+pub(super) fn limit(
     word: &str,
     words: &mut Words<'_>,
     records: &mut Option<u32>,
     seconds: &mut Option<u32>,
+    known: &'static str,
 ) -> Result<(), Problem> {
     let (place, high) = match word {
         "lines" => (records, RECORDS_MAX),
         "seconds" => (seconds, SECONDS_MAX),
-        _ => {
-            let known = "connections, servers, process, listener, lines or seconds";
-            return Err(Problem::NotOneOf(String::from(word), known));
-        }
+        _ => return Err(Problem::NotOneOf(String::from(word), known)),
     };
     read::once(place, word, unsigned(words.need("a number")?, 1, high)?)
 }

@@ -8,6 +8,7 @@ use super::origins;
 use super::read;
 use super::scope::{Scope, scope_of};
 use super::subscription;
+use super::tracing;
 use super::watching::{self, Watching};
 use super::words::{Problem, Words, unsigned};
 use crate::balance::settings::{DumpForm, Protocol};
@@ -278,6 +279,12 @@ pub static COMMANDS: &[Row] = &[
     is("tcp_nodelay", "Does nothing: pen always sends small segments at once.", Command::NoEffect),
     is("no tcp_nodelay", "Does nothing, as tcp_nodelay.", Command::NoEffect),
     number("timeout", "[SECONDS]", "Gives a connect that long.", Number::Timeout),
+    by(
+        "trace",
+        "[client ADDRESS] [server N|NAME] [connection N] [protocol P] [listener NAME] [dump] [lines N] [seconds N]",
+        "Tells in words what passes from now on.",
+        tracing::trace,
+    ),
     number("tracking", "[SECONDS]", "Remembers clients that long; 0 for ever.", Number::Tracking),
     number(
         "udp_requests",

@@ -306,6 +306,8 @@ impl<N: Net> Proxy<N> {
     fn count_feeds(&mut self) {
         self.control.feeds = self.control.sessions.iter().filter(|(_, session)| session.is_told()).count();
         self.note_listeners();
+        let has_traces = self.control.topics().any(|topic| matches!(topic, Topic::Trace(_)));
+        self.watch.trace(has_traces);
     }
 
     /// Sends what happened in this turn to those who are to be told.

@@ -164,7 +164,7 @@ impl<N: Net> Proxy<N> {
             }
         };
         if self.watch.is_on() {
-            self.watch_close(key, manner == Some(Manner::Reset));
+            self.watch_close(key, why, manner == Some(Manner::Reset));
         }
         match (manner, why) {
             (None, _) => return self.say_farewell(key),

@@ -254,7 +254,7 @@ impl<N: Net> Proxy<N> {
             self.reqlog.record(pair.search.from(), self.now.unix, server, chunk);
         }
         if self.watch.is_on() {
-            self.watch.came(&mut self.net, self.now, (key, direction), chunk);
+            self.watch.came(&mut self.net, &mut self.control, self.now, (key, direction), chunk);
         }
         let listener = pair.listener;
         let Some((_, inspection)) = way(pair, direction) else { return };

@@ -156,7 +156,7 @@ impl<N: Net> Proxy<N> {
             self.reqlog.record(pair.search.from(), self.now.unix, server, chunk);
         }
         if self.watch.is_on() {
-            self.watch.passed(&mut self.net, self.now, (key, direction), chunk);
+            self.watch.passed(&mut self.net, &mut self.control, self.now, (key, direction), chunk);
         }
         if receipt == Receipt::Bytes(received) {
             flow.send(sink, chunk, &mut self.pool);

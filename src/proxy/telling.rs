@@ -26,6 +26,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn note_listeners(&mut self) {
         let wants = |topic: &Topic| match topic {
             Topic::Events(_) => true,
+            Topic::Trace(_) => false,
         };
         self.tells_all = self.listeners.common.debug > 0 || self.control.topics().any(wants);
     }
@@ -68,6 +69,7 @@ impl<N: Net> Proxy<N> {
             let (class, name) = (what.class(), listener.map(|listener| listener.name.as_str()));
             let wants = |topic: &Topic| match topic {
                 Topic::Events(interest) => interest.wants(class, name),
+                Topic::Trace(_) => false,
             };
             self.control.offer(wants, line.as_bytes(), self.now);
         }

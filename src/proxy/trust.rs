@@ -9,6 +9,7 @@ use super::Proxy;
 use super::control::Control;
 use crate::base::error::reason;
 use crate::control::command::{Command, Watching};
+use crate::control::subscription::{Subscription, Topic};
 use crate::control::token::{is_same, split_token, token_of};
 use crate::net::Net;
 
@@ -53,6 +54,9 @@ impl<N: Net> Proxy<N> {
         }
         match command {
             Command::Watching(Watching::Secrets(Some(true))) if trust == Trust::Limited => Err(String::from(FOR_FEW)),
+            Command::Subscribe(Subscription { topic: Topic::Trace(_), .. }) if trust == Trust::Limited => {
+                Err(String::from(FOR_FEW))
+            }
             Command::ControlToken(None) => Err(String::from("only for pen's own user at a Unix socket")),
             Command::Write(None) => self.control.config.as_deref().map_or(Ok(()), |path| self.check_path(path)),
             command => command.file().map_or(Ok(()), |path| self.check_path(path)),

@@ -6,16 +6,20 @@ use std::collections::BTreeMap;
 
 use super::Proxy;
 use super::capture::{self, Capture, Found};
+use super::control::Control;
+use super::ending::CloseReason;
 use super::pair::{self, PairKey, Phase};
 use crate::balance::settings::{CaptureSpec, Common};
 use crate::base::addr::Endpoint;
 use crate::base::diag::{DumpForm, Severity};
 use crate::base::direction::Direction;
 use crate::base::time::{Moment, Now};
+use crate::control::subscription::Topic;
+use crate::control::tracing::About;
 use crate::net::{Net, Stream};
 use crate::trace::recorder::Addresses;
 use crate::trace::segments::{Sender, Side};
-use crate::trace::{Conversation, Tracer};
+use crate::trace::{Conversation, Protocol, Tracer};
 
 /// Who watches, and what is known of the pairs that are watched.
 #[derive(Debug)]
@@ -26,14 +30,23 @@ pub(super) struct Watch<N: Net> {
     capture: Option<Capture<N::Log>>,
     /// Anybody watches.
     is_on: bool,
+    /// Somebody at the control port is told what passes.
+    has_traces: bool,
     /// A chunk without its secrets; kept for its memory, as the next.
     veiled: Vec<u8>,
     lines: Vec<u8>,
 }
 
+/// A pair, and a direction of it.
+type Place = (PairKey, Direction);
+
+/// Bytes of a dump at most that is sent to those who trace: a long chunk comes in several.
+const DUMP_PART: usize = 8 * 1024;
+
 /// A pair that is watched.
 #[derive(Debug)]
 struct Watched {
+    about: About,
     /// Its addresses, as people read them.
     client: String,
     server: String,
@@ -61,6 +74,7 @@ impl<N: Net> Watch<N> {
             pairs: BTreeMap::new(),
             capture,
             is_on,
+            has_traces: false,
             veiled: Vec::new(),
             lines: Vec::new(),
         }
@@ -94,9 +108,17 @@ impl<N: Net> Watch<N> {
         self.settle();
     }
 
+    /// Somebody is told what passes from now on, or nobody is.
+    pub fn trace(&mut self, has_traces: bool) {
+        if self.has_traces != has_traces {
+            self.has_traces = has_traces;
+            self.settle();
+        }
+    }
+
     /// Whether anybody watches; if not, nothing is kept.
     fn settle(&mut self) {
-        self.is_on = self.tracer.is_dumping() || self.capture.is_some();
+        self.is_on = self.tracer.is_dumping() || self.has_traces || self.capture.is_some();
         if !self.is_on {
             (self.pairs, self.veiled, self.lines) = (BTreeMap::new(), Vec::new(), Vec::new());
         }
@@ -108,8 +130,8 @@ impl<N: Net> Watch<N> {
     }
 
     /// Bytes came, and go on as they are.
-    pub fn passed(&mut self, net: &mut N, now: Now, at: (PairKey, Direction), chunk: &[u8]) {
-        self.came(net, now, at, chunk);
+    pub fn passed(&mut self, net: &mut N, control: &mut Control<N>, now: Now, at: Place, chunk: &[u8]) {
+        self.came(net, control, now, at, chunk);
         let (key, direction) = at;
         self.record(net, now, |capture, at, veiled| {
             let side = source(direction.other());
@@ -118,13 +140,13 @@ impl<N: Net> Watch<N> {
     }
 
     /// Bytes came.
-    pub fn came(&mut self, net: &mut N, now: Now, at: (PairKey, Direction), chunk: &[u8]) {
+    pub fn came(&mut self, net: &mut N, control: &mut Control<N>, now: Now, at: Place, chunk: &[u8]) {
         let (key, direction) = at;
         let Some(watched) = self.pairs.get_mut(&key.0) else { return };
         self.veiled.clear();
         self.veiled.extend_from_slice(chunk);
         self.lines.clear();
-        if self.tracer.is_dumping() || !self.shows_secrets {
+        if self.has_traces || self.tracer.is_dumping() || !self.shows_secrets {
             watched.conversation.take(direction, &mut self.veiled, &mut self.lines, self.shows_secrets);
         }
         if self.tracer.is_decoding() {
@@ -134,6 +156,9 @@ impl<N: Net> Watch<N> {
             net.dump(self.tracer.dump_decoded(&head, &self.lines, direction, key.0, &self.veiled));
         } else if self.tracer.is_dumping() {
             net.dump(self.tracer.dump(direction, key.0, &self.veiled));
+        }
+        if self.has_traces {
+            self.tell_chunk(net, control, now, at);
         }
         self.record(net, now, |capture, at, veiled| {
             capture.recorder.send(&mut capture.unit, at, key.0, source(direction), Sender::Peer, veiled);
@@ -155,6 +180,42 @@ impl<N: Net> Watch<N> {
             let side = source(direction.other());
             capture.recorder.send(&mut capture.unit, at, key.0, side, Sender::Pen, veiled);
         });
+    }
+
+    /// Tells those who trace what a chunk says.
+    fn tell_chunk(&mut self, net: &N, control: &mut Control<N>, now: Now, (key, direction): Place) {
+        let Some(watched) = self.pairs.get(&key.0) else { return };
+        let protocol = watched.conversation.protocol().map(Protocol::name);
+        let wants = |topic: &Topic| matches!(topic, Topic::Trace(trace) if trace.wants(&watched.about, protocol));
+        if !control.topics().any(wants) {
+            return;
+        }
+        let (from, to) = match direction {
+            Direction::Up => (&watched.client, &watched.server),
+            Direction::Down => (&watched.server, &watched.client),
+        };
+        let head = format!("{} {} {from} > {to}", time_of(net, now), key.0);
+        for line in self.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let line = String::from_utf8_lossy(line.trim_ascii_start());
+            control.offer(wants, format!("{head} {line}\n").as_bytes(), now);
+        }
+        if protocol.is_none() {
+            control.offer(wants, format!("{head} {} bytes\n", self.veiled.len()).as_bytes(), now);
+        }
+        let wants_dump = |topic: &Topic| wants(topic) && matches!(topic, Topic::Trace(trace) if trace.dumps);
+        if control.topics().any(wants_dump) {
+            for part in self.veiled.chunks(DUMP_PART) {
+                control.offer(wants_dump, self.tracer.dump(direction, key.0, part), now);
+            }
+        }
+    }
+
+    /// Tells those who trace that a connection has begun or ended.
+    fn tell_event(&self, net: &N, control: &mut Control<N>, now: Now, key: PairKey, what: &str) {
+        let Some(watched) = self.pairs.get(&key.0).filter(|_| self.has_traces) else { return };
+        let protocol = watched.conversation.protocol().map(Protocol::name);
+        let wants = |topic: &Topic| matches!(topic, Topic::Trace(trace) if trace.wants(&watched.about, protocol));
+        control.offer(wants, format!("{} {} {what}\n", time_of(net, now), key.0).as_bytes(), now);
     }
 
     /// Writes down what happened, if there is a capture.
@@ -196,17 +257,30 @@ impl<N: Net> Proxy<N> {
             return;
         }
         let pair = &self.pairs[key.0];
-        let Phase::Relaying { server, up, down, .. } = &pair.phase else { return };
+        let Phase::Relaying { server, place, up, down } = &pair.phase else { return };
         let is_fresh = pair.sent() == (0, 0) && up.held() + down.held() == 0;
         let (client_side, server_side) = (addresses(&pair.client.stream), addresses(&server.stream));
+        let listener = &self.listeners[pair.listener];
+        let server_name = listener.balancer.servers.server(place.id).and_then(|server| server.name.clone());
+        let about = About {
+            connection: key.0,
+            client: pair.search.from(),
+            server: place.id,
+            server_name,
+            listener: listener.name.clone(),
+        };
         let port = pair.to.as_ref().and_then(Endpoint::port);
         let watched = Watched {
+            about,
             client: client_side.as_ref().map_or_else(|| pair.search.from().to_string(), |(peer, _)| peer.to_string()),
             server: pair.to.as_ref().map_or_else(String::new, Endpoint::to_string),
             conversation: Conversation::new(port, is_fresh),
             sent: Conversation::new(port, is_fresh),
         };
+        let how = if is_fresh { "connected" } else { "goes on" };
+        let begins = format!("{} > {} {how}", watched.client, watched.server);
         self.watch.pairs.insert(key.0, Box::new(watched));
+        self.watch.tell_event(&self.net, &mut self.control, self.now, key, &begins);
         for (side, addresses) in [(Side::Client, client_side), (Side::Server, server_side)] {
             self.watch.record(&mut self.net, self.now, |capture, at, _| {
                 if !capture.recorder.knows(key.0, side) {
@@ -265,7 +339,10 @@ impl<N: Net> Proxy<N> {
     }
 
     /// A pair is about to go, and both of its connections with it.
-    pub(super) fn watch_close(&mut self, key: PairKey, is_reset: bool) {
+    pub(super) fn watch_close(&mut self, key: PairKey, why: CloseReason, is_reset: bool) {
+        let (up, down) = self.pairs[key.0].sent();
+        let text = format!("closed, {}; {up} bytes up, {down} down", why.words());
+        self.watch.tell_event(&self.net, &mut self.control, self.now, key, &text);
         if !self.watch.is_on() {
             return;
         }
@@ -326,5 +403,17 @@ impl<N: Net> Proxy<N> {
         if let Some(text) = self.watch.use_capture(capture) {
             self.say(Severity::Warning, &text);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::tracing;
+    use crate::trace::protocol::PROTOCOLS;
+
+    #[test]
+    fn the_command_knows_the_protocols_that_are_decoded() {
+        assert_eq!(PROTOCOLS.map(Protocol::name), tracing::PROTOCOLS);
     }
 }

@@ -1,10 +1,12 @@
 //! What pen tells of a protocol in words, what it veils, and captures, which tshark reads.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::support::client::{ask, connect, read_to_end, reset};
 use crate::support::pattern::Pattern;
@@ -325,9 +327,105 @@ fn captures_and_secrets_are_for_those_who_may_see_them() {
     let other = Pen::start(&["-u", "root", "-C", &port.to_string()], &[listener.local_addr().unwrap()]);
     let by_tcp = |line: &str| ask(&connect(port), format!("{line}\n").as_bytes());
     assert_eq!(by_tcp("pid"), format!("{}\n", other.pid()));
-    for line in ["secrets show", "capture /tmp/x"] {
+    for line in ["secrets show", "capture /tmp/x", "trace"] {
         assert!(by_tcp(line).starts_with("error: "), "{line}");
     }
     assert_eq!(by_tcp("secrets hide"), "hide\n");
     assert_eq!(pen.obey("secrets show"), "show\n");
+}
+
+/// Somebody who traces.
+struct Tracing(BufReader<UnixStream>);
+
+impl Tracing {
+    #[track_caller]
+    fn new(pen: &Pen, command: &str) -> Tracing {
+        let mut stream = UnixStream::connect(pen.directory().file("control")).unwrap();
+        stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+        stream.write_all(format!("{command}\n").as_bytes()).unwrap();
+        let mut tracing = Tracing(BufReader::new(stream));
+        let first = tracing.whole_line();
+        assert!(first.contains(" event=subscribed "), "{first}");
+        tracing
+    }
+
+    fn whole_line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).expect("pen tells of something, or ends");
+        String::from(line.trim_end())
+    }
+
+    /// The next line without its time and addresses; empty at the end.
+    fn line(&mut self) -> String {
+        let line = self.whole_line();
+        let is_address = |word: &&str| *word == ">" || word.contains("127.0.0.1:");
+        line.split(' ').skip(2).filter(|word| !is_address(word)).collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[test]
+fn a_trace_tells_what_passes_live_and_veils_what_is_secret() {
+    let (pen, client, server) = Pen::start_with_both_ends(&Pen::control_options());
+    let mut all = Tracing::new(&pen, "trace");
+    let mut ended = Tracing::new(&pen, "trace lines 2");
+    let mut others =
+        [Tracing::new(&pen, "trace client 192.0.2.1 seconds 600"), Tracing::new(&pen, "trace protocol ldap lines 1")];
+    carry(&client, &server, b"USER anna\r\nPASS secret\r\n");
+    carry(&server, &client, b"230 in\r\n");
+    drop((client, server));
+    let lines: Vec<String> = (0..5).map(|_| all.line()).collect();
+    let expected =
+        ["0 connected", "0 ftp: USER anna", "0 ftp: PASS ***", "0 ftp: 230 in", "0 closed, done; 24 bytes up, 8 down"];
+    assert_eq!(lines, expected);
+    assert_eq!([ended.line(), ended.line(), ended.line()], ["0 connected", "0 ftp: USER anna", ""]);
+    // Nothing was said to those who want something else.
+    for other in &mut others {
+        other.0.get_ref().set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let mut byte = [0];
+        assert!(other.0.read(&mut byte).is_err(), "{byte:?}");
+    }
+}
+
+#[test]
+fn a_trace_has_dumps_and_filters() {
+    let server = Server::start(echo);
+    let pen = Pen::start_with_control(&[], &[server.address()]);
+    pen.obey("server 0 name one");
+    let mut dumps = Tracing::new(&pen, "trace server one client 127.0.0.1 listener main dump lines 4");
+    assert_eq!(ask(&pen.connect(), b"EHLO me\r\n"), "EHLO me\r\n");
+    assert_eq!([dumps.line(), dumps.line()], ["0 connected", "0 smtp: EHLO me"]);
+    assert_eq!([dumps.whole_line(), dumps.whole_line()], ["copy_up(0)", "9: EHLO me"]);
+    for (line, why) in [
+        ("trace client x", "'x' is not an IP address"),
+        ("trace protocol gopher", "'gopher' is not ftp, smtp, pop3, imap, http, ldap, tls or dns"),
+        ("trace frob", "'frob' is not client, server, connection, protocol, listener, dump, lines or seconds"),
+    ] {
+        let refused = pen.penctl(&[line]);
+        assert!(!refused.status.success() && refused.stderr.contains(why), "{line}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_tracer_that_does_not_read_loses_lines_and_holds_up_nobody() {
+    let server = Server::start(echo);
+    let pen = Pen::start_with_control(&[], &[server.address()]);
+    let mut slow = Tracing::new(&pen, "trace dump");
+    let pattern = Pattern::new(9);
+    for _ in 0..3 {
+        let client = pen.connect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                pattern.write(&client, 2_000_000, |_| {}).unwrap();
+                client.shutdown(std::net::Shutdown::Write).unwrap();
+            });
+            assert_eq!(pattern.check(&client, 65_536).unwrap(), 2_000_000);
+        });
+    }
+    let mut lost = String::new();
+    wait::until_true("it is told what was lost", || {
+        let mut line = Vec::new();
+        slow.0.read_until(b'\n', &mut line).unwrap();
+        lost = String::from_utf8_lossy(&line).into_owned();
+        lost.contains(" event=lost records=")
+    });
 }
