@@ -51,6 +51,11 @@ impl Health {
 }
 
 impl Balancer {
+    /// A server has shown that it is there. True if it had failed before.
+    pub fn answered(&mut self, id: ServerId) -> bool {
+        self.servers.server_mut(id).is_some_and(|server| std::mem::take(&mut server.failing))
+    }
+
     /// How a server is checked, if it is.
     pub fn check_of(&self, id: ServerId) -> Option<&Check> {
         let server = self.servers.server(id)?;

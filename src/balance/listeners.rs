@@ -43,6 +43,8 @@ pub struct Listener {
     pub pairs: usize,
     /// How many of them are associations.
     pub associations: usize,
+    /// How many of them wait for a place at a server.
+    pub queued: usize,
     /// How many of them have no connected server yet.
     pub pending: usize,
     /// What became of datagrams that were not passed on.
@@ -82,6 +84,7 @@ impl Listener {
             balancer,
             pairs: 0,
             associations: 0,
+            queued: 0,
             pending: 0,
             dropped: Dropped::default(),
             is_pool: false,

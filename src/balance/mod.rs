@@ -17,6 +17,7 @@ pub mod servers;
 pub mod settings;
 pub mod sources;
 pub mod trusted;
+mod waiting;
 
 use std::net::IpAddr;
 
@@ -222,11 +223,6 @@ impl Balancer {
         self.answered(id)
     }
 
-    /// A server has shown that it is there. True if it had failed before.
-    pub fn answered(&mut self, id: ServerId) -> bool {
-        self.servers.server_mut(id).is_some_and(|server| std::mem::take(&mut server.failing))
-    }
-
     /// A client's datagrams go to this server from now on, and it is remembered with it if that is a
     /// regular one. Whether the server is there nobody knows yet.
     pub fn sent_to(&mut self, id: ServerId, client: Option<ClientId>, now: Now) {
@@ -344,11 +340,15 @@ impl View<'_> {
     }
 
     fn is_available(&self, server: &Server, comes_back: bool) -> bool {
+        server.has_place(comes_back) && self.could_serve(server, comes_back)
+    }
+
+    /// Whether it could if it has a place.
+    fn could_serve(&self, server: &Server, comes_back: bool) -> bool {
         self.is_on_duty(server, comes_back)
             && !server.health.is_down
             && !server.is_unresolved()
             && !server.is_blacklisted(self.moment)
-            && server.has_place(comes_back)
             && server.acl.is_none_or(|list| self.acls.check(list, self.search.from()))
     }
 }

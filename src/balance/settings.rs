@@ -86,6 +86,15 @@ impl Default for FtpSettings {
     }
 }
 
+/// Clients may wait for a place at a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Queueing {
+    /// How many, at least 1.
+    pub places: u32,
+    /// For how long.
+    pub time: Duration,
+}
+
 /// Whether a pair ends when one of its sides has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum FastClose {
@@ -197,6 +206,8 @@ pub struct Settings {
     pub proxy_accept: Option<Trusted>,
     /// How servers are told whom a connection is from, before all else.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// Whether clients wait when all servers are full.
+    pub queue: Option<Queueing>,
     /// How servers are checked, if they are.
     pub check: Option<Check>,
     /// From one check of a server to the next; a tenth more or less.
@@ -239,6 +250,7 @@ impl Default for Settings {
             client_acl: 0,
             protocol: Protocol::Tcp,
             ftp: FtpSettings::default(),
+            queue: None,
             check: None,
             check_interval: Duration::from_secs(10),
             check_rise: 2,

@@ -14,7 +14,7 @@ pub use super::table::{COMMANDS, Row};
 pub use super::watching::Watching;
 use crate::balance::acl::{Entry, ListName};
 use crate::balance::clients::CLIENTS_MAX;
-use crate::balance::settings::{DumpForm, FastClose, Protocol, Rate};
+use crate::balance::settings::{DumpForm, FastClose, Protocol, Queueing, Rate};
 use crate::balance::{Duty, OwnCheck, ServerId};
 use crate::base::keepalive::Keepalive;
 use crate::base::operand::{Host, ListenSpec};
@@ -132,6 +132,8 @@ pub enum Command {
     Protocol(Option<Protocol>),
     /// Tells how servers are told whom a connection is from, or sets it.
     ProxyProtocol(Option<Option<ProxyVersion>>),
+    /// Tells whether clients wait when all servers are full, or sets it.
+    Queue(Option<Option<Queueing>>),
     /// Lists the clients that connected within that time.
     Recent(Duration),
     /// Reads again what pen was started with.

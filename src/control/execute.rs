@@ -10,7 +10,9 @@ use super::checks::set_check;
 use super::command::{Command, ListenAt, LogSpec, Mode, Number};
 use super::config::{ConfigError, Line};
 pub use super::effect::{Asked, Effect, Outcome, reply_text};
-use super::numbers::{client_rate, fast_close, set_ftp, set_idlers, set_number, set_protocol, udp_responses};
+use super::numbers::{
+    client_rate, fast_close, set_ftp, set_idlers, set_number, set_protocol, set_queue, udp_responses,
+};
 use super::origins::obey;
 use super::servers::{change_server, remove_server};
 pub use super::snapshot::Snapshot;
@@ -195,6 +197,7 @@ fn carry_out(listeners: &mut Listeners, at: ListenerKey, command: Command, now: 
         Command::Number(number, value) => set_number(common, &mut balancer.settings, at, number, value),
         Command::Pid => Outcome::tells(format!("{}\n", around.pid)),
         Command::Protocol(protocol) => set_protocol(&mut balancer.settings, at, protocol),
+        Command::Queue(queue) => set_queue(&mut balancer.settings, queue),
         Command::Recent(within) => Outcome::tells(status::recent(balancer, within, now)),
         Command::RemoveServer(server) => remove_server(balancer, at, &server),
         Command::Server { at: server, changes } => change_server(balancer, at, &server, *changes, now),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::command::{FtpChange, Number};
 use super::execute::{Effect, Outcome};
-use crate::balance::settings::{Common, FastClose, FtpSettings, Protocol, Rate};
+use crate::balance::settings::{Common, FastClose, FtpSettings, Protocol, Queueing, Rate};
 use crate::balance::{Balancer, ListenerKey, Settings};
 
 /// Sets a number if there is one to set, and tells what it is then.
@@ -24,14 +24,8 @@ pub(super) fn set_number(
             Number::CheckFall => settings.check_fall = value,
             Number::CheckInterval => settings.check_interval = seconds,
             Number::CheckRise => settings.check_rise = value,
-            Number::ClientIpv6 => {
-                settings.client_ipv6 = u8::try_from(value).unwrap_or(128);
-                effects.push(Effect::Recount(at));
-            }
-            Number::ClientMax => {
-                settings.client_max = value;
-                effects.push(Effect::Recount(at));
-            }
+            Number::ClientIpv6 => settings.client_ipv6 = u8::try_from(value).unwrap_or(128),
+            Number::ClientMax => settings.client_max = value,
             Number::ClientsMax => {
                 settings.clients_max = count;
                 effects.push(Effect::ClientsMax(at));
@@ -57,6 +51,9 @@ pub(super) fn set_number(
             Number::Tracking => settings.tracking = seconds,
             Number::UdpRequests => settings.udp_requests = value,
             Number::UdpTimeout => settings.udp_timeout = seconds,
+        }
+        if matches!(number, Number::ClientIpv6 | Number::ClientMax) {
+            effects.push(Effect::Recount(at));
         }
         if number.is_limit() {
             effects.push(Effect::Limits);
@@ -135,6 +132,17 @@ pub(super) fn shown_fast_close(when: FastClose) -> &'static str {
         FastClose::Down => "down",
         FastClose::Both => "both",
     }
+}
+
+/// Sets whether clients wait when all servers are full if that is to be set, and tells it.
+pub(super) fn set_queue(settings: &mut Settings, queue: Option<Option<Queueing>>) -> Outcome {
+    settings.queue = queue.unwrap_or(settings.queue);
+    Outcome::tells(format!("{}\n", shown_queue(settings.queue)))
+}
+
+/// `100 30`, or `none`.
+pub(super) fn shown_queue(queue: Option<Queueing>) -> String {
+    queue.map_or(String::from("none"), |Queueing { places, time }| format!("{places} {}", time.as_secs()))
 }
 
 /// Sets what bytes are taken for if that is to be set, and tells it.

@@ -15,7 +15,7 @@ use super::words::{Problem, Words, number, unsigned};
 use crate::balance::acl::{Entry, ListName, parse_list};
 use crate::balance::listeners::MAIN_NAME;
 use crate::balance::servers::{SERVERS_MAX, is_name};
-use crate::balance::settings::{DumpForm, FastClose, Protocol, Rate};
+use crate::balance::settings::{DumpForm, FastClose, Protocol, Queueing, Rate};
 use crate::balance::{Duty, ServerId};
 use crate::base::keepalive::{self, Keepalive};
 use crate::base::operand::{ListenSpec, OperandError, Services, parse_host, parse_port};
@@ -25,6 +25,9 @@ const LISTENER_NAME_MAX: usize = 32;
 
 /// Clients that connected in the last five minutes are recent.
 const RECENT: u32 = 300;
+
+/// How long a client waits for a server at most, in seconds.
+const QUEUE_TIME: u32 = 30;
 
 /// The longest time in seconds within which connections of a client are counted.
 const DAY: u32 = 86_400;
@@ -196,6 +199,15 @@ pub(super) fn log(words: &mut Words<'_>) -> Result<Command, Problem> {
 pub(super) fn proxy_protocol(words: &mut Words<'_>) -> Result<Command, Problem> {
     let version = words.next().map(|word| origins::version(word, "v1 or v2")).transpose()?;
     Ok(Command::ProxyProtocol(version.map(Some)))
+}
+
+/// Without a time it is half a minute.
+pub(super) fn queue(words: &mut Words<'_>) -> Result<Command, Problem> {
+    let Some(word) = words.next() else { return Ok(Command::Queue(None)) };
+    let places = unsigned(word, 1, CONN_MAX)?;
+    let seconds = words.next().map_or(Ok(QUEUE_TIME), |word| unsigned(word, 1, DAY))?;
+    let time = Duration::from_secs(u64::from(seconds));
+    Ok(Command::Queue(Some(Some(Queueing { places, time }))))
 }
 
 pub(super) fn recent(words: &mut Words<'_>) -> Result<Command, Problem> {

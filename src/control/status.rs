@@ -131,14 +131,15 @@ pub fn socket(descriptor: i32, connection: Option<usize>) -> String {
 pub fn listeners(listeners: &Listeners) -> String {
     let mut text = String::new();
     for (_, listener) in listeners.iter() {
-        let Listener { name, at, balancer, pairs, pending, dropped, .. } = listener;
+        let Listener { name, at, balancer, pairs, queued, pending, dropped, .. } = listener;
+        let queue = balancer.settings.queue.map_or(String::new(), |_| format!(" queued {queued}"));
         let udp = match balancer.settings.protocol {
             Protocol::Udp => format!(" udp dropped {}", dropped.sum()),
             Protocol::Tcp | Protocol::Ftp | Protocol::Http => String::new(),
         };
         let servers = balancer.servers.iter().count();
         let addresses = if at.is_empty() { String::from("-") } else { at.join(" ") };
-        writeln!(text, "{name} conn {pairs} pending {pending} servers {servers} addr {addresses}{udp}")
+        writeln!(text, "{name} conn {pairs} pending {pending} servers {servers} addr {addresses}{udp}{queue}")
             .expect(INTO_STRING);
     }
     text

@@ -219,6 +219,13 @@ pub static COMMANDS: &[Row] = &[
     by("proxy_protocol", "[v1|v2]", "Tells servers in a PROXY header whom a connection is from.", read::proxy_protocol),
     is("no proxy_protocol", "Tells them not.", Command::ProxyProtocol(Some(None))),
     by(
+        "queue",
+        "[N [SECONDS]]",
+        "Lets N clients wait when all servers are full, 30 seconds or that long.",
+        read::queue,
+    ),
+    is("no queue", "Lets nobody wait.", Command::Queue(Some(None))),
+    by(
         "route",
         "[sni|host NAME|*.NAME | alpn PROTOCOL | tls|http|ssh LISTENER]",
         "Sends these clients to the servers of another listener.",

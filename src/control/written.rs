@@ -9,7 +9,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::checks::{shown as shown_check, shown_own};
-use super::numbers::{shown_auth, shown_fast_close, shown_ports, shown_rate};
+use super::numbers::{shown_auth, shown_fast_close, shown_ports, shown_queue, shown_rate};
 use super::origins::{shown, shown_source_of_server, shown_transparency, shown_version_of_server};
 use super::watching::shown_capture;
 use crate::balance::listeners::MAIN_NAME;
@@ -80,6 +80,7 @@ pub fn written(listeners: &Listeners) -> Result<Vec<Block>, Unspeakable> {
         blocks.extend(own.settings());
         blocks.extend(own.checks());
         blocks.extend(own.datagrams());
+        blocks.push(own.queue());
         for (id, server) in own.balancer.servers.all().filter(|(_, server)| server.duty != Duty::Leaving) {
             blocks.push(own.server(id, server)?);
         }
@@ -205,6 +206,13 @@ impl Writer<'_> {
             self.says("check_interval", &settings.check_interval.as_secs()),
             self.says("check_rise", &settings.check_rise),
         ]
+    }
+
+    fn queue(&self) -> Block {
+        match self.balancer.settings.queue {
+            None => self.is("queue", false),
+            queue => self.says("queue", &shown_queue(queue)),
+        }
     }
 
     fn datagrams(&self) -> Vec<Block> {
@@ -353,7 +361,7 @@ mod tests {
     use super::*;
     use crate::balance::acl::{Entry, ListName, Subnet};
     use crate::balance::routes::{Hosts, Route, What};
-    use crate::balance::settings::{FastClose, FtpSettings, Modes, Protocol, Rate, Settings};
+    use crate::balance::settings::{FastClose, FtpSettings, Modes, Protocol, Queueing, Rate, Settings};
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::proxy_version::ProxyVersion;
     use crate::base::time::{Moment, Now};
@@ -413,6 +421,10 @@ mod tests {
             stuck_timeout: seconds(random, 0),
             fast_close: one_of(random, &[FastClose::Off, FastClose::Up, FastClose::Down, FastClose::Both]),
             protocol: one_of(random, &[Protocol::Tcp, Protocol::Ftp, Protocol::Http, Protocol::Udp]),
+            queue: random.one_in(2).then(|| Queueing {
+                places: 1 + random.below(99) as u32,
+                time: Duration::from_secs(1 + random.below(99)),
+            }),
             check: random_check(random),
             check_interval: Duration::from_secs(1 + random.below(86_400)),
             check_rise: 1 + random.below(5) as u32,

@@ -59,7 +59,8 @@ impl<N: Net> Proxy<N> {
         match self.pairs[key.0].phase {
             Phase::Arriving { wants: Wants::Header, until } => self.look_for_header(key, until),
             Phase::Arriving { wants: Wants::FirstBytes, until } => self.look_for_way(key, until),
-            Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Relaying { .. } | Phase::Farewell => {}
+            Phase::Queued { .. } | Phase::Searching { .. } | Phase::Connecting { .. } => {}
+            Phase::Relaying { .. } | Phase::Farewell => {}
         }
     }
 

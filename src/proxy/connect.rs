@@ -50,10 +50,16 @@ impl<N: Net> Proxy<N> {
         if self.pairs[key.0].tie != Tie::None {
             return self.close(key, CloseReason::Unreachable);
         }
+        // Who waits has the places that have just become free.
+        self.serve_queue();
         loop {
             let pair = &mut self.pairs[key.0];
             let balancer = &mut self.listeners[pair.listener].balancer;
+            let before = balancer.settings.queue.map(|_| pair.search.clone());
             let Some(id) = balancer.next_server(&mut pair.search, self.now) else {
+                if before.is_some_and(|search| self.enqueue(key, search)) {
+                    return;
+                }
                 return self.close(key, CloseReason::NoServer);
             };
             let until = self.now.moment + balancer.settings.connect_timeout;
@@ -233,6 +239,9 @@ impl<N: Net> Proxy<N> {
 
     /// Tries again to get what was lacking here.
     pub(super) fn retry(&mut self, key: PairKey) {
+        if matches!(self.pairs[key.0].phase, Phase::Queued { .. }) {
+            return self.queue_time_is_over(key);
+        }
         let Phase::Searching { place: Some(place), until } = self.pairs[key.0].phase else { return };
         if let Attempt::Failed = self.begin(key, place, until) {
             self.enter(key, Phase::Searching { place: None, until });

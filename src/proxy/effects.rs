@@ -104,6 +104,7 @@ impl<N: Net> Proxy<N> {
         self.idlers.follow();
         self.checks.follow();
         self.note_listeners();
+        self.queue.follow();
     }
 
     /// Does what is to be done, up to an effect that needs the address of a host. `found` is the
@@ -286,7 +287,7 @@ impl<N: Net> Proxy<N> {
     /// A pair as reports show it.
     pub(super) fn status_of(&self, number: usize, pair: &Pair<N::Stream>) -> ConnectionStatus {
         let (up_fd, state) = match &pair.phase {
-            Phase::Arriving { .. } | Phase::Searching { .. } => (-1, State::Connecting),
+            Phase::Arriving { .. } | Phase::Queued { .. } | Phase::Searching { .. } => (-1, State::Connecting),
             Phase::Connecting { server, .. } => (server.stream.descriptor(), State::Connecting),
             Phase::Relaying { server, up, down, .. } => {
                 let state = State::Connected { server_ended: down.has_ended(), client_ended: up.has_ended() };

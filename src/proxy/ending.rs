@@ -228,6 +228,11 @@ impl<N: Net> Proxy<N> {
         self.leaving += usize::from(pair.is_leaving());
         self.lacking += usize::from(pair.is_lacking());
         pair.timer = None;
+        if let Phase::Queued { ticket } = before {
+            listener.queued -= 1;
+            self.queue.leave(ticket);
+        }
+        listener.queued += usize::from(matches!(pair.phase, Phase::Queued { .. }));
         if let Phase::Relaying { up, down, .. } = &mut before {
             up.abandon(&mut self.pool);
             down.abandon(&mut self.pool);
@@ -242,6 +247,7 @@ impl<N: Net> Proxy<N> {
             let name = if is_told { listener.name_of(place.id) } else { String::new() };
             let emptied = listener.balancer.release(place.id);
             self.tell_emptied(at, place.id, &name, emptied);
+            self.queue.follow();
         }
     }
 
@@ -295,7 +301,7 @@ impl<N: Net> Proxy<N> {
                 self.close(key, CloseReason::Broken);
             }
             Phase::Relaying { .. } => self.relay(key),
-            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } => {}
+            Phase::Arriving { .. } | Phase::Queued { .. } | Phase::Searching { .. } | Phase::Connecting { .. } => {}
         }
     }
 }
@@ -304,7 +310,11 @@ impl<N: Net> Proxy<N> {
 fn mark<S: Stream>(pair: &mut Pair<S>, manner: Manner) {
     let server = match &mut pair.phase {
         Phase::Relaying { server, .. } => Some(server),
-        Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => None,
+        Phase::Arriving { .. }
+        | Phase::Queued { .. }
+        | Phase::Searching { .. }
+        | Phase::Connecting { .. }
+        | Phase::Farewell => None,
     };
     for end in [Some(&mut pair.client), server].into_iter().flatten() {
         // Where this fails the kernel ends the connection in its own way.

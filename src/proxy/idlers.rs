@@ -174,8 +174,7 @@ impl<N: Net> Proxy<N> {
             // The server's next address takes the place of one that has failed.
             let Some(idler) = self.idlers.all.get(key) else { continue };
             let server = self.balancer_of(idler.at).and_then(|balancer| balancer.servers.server(idler.id));
-            let may_stay =
-                |server: &Server| server.duty == Duty::Enabled && !server.is_blacklisted(now) && !server.health.is_down;
+            let may_stay = |server: &Server| server.duty == Duty::Enabled && !server.is_left_out(now);
             if !server.is_some_and(may_stay) || !self.is_where_it_was(idler) {
                 self.close_idler(key);
             } else if !idler.is_ready && now.since(idler.since) >= self.patience(idler.at) {

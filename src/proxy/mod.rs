@@ -24,6 +24,7 @@ pub mod memory;
 pub mod names;
 pub mod pair;
 pub mod pool;
+pub mod queue;
 pub mod refusal;
 pub mod relay;
 pub mod reload;
@@ -66,6 +67,7 @@ use listener::{Arriving, Listening};
 use names::Names;
 use pair::{Pair, PairKey, Phase, Side};
 use pool::Pool;
+use queue::Queue;
 use refusal::Refusing;
 use relay::SCRATCH_SIZE;
 use reload::Reload;
@@ -193,6 +195,7 @@ pub struct Proxy<N: Net> {
     udp: Udp<N::Stream>,
     transfers: Transfers<N>,
     checks: Checks<N::Stream>,
+    queue: Queue,
     scratch: Box<[u8]>,
     /// What becomes of a piece that is inspected; kept for its memory.
     turned: Turned,
@@ -243,6 +246,7 @@ impl<N: Net> Proxy<N> {
             udp: Udp::default(),
             transfers: Transfers::default(),
             checks: Checks::new(u64::from(start.pid)),
+            queue: Queue::default(),
             scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
             turned: Turned::default(),
             reqlog: ReqLog::new(start.log),
@@ -318,12 +322,20 @@ impl<N: Net> Proxy<N> {
     pub fn check(&self) {
         let rings = |pair: &Pair<N::Stream>| match &pair.phase {
             Phase::Relaying { up, down, .. } => usize::from(up.has_ring()) + usize::from(down.has_ring()),
-            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => 0,
+            Phase::Arriving { .. }
+            | Phase::Queued { .. }
+            | Phase::Searching { .. }
+            | Phase::Connecting { .. }
+            | Phase::Farewell => 0,
         };
         let pairs = || self.pairs.iter().map(|(_, pair)| pair);
         let pipes = |pair: &Pair<N::Stream>| match &pair.phase {
             Phase::Relaying { up, down, .. } => usize::from(up.has_pipe()) + usize::from(down.has_pipe()),
-            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => 0,
+            Phase::Arriving { .. }
+            | Phase::Queued { .. }
+            | Phase::Searching { .. }
+            | Phase::Connecting { .. }
+            | Phase::Farewell => 0,
         };
         assert_eq!(self.pool.lent_pipes(), pairs().map(pipes).sum::<usize>(), "a pipe for each flow that waits in one");
         assert_eq!(self.pool.lent(), pairs().map(rings).sum::<usize>(), "a ring for each flow that holds bytes");
@@ -344,6 +356,7 @@ impl<N: Net> Proxy<N> {
         self.check_associations();
         self.check_transfers();
         self.check_checks();
+        self.check_queue();
         for (at, listener) in self.listeners.all() {
             let pairs = || pairs().filter(|pair| pair.listener == at);
             let (pairs_here, associations) = (pairs().count(), listener.associations);

@@ -126,6 +126,11 @@ pub enum Phase<S: Stream> {
         /// When to stop waiting for it.
         until: Moment,
     },
+    /// All servers are full, and the client waits for a place.
+    Queued {
+        /// Its number in the queue.
+        ticket: u64,
+    },
     /// No connect is under way. Between turns only while something is lacking here to begin one;
     /// a place is held then.
     Searching {
@@ -196,7 +201,7 @@ impl<S: Stream> Pair<S> {
         match self.phase {
             Phase::Searching { place, .. } => place,
             Phase::Connecting { place, .. } | Phase::Relaying { place, .. } => Some(place),
-            Phase::Arriving { .. } | Phase::Farewell => None,
+            Phase::Arriving { .. } | Phase::Queued { .. } | Phase::Farewell => None,
         }
     }
 
@@ -205,7 +210,10 @@ impl<S: Stream> Pair<S> {
         match (side, &mut self.phase) {
             (Side::Client, _) => Some(&mut self.client),
             (Side::Server, Phase::Connecting { server, .. } | Phase::Relaying { server, .. }) => Some(server),
-            (Side::Server, Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Farewell) => None,
+            (
+                Side::Server,
+                Phase::Arriving { .. } | Phase::Queued { .. } | Phase::Searching { .. } | Phase::Farewell,
+            ) => None,
         }
     }
 
@@ -228,7 +236,11 @@ impl<S: Stream> Pair<S> {
     pub fn sent(&self) -> (u64, u64) {
         let up = match &self.phase {
             Phase::Relaying { server, .. } => server.sent,
-            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => 0,
+            Phase::Arriving { .. }
+            | Phase::Queued { .. }
+            | Phase::Searching { .. }
+            | Phase::Connecting { .. }
+            | Phase::Farewell => 0,
         };
         (up, self.client.sent)
     }
@@ -237,7 +249,11 @@ impl<S: Stream> Pair<S> {
     pub fn progress(&self) -> Progress {
         let flows = match &self.phase {
             Phase::Relaying { up, down, .. } => [Some(up.state()), Some(down.state())],
-            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => [None; 2],
+            Phase::Arriving { .. }
+            | Phase::Queued { .. }
+            | Phase::Searching { .. }
+            | Phase::Connecting { .. }
+            | Phase::Farewell => [None; 2],
         };
         let sent = self.sent();
         [(sent.0, flows[0]), (sent.1, flows[1])]
@@ -264,7 +280,11 @@ impl<S: Stream> Pair<S> {
     pub fn is_half_closed(&self) -> bool {
         match &self.phase {
             Phase::Relaying { up, down, .. } => up.has_ended() != down.has_ended(),
-            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => false,
+            Phase::Arriving { .. }
+            | Phase::Queued { .. }
+            | Phase::Searching { .. }
+            | Phase::Connecting { .. }
+            | Phase::Farewell => false,
         }
     }
 
@@ -272,7 +292,11 @@ impl<S: Stream> Pair<S> {
     pub fn held(&self) -> (usize, usize) {
         match &self.phase {
             Phase::Relaying { up, down, .. } => (up.held(), down.held()),
-            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => (0, 0),
+            Phase::Arriving { .. }
+            | Phase::Queued { .. }
+            | Phase::Searching { .. }
+            | Phase::Connecting { .. }
+            | Phase::Farewell => (0, 0),
         }
     }
 
@@ -293,7 +317,9 @@ impl<S: Stream> Pair<S> {
                     || is_underway(&self.client)
                     || is_underway(server)
             }
-            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } => self.client.readable,
+            Phase::Arriving { .. } | Phase::Queued { .. } | Phase::Searching { .. } | Phase::Connecting { .. } => {
+                self.client.readable
+            }
             Phase::Farewell => false,
         }
     }
@@ -302,7 +328,7 @@ impl<S: Stream> Pair<S> {
     pub fn is_broken(&self) -> bool {
         let server = match &self.phase {
             Phase::Connecting { server, .. } | Phase::Relaying { server, .. } => server.is_broken,
-            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Farewell => false,
+            Phase::Arriving { .. } | Phase::Queued { .. } | Phase::Searching { .. } | Phase::Farewell => false,
         };
         self.client.is_broken || server
     }
@@ -312,7 +338,11 @@ impl<S: Stream> Pair<S> {
         let waits = |end: &End<S>, flow: &Flow<S::Pipe>| end.is_broken && end.readable && flow.is_open();
         match &self.phase {
             Phase::Relaying { server, up, down, .. } => waits(&self.client, up) || waits(server, down),
-            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } | Phase::Farewell => false,
+            Phase::Arriving { .. }
+            | Phase::Queued { .. }
+            | Phase::Searching { .. }
+            | Phase::Connecting { .. }
+            | Phase::Farewell => false,
         }
     }
 

@@ -61,7 +61,7 @@ impl<N: Net> Proxy<N> {
         let lost = self.net.lost();
         let of_servers = self.pairs.iter().filter(|(_, pair)| match pair.phase {
             Phase::Connecting { .. } | Phase::Relaying { .. } => true,
-            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Farewell => false,
+            Phase::Arriving { .. } | Phase::Queued { .. } | Phase::Searching { .. } | Phase::Farewell => false,
         });
         let of_pairs = self.pairs.len() + of_servers.count();
         let listening = self.listening.sockets().count() + usize::from(self.control.socket().is_some());
@@ -157,7 +157,7 @@ impl<N: Net> Proxy<N> {
         let owner = self.pairs.iter().find(|(_, pair)| {
             let server = match &pair.phase {
                 Phase::Connecting { server, .. } | Phase::Relaying { server, .. } => Some(&server.stream),
-                Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Farewell => None,
+                Phase::Arriving { .. } | Phase::Queued { .. } | Phase::Searching { .. } | Phase::Farewell => None,
             };
             has(&pair.client.stream) || server.is_some_and(has)
         });

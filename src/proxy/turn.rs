@@ -69,6 +69,7 @@ impl<N: Net> Proxy<N> {
         self.serve_viewers();
         self.ask_names();
         self.serve_lacking();
+        self.serve_queue();
         self.accept();
         self.receive_datagrams();
         self.tend_transfers();
@@ -105,6 +106,7 @@ impl<N: Net> Proxy<N> {
             .chain(self.udp.next_due())
             .chain(self.transfers.next_due(self.now.moment))
             .chain(self.checks.next_due())
+            .chain(self.queue.next_due())
             .chain(self.reqlog.next_due(self.now.moment))
             .chain(self.watch.next_due(self.now.moment))
             .chain(self.faults.next_due())
@@ -147,7 +149,7 @@ impl<N: Net> Proxy<N> {
         end.edge(ready);
         match pair.phase {
             Phase::Arriving { .. } if !pair.client.is_broken => self.look_again(key),
-            Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } => {
+            Phase::Arriving { .. } | Phase::Queued { .. } | Phase::Searching { .. } | Phase::Connecting { .. } => {
                 if pair.client.is_broken {
                     self.close(key, CloseReason::ClientGone);
                 }
@@ -166,7 +168,10 @@ impl<N: Net> Proxy<N> {
                 match pair.phase {
                     Phase::Relaying { .. } => self.relay(key),
                     Phase::Farewell => self.see_off(key),
-                    Phase::Arriving { .. } | Phase::Searching { .. } | Phase::Connecting { .. } => {}
+                    Phase::Arriving { .. }
+                    | Phase::Queued { .. }
+                    | Phase::Searching { .. }
+                    | Phase::Connecting { .. } => {}
                 }
             }
         }

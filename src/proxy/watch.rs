@@ -303,7 +303,7 @@ impl<N: Net> Proxy<N> {
         let addresses = match (side, &pair.phase) {
             (Side::Client, _) => addresses(&pair.client.stream),
             (Side::Server, Phase::Relaying { server, .. }) => addresses(&server.stream),
-            (Side::Server, Phase::Arriving { .. } | Phase::Searching { .. }) => None,
+            (Side::Server, Phase::Arriving { .. } | Phase::Queued { .. } | Phase::Searching { .. }) => None,
             (Side::Server, Phase::Connecting { .. } | Phase::Farewell) => None,
         };
         self.watch.record(&mut self.net, self.now, |capture, at, _| {

@@ -24,6 +24,36 @@ fn assert_closed(pen: &mut Pen, why: &str) {
 }
 
 #[test]
+fn clients_wait_in_a_queue_while_all_servers_are_full() {
+    let server = Server::start(echo);
+    let at = format!("{}:1", server.address());
+    let pen = Pen::start_with_control(&["-O", "queue 2"], &[at]);
+    assert_eq!(pen.obey("queue"), "2 30\n");
+    let echoes = |mut stream: &std::net::TcpStream| {
+        stream.write_all(b"x").unwrap();
+        let mut answer = [0];
+        stream.read_exact(&mut answer).unwrap();
+    };
+    let first = pen.connect();
+    echoes(&first);
+    let waits = |count: usize| {
+        wait::until_true("so many wait", || pen.obey("listeners").ends_with(&format!(" queued {count}\n")));
+    };
+    let second = pen.connect();
+    waits(1);
+    let third = pen.connect();
+    waits(2);
+    assert_eq!(read_to_end(&pen.connect()).0, b"", "there is no room for a third one to wait");
+    drop(first);
+    echoes(&second);
+    waits(1);
+    assert_eq!(server.open(), 1);
+    pen.obey("server 0 max 2");
+    echoes(&third);
+    assert_eq!(pen.obey("no queue"), "none\n");
+}
+
+#[test]
 fn a_half_closed_connection_in_which_nothing_moves_is_reset() {
     let server = Server::start(hold);
     let mut pen = Pen::start(&["-d", "-O", "half_closed_timeout 1"], &[server.address()]);

@@ -31,6 +31,8 @@ pub mod network;
 pub mod peer;
 pub mod pipes;
 pub mod plan;
+#[cfg(test)]
+mod queue;
 pub mod run;
 pub mod sockets;
 pub mod successor;

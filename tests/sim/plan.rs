@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pen::balance::settings::Protocol;
+use pen::balance::settings::Queueing;
 use pen::balance::{Common, Settings};
 use pen::base::addr::Endpoint;
 use pen::check::{Check, Kind};
@@ -398,6 +399,7 @@ impl Plan {
             plan.draw_faults(choices);
         }
         plan.draw_checks(choices);
+        plan.draw_queue(choices);
         plan
     }
 
@@ -434,6 +436,14 @@ impl Plan {
             if choices.one_in(3) {
                 server.reach = vec![Reach::Late(choices.millis(1, late_max))];
             }
+        }
+    }
+
+    /// Clients may wait for a place.
+    fn draw_queue(&mut self, choices: &mut Choices) {
+        if choices.one_in(3) {
+            let places = u32::try_from(choices.between(1, 6)).unwrap();
+            self.settings.queue = Some(Queueing { places, time: choices.millis(100, 4_000) });
         }
     }
 

@@ -233,7 +233,9 @@ fn assert_turns(world: &World, time: Duration) {
     let timers = timers + if world.plan.settings.idlers > 0 { 2 * time.as_secs() } else { 0 };
     // So does it with checks: when one begins, and when its time is over.
     let checks = if world.plan.settings.check.is_some() { 3 * (2 + time.as_secs()) * servers } else { 0 };
-    let limit = 100 + checks + 2 * world.actions + 2 * world.progress + timers;
+    // And while somebody waits for a place.
+    let looks = if world.plan.settings.queue.is_some() { 2 + time.as_secs() + clients } else { 0 };
+    let limit = 100 + checks + looks + 2 * world.actions + 2 * world.progress + timers;
     assert!(world.calls.wait < limit, "{} turns for {} events", world.calls.wait, world.actions);
 }
 

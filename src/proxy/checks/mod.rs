@@ -208,6 +208,7 @@ impl<N: Net> Proxy<N> {
         };
         if changes {
             self.idlers.follow();
+            self.queue.follow();
         }
         self.say(severity, &text);
     }
