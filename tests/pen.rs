@@ -61,6 +61,8 @@ mod rights;
 mod routing;
 #[path = "pen/select.rs"]
 mod select;
+#[path = "pen/service.rs"]
+mod service;
 #[path = "pen/start.rs"]
 mod start;
 #[path = "pen/status.rs"]

@@ -6,3 +6,5 @@ mod support;
 
 #[path = "routed/transparent.rs"]
 mod transparent;
+#[path = "routed/vrrp.rs"]
+mod vrrp;

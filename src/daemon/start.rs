@@ -23,7 +23,7 @@ use crate::net::{ListenOptions, LogTarget, Net, Token};
 use crate::proxy::capture::{self, Capture};
 use crate::proxy::listener::{Arriving, Transport, listening_token};
 use crate::proxy::memory::fit_connections;
-use crate::proxy::{CONTROL_LISTENER, Foreign, LISTENING_MAX, Nobody, Proxy, Rights, STATUS_LISTENER, Start};
+use crate::proxy::{CONTROL_LISTENER, Ending, Foreign, LISTENING_MAX, Nobody, Proxy, Rights, STATUS_LISTENER, Start};
 use crate::sys::capability::check_foreign;
 use crate::sys::console::Console;
 use crate::sys::inheritance::{Inheritance, Use};
@@ -33,6 +33,7 @@ use crate::sys::net::OsNet;
 use crate::sys::pid_file::PidFile;
 use crate::sys::process::{self, Background, Identity, Readiness};
 use crate::sys::resolve::Resolver;
+use crate::sys::service::Supervisor;
 use crate::sys::signal::Signals;
 use crate::sys::upgrade::{Launch, Upgrader};
 
@@ -77,6 +78,7 @@ pub struct World {
     pub services: Services,
     identity: Option<Identity>,
     warnings: Vec<String>,
+    supervisor: Supervisor,
     /// From the process whose place this one takes.
     inheritance: Option<Inheritance>,
     /// How to start another process that takes the place of this one, or why not.
@@ -97,7 +99,15 @@ impl World {
         let net =
             OsNet::new(Console::stderr(), signals, resolver).map_err(|error| failed("wait for events", &error))?;
         let services = Services::parse(&String::from_utf8_lossy(&services));
-        Ok(World { net, services, identity, warnings: Vec::new(), inheritance: None, launch: launch(options) })
+        Ok(World {
+            net,
+            services,
+            identity,
+            warnings: Vec::new(),
+            supervisor: Supervisor::find(),
+            inheritance: None,
+            launch: launch(options),
+        })
     }
 
     /// Carries the plan out: opens everything, tells `readiness`, and runs until the end.
@@ -143,7 +153,11 @@ impl World {
         let start = Start { listening, control, control_at, rights, log, capture, pid, services: self.services };
         let mut proxy = Proxy::new(self.net, plan.listeners, start);
         proxy.show_status(status);
+        self.supervisor.ready();
         let ending = proxy.run_with(foreign);
+        if !matches!(ending, Ok(Ending::Upgrade)) {
+            self.supervisor.stopping();
+        }
         if let Err(error) = &ending {
             proxy.net().say(Severity::Error, &failed("wait for events", error).to_string());
         }

@@ -30,6 +30,7 @@ pub mod process;
 #[cfg(feature = "tools")]
 pub mod random;
 pub mod resolve;
+pub mod service;
 pub mod signal;
 pub mod socket;
 pub mod syslog;
