@@ -168,6 +168,9 @@ impl<N: Net> Watch<N> {
     /// Bytes go on that an inspector has looked at, and may have changed; the dump tells so.
     pub fn went(&mut self, net: &mut N, now: Now, at: (PairKey, Direction), bytes: &[u8], is_changed: bool) {
         let (key, direction) = at;
+        if bytes.is_empty() {
+            return;
+        }
         let Some(watched) = self.pairs.get_mut(&key.0) else { return };
         self.veiled.clear();
         self.veiled.extend_from_slice(bytes);
