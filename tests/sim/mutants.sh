@@ -134,7 +134,7 @@ plant moved-bytes-not-counted $p/flow.rs \
     $'Ok(0) => sink.writable = false,\n            Ok(count) => sink.sent += count as u64,' \
     $'Ok(0) => sink.writable = false,\n            Ok(_) => {}'
 plant traced-bytes-moved-unseen $p/relay.rs \
-    'let is_unseen = !is_logged && !self.tracer.is_dumping();' 'let is_unseen = true;'
+    'let is_unseen = !is_logged && !self.watch.is_on() && !self.faults.are_any();' 'let is_unseen = true;'
 plant moves-do-not-block $p/flow.rs \
     $'source.readable = false;\n                *self = Flow::Open(Pace::Bulk);' '*self = Flow::Open(Pace::Bulk);'
 plant spare-pipes-hoarded $p/pool.rs \
@@ -200,7 +200,7 @@ plant reset-passed-on-as-an-end $p/flow.rs \
 plant half-close-left-to-a-close-that-does-not-come $p/relay.rs \
     'other.has_ended() && !sink.is_broken' 'other.has_ended() || !other.is_stuck()'
 plant reset-not-made $p/ending.rs \
-    'CloseReason::Broken | CloseReason::HalfClosed' 'CloseReason::Broken => mark(pair, Manner::Fin), CloseReason::HalfClosed'
+    'CloseReason::Broken | CloseReason::HalfClosed' 'CloseReason::Broken => Some(Manner::Fin), CloseReason::HalfClosed'
 plant last-bytes-lost-to-the-reset $p/relay.rs \
     'if other.stream.unsent().is_ok_and(|count| count > 0) {' 'if false && other.stream.unsent().is_ok() {'
 plant no-limit-for-the-last-bytes $p/relay.rs \
@@ -236,7 +236,7 @@ plant line-held-back-at-the-end-lost $p/flow.rs \
 plant line-held-back-at-a-break-lost $p/flow.rs \
     'Err(_) if holds_back => {' 'Err(_) if false => {'
 plant inspected-without-a-ring $p/inspection.rs \
-    'if self.pool.is_ready() { appetite } else { appetite.min(SMALL) }' 'appetite' \
+    'if self.pool.is_ready() { appetite.min(most) } else { appetite.min(SMALL).min(most) }' 'appetite.min(most)' \
     $p/pool.rs 'Ring::holding(bytes)' 'Ring::holding(&bytes[..bytes.len().min(100)])'
 plant inspected-bytes-sent-past-those-that-wait $p/inspection.rs \
     'if inspection.ends.is_some() || !way.flow.is_open() {' 'if inspection.ends.is_some() {'
@@ -302,15 +302,15 @@ plant limit-of-connects-not-held src/balance/listeners.rs \
 plant queued-for-ever $p/turn.rs \
     'if std::mem::take(&mut pair.is_queued) {' 'if pair.is_queued {'
 plant no-farewell $p/ending.rs \
-    'return self.say_farewell(key);' ''
+    '(None, _) => return self.say_farewell(key),' '(None, _) => {}'
 plant farewell-without-end $p/ending.rs \
     'self.arm(key, TimerKind::Farewell, FAREWELL_TIME);' ''
 plant leaving-client-not-read $p/ending.rs \
     'Ok(_) => return self.queue(key),' 'Ok(_) => client.readable = false,'
 plant idle-pair-cut-without-a-reset $p/ending.rs \
-    'let manner = if is_cut { Manner::Reset } else { Manner::Fin };' 'let manner = Manner::Fin;'
+    'Some(if is_cut { Manner::Reset } else { Manner::Fin })' 'Some(Manner::Fin)'
 plant quiet-pair-reset $p/ending.rs \
-    'let manner = if is_cut { Manner::Reset } else { Manner::Fin };' 'let manner = Manner::Reset;'
+    'Some(if is_cut { Manner::Reset } else { Manner::Fin })' 'Some(Manner::Reset)'
 plant idle-while-the-reader-is-slow $p/pair.rs \
     'if before[direction] != after[direction] {' 'if before[direction].1 != after[direction].1 {'
 plant limits-never-looked-at-again $p/limits.rs \

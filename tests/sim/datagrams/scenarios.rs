@@ -75,6 +75,9 @@ fn in_a_full_table_those_who_are_used_stay() {
         client.asks.truncate(1);
         client.asks[0].0 = Duration::from_millis(100 * number as u64 + 50);
     }
-    let answers = run(plan);
-    assert_eq!((&answers[0], &answers[7]), (&vec![1; 10], &vec![1]));
+    let shared = world(plan, Choices::seed(1), false);
+    super::run(&shared);
+    let world = shared.borrow();
+    assert_eq!((&world.answers[0], &world.answers[7]), (&vec![1; 10], &vec![1]));
+    assert_eq!(world.opened(), 8, "the first one keeps its association, and the others have one each");
 }

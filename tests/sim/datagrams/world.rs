@@ -167,6 +167,11 @@ impl World {
         self.sockets.iter().filter(|socket| socket.is_open).count()
     }
 
+    /// Sockets that there were in all.
+    pub fn opened(&self) -> usize {
+        self.sockets.len()
+    }
+
     /// True if nothing is on its way, and all clients have asked.
     pub fn is_over(&self) -> bool {
         self.schedule.is_empty() && self.queues.iter().all(|queue| queue.waiting.is_empty())
