@@ -2,7 +2,7 @@
 //!
 //! Of several with the fewest they take turns, so that a pen with little to do uses all of them.
 
-use super::{Candidates, FULL_SHARE, Selector};
+use super::{Candidates, FULL_SHARE, Selector, first_by};
 
 /// Chooses by connections alone.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,14 +14,7 @@ impl Selector for Least {
     fn pick<C: Candidates>(&mut self, candidates: &C) -> Option<usize> {
         let count = candidates.count();
         let start = if self.next < count { self.next } else { 0 };
-        let mut best = None;
-        for index in (start..count).chain(0..start) {
-            let load = load(candidates, index);
-            if best.is_none_or(|(_, least)| is_less(load, least)) && candidates.is_open(index) {
-                best = Some((index, load));
-            }
-        }
-        let (pick, _) = best?;
+        let pick = first_by(candidates, [start..count, 0..start], |index| load(candidates, index), is_less)?;
         self.next = pick + 1;
         Some(pick)
     }

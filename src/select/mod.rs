@@ -16,6 +16,8 @@ pub(crate) mod testing;
 pub mod tracked;
 pub mod weight;
 
+use std::ops::Range;
+
 use hash::Hash;
 use least::Least;
 use p2c::TwoChoices;
@@ -156,16 +158,32 @@ impl Selectors {
     }
 }
 
-/// The open candidate for which `before` says that it comes before all others; the lowest index
-/// wins a tie. Whether one is open is asked only of those that may win, because it costs more.
-fn first_by<C: Candidates>(candidates: &C, before: impl Fn(usize, usize) -> bool) -> Option<usize> {
-    let mut best = None;
-    for index in 0..candidates.count() {
-        if best.is_none_or(|leader| before(index, leader)) && candidates.is_open(index) {
-            best = Some(index);
+/// The open candidate whose `key` comes before all others, as `before` tells; of equal ones the
+/// first in the order of `indexes`. Whether one is open is asked only of those that may win, because
+/// it costs more.
+#[inline]
+fn first_by<C: Candidates, K: Copy>(
+    candidates: &C,
+    indexes: [Range<usize>; 2],
+    key: impl Fn(usize) -> K,
+    before: impl Fn(K, K) -> bool,
+) -> Option<usize> {
+    let mut best: Option<(usize, K)> = None;
+    // One range after the other: a chain of both would be asked at each step which one it is in.
+    for range in indexes {
+        for index in range {
+            let key = key(index);
+            if best.is_none_or(|(_, least)| before(key, least)) && candidates.is_open(index) {
+                best = Some((index, key));
+            }
         }
     }
-    best
+    best.map(|(index, _)| index)
+}
+
+/// All of them, in order.
+fn all<C: Candidates>(candidates: &C) -> [Range<usize>; 2] {
+    [0..candidates.count(), 0..0]
 }
 
 #[cfg(test)]

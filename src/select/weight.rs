@@ -2,7 +2,7 @@
 //!
 //! A weight that is not set counts as 1, so that weights may be given to some servers only.
 
-use super::{Candidates, FULL_SHARE, Selector, first_by};
+use super::{Candidates, FULL_SHARE, Selector, all, first_by};
 
 /// Chooses by connections divided by weight, the lowest first; of equals the lowest index.
 #[derive(Clone, Copy, Debug)]
@@ -10,20 +10,43 @@ pub struct Weight;
 
 impl Selector for Weight {
     fn pick<C: Candidates>(&mut self, candidates: &C) -> Option<usize> {
-        first_by(candidates, |a, b| is_lighter(candidates, a, b))
+        first_by(candidates, all(candidates), |index| Load::of(candidates, index), Load::is_lighter)
     }
 }
 
-/// Whether one server has fewer connections for its weight than another. One that is still warming
-/// up has a part of its weight, and counts as if it had one connection more, because nobody has
-/// fewer than none.
+/// What weighs on a server.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    connections: u64,
+    weight: u64,
+    share: u32,
+}
+
+impl Load {
+    /// One that is still warming up has a part of its weight, and counts as if it had one connection
+    /// more, because nobody has fewer than none.
+    #[inline]
+    fn of<C: Candidates>(candidates: &C, index: usize) -> Load {
+        let share = candidates.share(index);
+        Load {
+            connections: u64::from(candidates.connections(index)) + u64::from(share < FULL_SHARE),
+            weight: u64::from(candidates.weight(index).max(1)),
+            share,
+        }
+    }
+
+    /// Whether a server has fewer connections for its weight than another.
+    #[inline]
+    fn is_lighter(self, other: Load) -> bool {
+        // a/b < c/d is compared as ad < cb, which is exact, and within 64 bits where no server warms up.
+        let (left, right) = (self.connections * other.weight, other.connections * self.weight);
+        if self.share == other.share { left < right } else { wide(left, other.share) < wide(right, self.share) }
+    }
+}
+
+/// Whether one server has fewer connections for its weight than another.
 pub(super) fn is_lighter<C: Candidates>(candidates: &C, a: usize, b: usize) -> bool {
-    let (share_a, share_b) = (candidates.share(a), candidates.share(b));
-    let weight = |index| u64::from(candidates.weight(index).max(1));
-    let load = |index, share| u64::from(candidates.connections(index)) + u64::from(share < FULL_SHARE);
-    // a/b < c/d is compared as ad < cb, which is exact, and within 64 bits where no server warms up.
-    let (left, right) = (load(a, share_a) * weight(b), load(b, share_b) * weight(a));
-    if share_a == share_b { left < right } else { wide(left, share_b) < wide(right, share_a) }
+    Load::of(candidates, a).is_lighter(Load::of(candidates, b))
 }
 
 fn wide(product: u64, share: u32) -> u128 {
