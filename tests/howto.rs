@@ -16,6 +16,8 @@ mod ldap;
 mod logs;
 #[path = "howto/mail.rs"]
 mod mail;
+#[path = "howto/watch.rs"]
+mod watch;
 #[path = "howto/web.rs"]
 mod web;
 

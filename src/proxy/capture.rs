@@ -242,3 +242,94 @@ fn torn_after(blocks: &[u8], torn: usize, written: usize) -> usize {
     }
     end - written
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    /// Takes `room` bytes, then is full.
+    #[derive(Debug)]
+    struct Disk {
+        written: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            let count = bytes.len().min(self.room);
+            self.room -= count;
+            self.written.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn capture(room: usize) -> Capture<Disk> {
+        let spec = CaptureSpec { path: PathBuf::from("x"), size: None, seconds: None, rotate: None };
+        let mut capture = Capture {
+            log: Disk { written: Vec::new(), room },
+            recorder: Recorder::default(),
+            unit: Vec::new(),
+            waiting: Vec::new(),
+            torn: 0,
+            size: 0,
+            number: 1,
+            until: None,
+            packets_lost: 0,
+            is_failing: false,
+            over: None,
+            spec,
+        };
+        capture.begin_file();
+        capture
+    }
+
+    /// Two blocks of 20 bytes each.
+    fn put(capture: &mut Capture<Disk>) {
+        for _ in 0..2 {
+            let block = [&6u32.to_le_bytes()[..], &20u32.to_le_bytes(), &[7; 8], &20u32.to_le_bytes()].concat();
+            capture.waiting.extend_from_slice(&block);
+            capture.size += block.len() as u64;
+        }
+    }
+
+    /// What was written is a head and whole blocks.
+    fn is_whole(written: &[u8]) -> bool {
+        let mut rest = written;
+        while let Some(length) = block_length(rest) {
+            let Some(next) = rest.get(length..) else { return false };
+            rest = next;
+        }
+        rest.is_empty() && written.starts_with(&Recorder::head())
+    }
+
+    #[test]
+    fn wherever_a_disk_is_full_the_file_has_whole_blocks_in_the_end_and_losses_are_told_once() {
+        let head = Recorder::head().len();
+        for room in 0..head + 2 * 40 {
+            let mut capture = capture(room);
+            put(&mut capture);
+            put(&mut capture);
+            let mut failures = usize::from(matches!(capture.flush(), Some(Found::Failing(_))));
+            for _ in 0..3 {
+                put(&mut capture);
+                failures += usize::from(capture.flush().is_some());
+            }
+            assert_eq!(failures, 1, "{room}");
+            capture.log.room = 1_000_000;
+            put(&mut capture);
+            let Some(Found::Working(lost)) = capture.flush() else { panic!("{room}: it works again") };
+            assert!(is_whole(&capture.log.written), "{room}");
+            let blocks = (capture.log.written.len() - head) / 20;
+            assert_eq!(blocks as u64 + lost, 12, "{room}");
+            assert_eq!(capture.size, capture.log.written.len() as u64, "{room}");
+        }
+    }
+}
