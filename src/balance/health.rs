@@ -1,8 +1,8 @@
 //! What active checks have found of a server.
 
-use super::servers::ServerId;
+use super::servers::{Server, ServerId};
 use super::{Balancer, Duty};
-use crate::base::time::Now;
+use crate::base::time::{Moment, Now};
 use crate::check::Check;
 
 /// How a server is checked.
@@ -47,6 +47,13 @@ impl Health {
             self.in_a_row = 0;
         }
         changes
+    }
+}
+
+impl Server {
+    /// Whether it gets no client at this moment: it is down by checks, or blacklisted.
+    pub fn is_left_out(&self, moment: Moment) -> bool {
+        self.health.is_down || self.is_blacklisted(moment)
     }
 }
 

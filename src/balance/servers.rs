@@ -198,11 +198,6 @@ impl Server {
         self.blacklisted_until.is_some_and(|until| moment < until)
     }
 
-    /// Whether it gets no client at this moment, for that or because checks have found it down.
-    pub fn is_left_out(&self, moment: Moment) -> bool {
-        self.health.is_down || self.is_blacklisted(moment)
-    }
-
     /// How much of its full share it is to get, 1 to [`FULL_SHARE`]: that grows evenly for `warm_up`
     /// after it has come back from a blacklisting or from an operator.
     pub fn share(&self, moment: Moment, warm_up: Duration) -> u32 {

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use crate::balance::settings::CaptureSpec;
 use crate::base::error::reason;
-use crate::base::time::Moment;
-use crate::net::Net;
+use crate::base::time::{Moment, Now};
+use crate::net::{Net, Stream};
 use crate::trace::pcapng::{MAGIC, block_length};
-use crate::trace::recorder::Recorder;
+use crate::trace::recorder::{Addresses, Recorder};
 
 /// Bytes that may wait for a disk that does not take them.
 const WAITING_MAX: usize = 4 * 1024 * 1024;
@@ -241,6 +241,20 @@ fn torn_after(blocks: &[u8], torn: usize, written: usize) -> usize {
         end += length;
     }
     end - written
+}
+
+/// The time of day to the thousandth of a second.
+pub(super) fn time_of<N: Net>(net: &N, now: Now) -> String {
+    format!("{}.{:03}", net.local_time(now.unix), net.subsecond() / 1_000_000)
+}
+
+/// Nanoseconds since 1970.
+pub(super) fn nanos<N: Net>(net: &N, now: Now) -> u64 {
+    now.unix.saturating_mul(1_000_000_000).saturating_add(u64::from(net.subsecond()))
+}
+
+pub(super) fn addresses<S: Stream>(stream: &S) -> Option<Addresses> {
+    Some((stream.peer().ok()?, stream.local().ok()?))
 }
 
 #[cfg(test)]

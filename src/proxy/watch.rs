@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::Proxy;
-use super::capture::{self, Capture, Found};
+use super::capture::{self, Capture, Found, addresses, nanos, time_of};
 use super::control::Control;
 use super::ending::CloseReason;
 use super::pair::{self, PairKey, Phase};
@@ -16,8 +16,7 @@ use crate::base::direction::Direction;
 use crate::base::time::{Moment, Now};
 use crate::control::subscription::Topic;
 use crate::control::tracing::About;
-use crate::net::{Net, Stream};
-use crate::trace::recorder::Addresses;
+use crate::net::Net;
 use crate::trace::segments::{Sender, Side};
 use crate::trace::{Conversation, Protocol, Tracer};
 
@@ -237,20 +236,6 @@ impl<N: Net> Watch<N> {
         let (name, lost) = (old.spec().path.display(), old.lost());
         (lost > 0).then(|| format!("the capture {name} did not take all; packets lost: {lost}"))
     }
-}
-
-/// The time of day to the thousandth of a second.
-fn time_of<N: Net>(net: &N, now: Now) -> String {
-    format!("{}.{:03}", net.local_time(now.unix), net.subsecond() / 1_000_000)
-}
-
-/// Nanoseconds since 1970.
-fn nanos<N: Net>(net: &N, now: Now) -> u64 {
-    now.unix.saturating_mul(1_000_000_000).saturating_add(u64::from(net.subsecond()))
-}
-
-fn addresses<S: Stream>(stream: &S) -> Option<Addresses> {
-    Some((stream.peer().ok()?, stream.local().ok()?))
 }
 
 impl<N: Net> Proxy<N> {
