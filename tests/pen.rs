@@ -15,6 +15,8 @@ mod browser;
 mod calls;
 #[path = "pen/checks.rs"]
 mod checks;
+#[path = "pen/config_file.rs"]
+mod config_file;
 #[path = "pen/control.rs"]
 mod control;
 #[path = "pen/demo.rs"]
@@ -43,6 +45,8 @@ mod listeners;
 mod log;
 #[path = "pen/names.rs"]
 mod names;
+#[path = "pen/penctl.rs"]
+mod penctl;
 #[path = "pen/privileges.rs"]
 mod privileges;
 #[path = "pen/process.rs"]

@@ -1,8 +1,14 @@
-//! penctl, which passes a command to a running pen.
+//! penctl, which passes commands to a running pen.
 
+use std::io;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let status = pen::tools::penctl::run(std::env::args_os(), &mut std::io::stdout(), &mut std::io::stderr());
+    let status = pen::tools::penctl::run(
+        std::env::args_os(),
+        &mut io::BufReader::new(io::stdin()),
+        &mut io::stdout(),
+        &mut io::stderr(),
+    );
     ExitCode::from(status)
 }

@@ -38,4 +38,5 @@ mod watching;
 mod words;
 pub mod written;
 
+pub use crate::balance::listeners::MAIN_NAME;
 pub use words::{CommandError, LINE_MAX};

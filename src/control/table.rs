@@ -348,3 +348,310 @@ const fn number(name: &'static str, arguments: &'static str, what: &'static str,
 const fn absent(name: &'static str) -> Row {
     row(name, "", "Not in this pen.", Reading::Absent)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::operand::Services;
+    use crate::control::command::parse;
+
+    /// What may stand behind the name of a command, and what may not, with what is said of it.
+    struct Case(&'static str, &'static [&'static str], &'static [(&'static str, &'static str)]);
+
+    /// For every command whose words are read by a function of its own.
+    const CASES: &[Case] = &[
+        Case(
+            "acl",
+            &["1 permit ::1/64", "office deny 10.0.0.0 255.0.0.0", "2 file /etc/list"],
+            &[
+                ("", "the number or name of a list is missing"),
+                ("1 allow ::1", "'allow' is neither permit nor deny"),
+                ("1 file a b", "unexpected word 'b'"),
+            ],
+        ),
+        Case(
+            "no acl",
+            &["1", "office"],
+            &[("", "the number or name of a list is missing"), ("1 2", "unexpected word '2'")],
+        ),
+        Case("ascii", &["", "auto"], &[("on", "'on' is not auto"), ("auto x", "unexpected word 'x'")]),
+        Case(
+            "fault",
+            &["", "delay 100", "connection 3 blackhole"],
+            &[("x", "'x' is not delay, reset, throttle, truncate or blackhole")],
+        ),
+        Case(
+            "no fault",
+            &["", "connection 3"],
+            &[("x", "'x' is not connection"), ("connection", "the number of a connection is missing")],
+        ),
+        Case("no route", &["", "sni *.example.org"], &[("x", "'x' is not sni, alpn, tls, host, http or ssh")]),
+        Case(
+            "queue",
+            &["", "1", "1000000 5"],
+            &[("0", "0 is not within 1 to 1000000"), ("1 x", "'x' is not a number"), ("1 2 3", "unexpected word '3'")],
+        ),
+        Case(
+            "trace",
+            &["", "client ::1 server 0 dump lines 5"],
+            &[
+                ("x", "'x' is not client, server, connection, protocol, listener, dump, lines or seconds"),
+                ("lines x", "'x' is not a number"),
+            ],
+        ),
+        Case("pool", &["web"], &[("", "the name of a listener is missing"), ("a b", "unexpected word 'b'")]),
+        Case("route", &["", "sni *.example.org web"], &[("x", "'x' is not sni, alpn, tls, host, http or ssh")]),
+        Case(
+            "secrets",
+            &["", "show", "hide"],
+            &[("on", "'on' is not show or hide"), ("show x", "unexpected word 'x'")],
+        ),
+        Case(
+            "capture",
+            &["", "/run/x", "/run/x size 100000 seconds 5 rotate 3"],
+            &[
+                ("a b", "'b' is not size, seconds or rotate"),
+                ("a seconds", "a number is missing"),
+                ("a size x", "'x' is not a number"),
+            ],
+        ),
+        Case(
+            "check",
+            &["", "none", "tcp", "tcp port 81"],
+            &[
+                ("none x", "unexpected word 'x'"),
+                (
+                    "gopher",
+                    "'gopher' is not tcp, http, smtp, ftp, pop3, imap, ldap, dns, redis, mysql, send, expect or none",
+                ),
+                ("tcp port 0", "'0': port 0 is not within 1 to 65535"),
+                ("tcp port", "a port is missing"),
+            ],
+        ),
+        Case(
+            "client_acl",
+            &["", "1", "office"],
+            &[("10", "'10' is not an access list, 0 to 9 or a name"), ("1 2", "unexpected word '2'")],
+        ),
+        Case(
+            "client_rate",
+            &["", "1", "1000000 per 86400"],
+            &[
+                ("0", "0 is not within 1 to 1000000"),
+                ("1 in 2", "'in' is not per"),
+                ("1 per", "a number of seconds is missing"),
+                ("1 per 2 3", "unexpected word '3'"),
+            ],
+        ),
+        Case(
+            "close",
+            &["0", "1999999"],
+            &[
+                ("", "the number of a connection is missing"),
+                ("x", "'x' is not a number"),
+                ("2000000", "2000000 is not within 0 to 1999999"),
+                ("1 2", "unexpected word '2'"),
+            ],
+        ),
+        Case(
+            "connection",
+            &["0", "1999999"],
+            &[
+                ("", "the number of a connection is missing"),
+                ("-1", "-1 is not within 0 to 1999999"),
+                ("1 2", "unexpected word '2'"),
+            ],
+        ),
+        Case(
+            "control_acl",
+            &["", "1", "office"],
+            &[("-1", "'-1' is not an access list, 0 to 9 or a name"), ("1 2", "unexpected word '2'")],
+        ),
+        Case(
+            "control_token",
+            &["/etc/token"],
+            &[("", "the name of a file is missing"), ("a b", "unexpected word 'b'")],
+        ),
+        Case(
+            "events",
+            &["", "connections servers process", "listener web lines 1 seconds 604800"],
+            &[
+                ("x", "'x' is not connections, servers, process, listener, lines or seconds"),
+                ("listener", "the name of a listener is missing"),
+                ("lines", "a number is missing"),
+                ("lines 0", "0 is not within 1 to 4294967295"),
+                ("lines 1 lines 2", "'lines' is given twice"),
+                ("seconds 604801", "604801 is not within 1 to 604800"),
+            ],
+        ),
+        Case(
+            "ftp_address",
+            &["", "192.0.2.1"],
+            &[("here", "'here' is not an IP address"), ("::1 x", "unexpected word 'x'")],
+        ),
+        Case("ftp_auth", &["", "on", "off"], &[("maybe", "'maybe' is not on or off"), ("on x", "unexpected word 'x'")]),
+        Case(
+            "ftp_ports",
+            &["", "50000-50999"],
+            &[
+                ("50999-50000", "'50999-50000' is not a range of ports from 1024 to 65535"),
+                ("2000-3000 x", "unexpected word 'x'"),
+            ],
+        ),
+        Case(
+            "http_trust",
+            &["", "10.0.0.0/8", "office"],
+            &[("10.0.0.0/33", "'33' is not the length of a prefix"), ("office x", "unexpected word 'x'")],
+        ),
+        Case("include", &["a"], &[("", "the name of a file is missing"), ("a b", "unexpected word 'b'")]),
+        Case(
+            "keepalive",
+            &["", "1", "32767 32767 127"],
+            &[
+                ("0", "0 is not within 1 to 32767"),
+                ("1 1 128", "128 is not within 1 to 127"),
+                ("1 1 1 1", "unexpected word '1'"),
+            ],
+        ),
+        Case(
+            "listen",
+            &["", "80", "[::1]:pop3 /run/x"],
+            &[("0", "'0': port 0 is not within 1 to 65535"), ("80 x:y", "'x:y': 'y' is not a port or TCP service")],
+        ),
+        Case(
+            "listener",
+            &["", "web", "web 80 81"],
+            &[
+                ("443", "'443' is no name: a letter, then letters, digits, '-', '_' or '.', 32 at most"),
+                ("web x", "'x': 'x' is not a port or TCP service"),
+            ],
+        ),
+        Case("no listener", &["web"], &[("", "the name of a listener is missing"), ("web x", "unexpected word 'x'")]),
+        Case(
+            "log",
+            &["", "pen.log", "\"a b\"", "host1:10000"],
+            &[("host1:0", "'host1:0': port 0 is not within 1 to 65535"), ("a b", "unexpected word 'b'")],
+        ),
+        Case(
+            "on",
+            &["web hash", "main pid"],
+            &[("", "the name of a listener is missing"), ("web", "a command is missing")],
+        ),
+        Case(
+            "protocol",
+            &["", "tcp", "udp"],
+            &[("gopher", "'gopher' is not tcp, ftp, http or udp"), ("tcp x", "unexpected word 'x'")],
+        ),
+        Case(
+            "proxy_accept",
+            &["", "10.0.0.0/8", "office"],
+            &[("10.0.0.0/33", "'33' is not the length of a prefix"), ("office x", "unexpected word 'x'")],
+        ),
+        Case("proxy_protocol", &["", "v1", "v2"], &[("v3", "'v3' is not v1 or v2"), ("v1 x", "unexpected word 'x'")]),
+        Case(
+            "recent",
+            &["", "0", "2147483647"],
+            &[("x", "'x' is not a number"), ("-1", "-1 is not within 0 to 2147483647"), ("1 2", "unexpected word '2'")],
+        ),
+        Case(
+            "server",
+            &["0 address 127.0.0.1 port pop3 max 1 hard 2 weight 3 prio -4 acl none name web blacklist 5", "web drain"],
+            &[
+                ("", "the number or name of a server is missing"),
+                ("65535 port 1", "65535 is not within 0 to 65534"),
+                ("0", "a key is missing"),
+                ("0 foo 1", "unknown key 'foo'"),
+                ("0 port", "'port' has no value"),
+                ("0 max 1 max 2", "'max' is given twice"),
+            ],
+        ),
+        Case(
+            "no server",
+            &["0", "web", "emergency"],
+            &[("", "the number or name of a server is missing"), ("1 2", "unexpected word '2'")],
+        ),
+        Case(
+            "socket",
+            &["0"],
+            &[
+                ("", "the number of a descriptor is missing"),
+                ("x", "'x' is not a number"),
+                ("1 2", "unexpected word '2'"),
+            ],
+        ),
+        Case(
+            "source",
+            &["::1"],
+            &[
+                ("", "an address is missing"),
+                ("host1", "'host1' is not an IP address"),
+                ("::1 x", "unexpected word 'x'"),
+            ],
+        ),
+        Case(
+            "status",
+            &["", "text", "json", "prometheus"],
+            &[("xml", "'xml' is not text, json or prometheus"), ("json x", "unexpected word 'x'")],
+        ),
+        Case(
+            "status_acl",
+            &["", "1"],
+            &[("10", "'10' is not an access list, 0 to 9 or a name"), ("1 2", "unexpected word '2'")],
+        ),
+        Case(
+            "status_listen",
+            &["", "80", "[::1]:80"],
+            &[("nosuch", "'nosuch': 'nosuch' is not a port or TCP service"), ("80 81", "unexpected word '81'")],
+        ),
+        Case(
+            "tcp_fastclose",
+            &["", "up", "down", "both", "off"],
+            &[("on", "'on' is not up, down, both or off"), ("up down", "unexpected word 'down'")],
+        ),
+        Case("udp_responses", &["", "0"], &[("x", "'x' is not a number"), ("1 2", "unexpected word '2'")]),
+        Case("web_stats", &["", "/run/x"], &[("a b", "unexpected word 'b'")]),
+        Case("write", &["", "/run/x"], &[("a b", "unexpected word 'b'")]),
+    ];
+
+    fn refusal(line: &str) -> Option<String> {
+        parse(line, &Services::parse("pop3 110/tcp\n")).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_command_takes_its_good_forms_and_refuses_bad_ones_by_the_word() {
+        for row in COMMANDS {
+            let name = row.name;
+            let refuses = |words: &str, why: &str| {
+                let line = format!("{name} {words}");
+                assert_eq!(refusal(line.trim_end()), Some(format!("{name}: {why}")), "{line}");
+            };
+            let takes = |words: &str| {
+                let line = format!("{name} {words}");
+                assert_eq!(refusal(line.trim_end()), None, "{line}");
+            };
+            match &row.reading {
+                Reading::Absent => assert_eq!(refusal(name), Some(format!("'{name}' is not in this pen"))),
+                Reading::Is(_) => {
+                    takes("");
+                    refuses("x", "unexpected word 'x'");
+                }
+                Reading::Number(number) => {
+                    let (low, high) = number.range();
+                    ["", &low.to_string(), &high.to_string()].into_iter().for_each(takes);
+                    refuses("x", "'x' is not a number");
+                    for wrong in [i64::from(low) - 1, i64::from(high) + 1] {
+                        refuses(&wrong.to_string(), &format!("{wrong} is not within {low} to {high}"));
+                    }
+                    refuses(&format!("{low} x"), "unexpected word 'x'");
+                }
+                Reading::By(_) => {
+                    let case = CASES.iter().find(|case| case.0 == name);
+                    let Case(_, good, bad) = case.unwrap_or_else(|| panic!("CASES has nothing on {name}"));
+                    assert!(!good.is_empty() && !bad.is_empty(), "{name}");
+                    good.iter().for_each(|words| takes(words));
+                    bad.iter().for_each(|(words, why)| refuses(words, why));
+                }
+            }
+        }
+    }
+}

@@ -35,6 +35,7 @@ pub mod signal;
 pub mod socket;
 pub mod syslog;
 pub mod tcp;
+pub mod terminal;
 pub mod udp;
 pub mod unix_path;
 pub mod upgrade;

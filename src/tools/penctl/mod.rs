@@ -1,59 +1,102 @@
-//! penctl: passes one command to a running pen and prints its reply.
+//! penctl: passes commands to a running pen and prints its replies.
 //!
-//! The command is checked against pen's own table before anything is sent, so that a typing error
-//! is answered without a pen, too.
+//! Commands are checked against pen's own table before anything is sent, so that a typing error is
+//! answered without a pen, too. `top` and `health` are penctl's own.
 
+mod batch;
+mod health;
+mod metrics;
 mod pen;
+mod top;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::Arg;
 
 use self::pen::Pen;
+use self::top::Wanted;
 use crate::base::error::{Error, reason};
 use crate::base::operand::Services;
+use crate::control::CommandError;
 use crate::control::command::{COMMANDS, Command, parse};
 use crate::control::token::token_of;
 
 /// How long a pen has to answer, name look-up and connect included.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const USAGE: &str = "usage: penctl [--token FILE] host:port|/path/to/socket command ...";
+/// The same for `health`, which others wait for.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Runs penctl and returns its exit status: 0, 1 if pen refuses the command, 64 for an error of
-/// usage, 69 if pen does not answer.
-pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut impl Write, err: &mut impl Write) -> u8 {
+/// The longest time to wait, in seconds.
+const PATIENCE_MAX: f64 = 3_600.0;
+
+const USAGE: &str = "\
+usage: penctl [--token FILE] [--timeout SECONDS] host:port|/path/to/socket command ...
+       penctl [--token FILE] [--timeout SECONDS] host:port|/path/to/socket -
+       penctl [--token FILE] host:port|/path/to/socket top [--once | -n N] [--every SECONDS] [--sort KEY]
+       penctl [--token FILE] [--timeout SECONDS] host:port|/path/to/socket health";
+
+/// Runs penctl and returns its exit status: 0, 1 if pen refuses a command or is not healthy, 64 for an
+/// error of usage, 69 if pen does not answer.
+pub fn run(
+    args: impl IntoIterator<Item = OsString>,
+    input: &mut impl BufRead,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> u8 {
     let services =
         std::fs::read_to_string("/etc/services").map_or_else(|_| Services::default(), |text| Services::parse(&text));
-    let result = plan(args, &services).and_then(|plan| match plan {
-        Plan::Print(text) => print(out, text.as_bytes()).map(|_| ()),
-        Plan::Ask(pen, command) => ask(&pen, &command, out),
-        Plan::Follow(pen, command) => follow(&pen, &command, out),
-    });
-    match result {
-        Ok(()) => 0,
-        Err(error) => {
-            let _ = writeln!(err, "penctl: {error}");
-            error.exit_status()
+    let result = plan(args, &services).and_then(|plan| carry_out(plan, &services, input, out, err));
+    result.unwrap_or_else(|error| tell(err, &error))
+}
+
+/// Says what went wrong, and returns the exit status for it.
+fn tell(err: &mut impl Write, error: &Error) -> u8 {
+    // There is nobody else to be told.
+    let _ = writeln!(err, "penctl: {error}");
+    error.exit_status()
+}
+
+fn carry_out(
+    plan: Plan,
+    services: &Services,
+    input: &mut impl BufRead,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> Result<u8, Error> {
+    let Plan::Ask { pen, token, patience, what } = plan else {
+        let Plan::Print(text) = plan else { unreachable!("there are two plans") };
+        return print(out, text.as_bytes()).map(|_| 0);
+    };
+    let usual = patience.unwrap_or(PATIENCE);
+    let asked = match what {
+        What::Command(line) => ask(&pen, &format!("{token}{line}"), usual, out),
+        What::Follow(line) => follow(&pen, &format!("{token}{line}"), usual, out),
+        What::Input => return batch::obey(&batch::Asked { pen, token, patience: usual, services }, input, out, err),
+        What::Top(wanted) => top::top(&pen, &token, &wanted, out),
+        What::Health => {
+            let Some(why) = health::ailment(&pen, &token, patience.unwrap_or(HEALTH_PATIENCE))? else { return Ok(0) };
+            return print(out, format!("{why}\n").as_bytes()).map(|_| 1);
         }
-    }
+    };
+    asked.map(|()| 0)
 }
 
 /// Sends a command and prints the reply.
-fn ask(pen: &Pen, command: &str, out: &mut impl Write) -> Result<(), Error> {
-    let reply = pen.ask(command, PATIENCE).whole()?;
+fn ask(pen: &Pen, line: &str, patience: Duration, out: &mut impl Write) -> Result<(), Error> {
+    let reply = pen.ask(line, patience).whole()?;
     obeyed(&reply)?;
     print(out, &reply).map(|_| ())
 }
 
 /// Sends a command whose reply goes on, and prints that as it comes, until pen ends it or nobody
 /// reads on.
-fn follow(pen: &Pen, command: &str, out: &mut impl Write) -> Result<(), Error> {
-    let reply = pen.ask(command, PATIENCE);
+fn follow(pen: &Pen, line: &str, patience: Duration, out: &mut impl Write) -> Result<(), Error> {
+    let reply = pen.ask(line, patience);
     let mut next = reply.first()?;
     if let Some(first) = &next {
         obeyed(first)?;
@@ -88,36 +131,117 @@ fn print(out: &mut impl Write, text: &[u8]) -> Result<bool, Error> {
 #[derive(Debug)]
 enum Plan {
     Print(String),
-    Ask(Pen, String),
-    Follow(Pen, String),
+    Ask { pen: Pen, token: String, patience: Option<Duration>, what: What },
+}
+
+/// What is to be done with a pen.
+#[derive(Debug)]
+enum What {
+    /// A command.
+    Command(String),
+    /// A command whose reply goes on.
+    Follow(String),
+    /// The commands at standard input.
+    Input,
+    Top(Wanted),
+    Health,
 }
 
 fn plan(args: impl IntoIterator<Item = OsString>, services: &Services) -> Result<Plan, Error> {
     let mut parser = lexopt::Parser::from_iter(args);
-    let wrong = |error: lexopt::Error| Error::usage(format!("{error}; try 'penctl --help'"));
-    let mut token = String::new();
+    let (mut token, mut patience) = (String::new(), None);
     let operand = loop {
         match parser.next().map_err(wrong)? {
             Some(Arg::Long("help")) => return Ok(Plan::Print(help())),
             Some(Arg::Long("version")) => return Ok(Plan::Print(format!("penctl {}\n", env!("CARGO_PKG_VERSION")))),
             Some(Arg::Long("token")) => token = token_in(parser.value().map_err(wrong)?.into())?,
+            Some(Arg::Long("timeout")) => patience = Some(seconds(parser.value().map_err(wrong)?)?),
             Some(option @ (Arg::Long(_) | Arg::Short(_))) => return Err(wrong(option.unexpected())),
             Some(Arg::Value(operand)) => break text(operand)?,
             None => return Err(Error::usage("no address of a pen; try 'penctl --help'")),
         }
     };
     let pen = Pen::parse(&operand, services)?;
-    // From here on every word is the command's, also one with a minus sign.
+    let own = parser.raw_args().map_err(wrong)?.next_if(|word| word == "top" || word == "health" || word == "-");
+    let what = match own.as_ref().and_then(|word| word.to_str()) {
+        Some("top") => What::Top(wanted(&mut parser)?),
+        Some(own) => {
+            match parser.next().map_err(wrong)? {
+                Some(Arg::Long("timeout")) if own == "health" => {
+                    patience = Some(seconds(parser.value().map_err(wrong)?)?);
+                }
+                Some(extra) => return Err(wrong(extra.unexpected())),
+                None => {}
+            }
+            if let Some(extra) = parser.next().map_err(wrong)? {
+                return Err(wrong(extra.unexpected()));
+            }
+            if own == "health" { What::Health } else { What::Input }
+        }
+        None => command(&mut parser, services)?,
+    };
+    Ok(Plan::Ask { pen, token, patience, what })
+}
+
+fn wrong(error: lexopt::Error) -> Error {
+    Error::usage(format!("{error}; try 'penctl --help'"))
+}
+
+/// From here on every word is the command's, also one with a minus sign.
+fn command(parser: &mut lexopt::Parser, services: &Services) -> Result<What, Error> {
     let words = parser.raw_args().map_err(wrong)?.map(text).collect::<Result<Vec<_>, _>>()?;
-    let command = words.join(" ");
-    match parse(&command, services) {
-        Ok(Some(Command::Subscribe(_))) => Ok(Plan::Follow(pen, token + &command)),
-        Ok(Some(_)) => Ok(Plan::Ask(pen, token + &command)),
+    let line = words.join(" ");
+    match checked(parse(&line, services)) {
+        Ok(Some(true)) => Ok(What::Follow(line)),
+        Ok(Some(false)) => Ok(What::Command(line)),
         Ok(None) => Err(Error::usage("no command; try 'penctl --help'")),
-        // Names of services are pen's to know.
-        Err(error) if error.lacks_service() => Ok(Plan::Ask(pen, token + &command)),
         Err(error) => Err(Error::usage(error.to_string())),
     }
+}
+
+/// Whether the reply to a line goes on; nothing if it is blank.
+fn checked(read: Result<Option<Command>, CommandError>) -> Result<Option<bool>, CommandError> {
+    match read {
+        Ok(command) => Ok(command.map(|command| matches!(command, Command::Subscribe(_)))),
+        // Names of services are pen's to know.
+        Err(error) if error.lacks_service() => Ok(Some(false)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The options of `top`.
+fn wanted(parser: &mut lexopt::Parser) -> Result<Wanted, Error> {
+    let mut wanted = Wanted::default();
+    while let Some(arg) = parser.next().map_err(wrong)? {
+        match arg {
+            Arg::Long("once") => wanted.tables = Some(1),
+            Arg::Short('n') => wanted.tables = Some(number(parser, "-n", top::TABLES_MAX)?),
+            Arg::Long("every") => wanted.every = number(parser, "--every", top::EVERY_MAX)?,
+            Arg::Long("sort") => {
+                wanted.key = text(parser.value().map_err(wrong)?)?;
+                if !top::keys().any(|key| key == wanted.key) {
+                    let keys = top::keys().collect::<Vec<_>>().join(", ");
+                    return Err(Error::usage(format!("--sort: '{}' is not one of {keys}", wanted.key.escape_debug())));
+                }
+            }
+            other => return Err(wrong(other.unexpected())),
+        }
+    }
+    Ok(wanted)
+}
+
+fn number(parser: &mut lexopt::Parser, option: &str, most: u32) -> Result<u32, Error> {
+    let word = text(parser.value().map_err(wrong)?)?;
+    let number = word.parse().ok().filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| Error::usage(format!("{option}: '{}' is not within 1 to {most}", word.escape_debug())))
+}
+
+/// A time in seconds, with a fraction if need be.
+fn seconds(word: OsString) -> Result<Duration, Error> {
+    let word = text(word)?;
+    let time = word.parse().ok().filter(|time: &f64| (0.01..=PATIENCE_MAX).contains(time));
+    let fail = || Error::usage(format!("--timeout: '{}' is not within 0.01 to {PATIENCE_MAX}", word.escape_debug()));
+    time.map(Duration::from_secs_f64).ok_or_else(fail)
 }
 
 /// The beginning of a line for a pen that wants a word: the one in this file.
@@ -138,7 +262,13 @@ fn help() -> String {
         let synopsis = format!("{} {}", row.name, row.arguments);
         writeln!(text, "  {}\n        {}", synopsis.trim_end(), row.what).expect("writing into a string does not fail");
     }
-    text.push_str("\noptions:\n  --help     prints this\n  --version  prints the version\n");
+    text.push_str(
+        "\npenctl's own:\n  -         takes commands from standard input, one a line\n  \
+         health    ends with 0 if pen serves, and else says why not\n  \
+         top       shows a live table of servers; q ends it\n\noptions:\n  \
+         --help             prints this\n  --timeout SECONDS  how long pen has to answer\n  \
+         --token FILE       has the word that pen wants\n  --version          prints the version\n",
+    );
     text
 }
 
@@ -154,7 +284,7 @@ mod tests {
     fn penctl(args: &[&str]) -> (u8, String, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let args = std::iter::once("penctl").chain(args.iter().copied()).map(OsString::from);
-        let status = run(args, &mut out, &mut err);
+        let status = run(args, &mut io::empty(), &mut out, &mut err);
         (status, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     }
 
@@ -213,7 +343,7 @@ mod tests {
 
     #[test]
     fn errors_of_usage_end_with_64_before_anything_is_sent() {
-        let table: [(&[&str], &str); 12] = [
+        let table: [(&[&str], &str); 23] = [
             (&[], "no address of a pen; try 'penctl --help'"),
             (&["-x"], "invalid option '-x'; try 'penctl --help'"),
             (&["127.0.0.1", "servers"], "'127.0.0.1': no port"),
@@ -226,6 +356,20 @@ mod tests {
             (&["127.0.0.1:9", "#"], "no command; try 'penctl --help'"),
             (&["127.0.0.1:9", "frob"], "unknown command 'frob'"),
             (&["127.0.0.1:9", "blacklist", "x"], "blacklist: 'x' is not a number"),
+            (&["127.0.0.1:9", "-", "x"], "unexpected argument \"x\"; try 'penctl --help'"),
+            (&["127.0.0.1:9", "health", "x"], "unexpected argument \"x\"; try 'penctl --help'"),
+            (&["127.0.0.1:9", "health", "--timeout", "0"], "--timeout: '0' is not within 0.01 to 3600"),
+            (&["--timeout", "x", "127.0.0.1:9", "pid"], "--timeout: 'x' is not within 0.01 to 3600"),
+            (&["--timeout", "NaN", "127.0.0.1:9", "pid"], "--timeout: 'NaN' is not within 0.01 to 3600"),
+            (&["127.0.0.1:9", "top", "x"], "unexpected argument \"x\"; try 'penctl --help'"),
+            (&["127.0.0.1:9", "top", "-n", "0"], "-n: '0' is not within 1 to 1000000"),
+            (&["127.0.0.1:9", "top", "--every", "x"], "--every: 'x' is not within 1 to 3600"),
+            (
+                &["127.0.0.1:9", "top", "--sort", "x"],
+                "--sort: 'x' is not one of server, connections, rate, bytes, failures",
+            ),
+            (&["127.0.0.1:9", "top", "-x"], "invalid option '-x'; try 'penctl --help'"),
+            (&["127.0.0.1:9", "health", "--timeout"], "missing argument for option '--timeout'; try 'penctl --help'"),
         ];
         for (args, message) in table {
             assert_eq!(penctl(args), (64, String::new(), format!("penctl: {message}\n")), "{args:?}");
