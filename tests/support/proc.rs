@@ -10,6 +10,12 @@ pub fn resident(pid: u32) -> u64 {
     status(pid, "VmRSS:")
 }
 
+/// Resident memory that is no file's, in KiB: what the process has written to.
+#[track_caller]
+pub fn resident_own(pid: u32) -> u64 {
+    status(pid, "RssAnon:")
+}
+
 /// The most resident memory so far, in KiB.
 #[track_caller]
 pub fn most_resident(pid: u32) -> u64 {
