@@ -44,7 +44,7 @@ impl<N: Net> Proxy<N> {
 
     /// The pair may have reached a limit.
     pub(super) fn limit_reached(&mut self, key: PairKey) {
-        let now = self.now.moment;
+        let now = self.seen_until;
         let active = self.transfers_active(key);
         let pair = &mut self.pairs[key.0];
         // A control connection is not silent while there is a transfer.
@@ -56,7 +56,7 @@ impl<N: Net> Proxy<N> {
         let settings = &self.listeners[pair.listener].balancer.settings;
         let mut next = next_limit(pair, settings, now);
         if next.as_ref().is_some_and(|limit| limit.due <= now || limit.kind == TimerKind::Stuck) {
-            look_at_kernel(pair, now);
+            look_at_kernel(pair, self.now.moment);
             next = next_limit(pair, settings, now);
         }
         match next {

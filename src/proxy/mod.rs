@@ -209,6 +209,9 @@ pub struct Proxy<N: Net> {
     /// A pair was closed in this turn, so that something may be there again.
     has_given_back: bool,
     now: Now,
+    /// All that had happened by then was dispatched. A process that was stopped learns of it later, by
+    /// as long as it was stopped: whose time came meanwhile may have spoken, and is not late yet.
+    seen_until: Moment,
     /// Kept between turns for its memory.
     events: Vec<Event>,
     shortage: memory::Shortage,
@@ -256,6 +259,7 @@ impl<N: Net> Proxy<N> {
             lacking: 0,
             has_given_back: false,
             now: Now::default(),
+            seen_until: Moment::default(),
             events: Vec::new(),
             shortage: memory::Shortage::default(),
             draining_since: None,

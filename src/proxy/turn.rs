@@ -42,7 +42,11 @@ impl<N: Net> Proxy<N> {
     pub fn turn(&mut self, foreign: &mut impl Foreign<N>) -> io::Result<()> {
         let timeout = self.timeout(foreign);
         let mut events = std::mem::take(&mut self.events);
+        let before = self.now.moment;
         self.now = self.net.wait(&mut events, timeout)?;
+        // Without an event the time was up; with one, what happened since is in the next wait.
+        let waited = timeout.filter(|_| events.is_empty()).unwrap_or_default();
+        self.seen_until = (before + waited).min(self.now.moment);
         self.note_history();
         for event in events.drain(..) {
             match event {
@@ -178,7 +182,7 @@ impl<N: Net> Proxy<N> {
     }
 
     fn expire(&mut self) {
-        while let Some((key, timer)) = self.timers.pop_due(self.now.moment) {
+        while let Some((key, timer)) = self.timers.pop_due(self.seen_until) {
             let Some(pair) = self.pairs.get_mut(key.0) else { continue };
             if pair.timer != Some(timer) {
                 continue;

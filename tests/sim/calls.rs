@@ -384,9 +384,22 @@ impl World {
         self.queues.iter().any(|queue| queue.has_edge) || !self.edges.is_empty() || self.has_port_edges()
     }
 
+    /// pen is stopped, if it is to be by now: what happens meanwhile is in no wait yet.
+    pub fn stop_pen(&mut self) {
+        let since = self.since_start();
+        if self.plan.stops.first().is_some_and(|(at, _)| *at <= since) {
+            let (_, time) = self.plan.stops.remove(0);
+            self.sleep_until(self.now + u64::try_from(time.as_nanos()).unwrap());
+        }
+    }
+
     /// pen has something to do, but other programs have the processor for a while.
     fn sleep_on(&mut self) {
         let until = self.now + self.choices.below(60_000_000);
+        self.sleep_until(until);
+    }
+
+    fn sleep_until(&mut self, until: u64) {
         while self.next().is_some_and(|next| next <= until) {
             self.step();
         }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::choices::Choices;
 use super::dialogue::Dialogue;
 use super::directed::{ended_after, pairs_after, server};
-use super::peer::Step::{Close, End, Fin, Heard, Rest, Send};
+use super::peer::Step::{self, Close, End, Fin, Heard, Rest, Send};
 use super::peer::{Reader, Sight};
 use super::plan::{Buffers, Plan};
 use super::run::{finished, proxy, turn_until, world};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
 
 #[test]
 fn a_half_closed_pair_in_which_nothing_moves_is_reset_after_its_time_and_not_before() {
@@ -143,5 +144,19 @@ fn b26_a_silent_pair_is_closed_in_time_whatever_the_table_and_whatever_its_state
                 assert_eq!(after.0, 0, "{conn_max} {limit}: {}", after.1);
             }
         }
+    }
+}
+
+#[test]
+fn who_spoke_while_pen_was_stopped_is_not_taken_for_silent() {
+    // The client speaks every 400 ms. pen is stopped when it has just waited for a time that was up, once for its limit
+    // and once before, and looks at the clock when it goes on.
+    let speaks: Vec<Step> = (0..12).flat_map(|_| [Send(10), Rest(400 * MS)]).chain([End]).collect();
+    for at in [400 * MS, 990 * MS, 1_790 * MS] {
+        let mut plan = Plan::plain(1, &[Dialogue::polite(120, 10, &speaks, &[Heard(120), Send(10)])]);
+        plan.settings.idle_timeout = SECOND;
+        plan.stops = vec![(at, 1_500 * MS)];
+        let world = finished(plan);
+        assert_eq!(world.client(0).received, 10, "{at:?}: {}", world.trace());
     }
 }

@@ -285,6 +285,8 @@ pub struct Plan {
     pub has_log: bool,
     /// When the wall clock steps, and by how many seconds.
     pub steps: Vec<(Duration, i64)>,
+    /// When pen is stopped, after a wait and before it can look at the clock, and for how long. In order.
+    pub stops: Vec<(Duration, Duration)>,
     /// What becomes of successors.
     pub fortune: Fortune,
     /// The transfers of each client, if FTP is spoken in place of the dialogues.
@@ -351,6 +353,7 @@ impl Plan {
             events: Vec::new(),
             has_log: false,
             steps: Vec::new(),
+            stops: Vec::new(),
             fortune: Fortune::TakesOver(Duration::from_millis(10)),
             ftp: None,
             has_faults: false,

@@ -162,6 +162,7 @@ impl Net for SimNet {
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<Now> {
         let before = self.world.borrow().progress;
         self.world.borrow_mut().wait(events, timeout)?;
+        self.world.borrow_mut().stop_pen();
         let moment = self.world.borrow().now;
         self.refuse_to_spin(timeout, events.is_empty(), before);
         Ok(Now { moment: Moment::from_nanos(moment), unix: self.world.borrow().unix() })

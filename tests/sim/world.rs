@@ -463,11 +463,16 @@ impl World {
 
     /// What the wall clock shows, in seconds.
     pub fn unix(&self) -> u64 {
-        let since = Duration::from_nanos(self.now - 1_000_000_000);
+        let since = self.since_start();
         let gone = self.plan.steps.iter().filter(|(at, _)| *at <= since);
         let shown = 5_000_000_000 + i64::try_from(self.now / 1_000_000_000).unwrap();
         // Steps may add up to a time before 1970, where clocks stop.
         u64::try_from(gone.fold(shown, |shown, (_, step)| shown + step)).unwrap_or(0)
+    }
+
+    /// How long this world has been there.
+    pub fn since_start(&self) -> Duration {
+        Duration::from_nanos(self.now - 1_000_000_000)
     }
 
     pub fn odds(&self) -> Odds {

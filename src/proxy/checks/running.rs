@@ -177,7 +177,7 @@ impl<N: Net> Proxy<N> {
 
     /// Ends those whose time is over.
     pub(super) fn end_late_checks(&mut self) {
-        let now = self.now.moment;
+        let now = self.seen_until;
         let late = self.checks.running.iter().filter(|(_, one)| one.until <= now).map(|(key, _)| key);
         for key in late.collect::<Vec<_>>() {
             let one = self.checks.running.remove(key);

@@ -143,7 +143,7 @@ impl<N: Net> Proxy<N> {
 
     /// Looks at those whose time has come.
     pub(in crate::proxy) fn expire_associations(&mut self) {
-        let now = self.now.moment;
+        let now = self.seen_until;
         while let Some((due, key)) = self.udp.due.first().copied().filter(|(due, _)| *due <= now) {
             self.udp.due.remove(&(due, key));
             let one = &mut self.udp.all[key];
