@@ -43,9 +43,11 @@ fn a_server_that_vanishes_for_a_while_costs_no_byte_and_holds_up_nobody_else() {
     let pen = Pen::start(&["-r"], &[down.address(), up.address(), other.address()]);
     let (reader, writer, bystander) = (pen.connect(), pen.connect(), pen.connect());
     let (reading, writing) = (Part::receive(&reader), Part::send(&writer, LONG));
-    reading.wait_for(LONG / 20);
-    writing.wait_for(LONG / 20);
+    reading.wait_for_stop();
+    writing.wait_for_stop();
     let fault = Fault::Blackhole.begin(&[down.address().port(), up.address().port()]);
+    reading.go_on();
+    writing.go_on();
     for _ in 0..50 {
         assert_echoes(&bystander);
     }
@@ -68,8 +70,9 @@ fn an_upload_to_a_server_that_has_vanished_for_good_ends_with_a_reset() {
     let pen = Pen::start(&["-O", "idle_timeout 2"], &[server.address()]);
     let client = pen.connect();
     let writing = Part::send(&client, LONG);
-    writing.wait_for(LONG / 20);
+    writing.wait_for_stop();
     let fault = Fault::Blackhole.begin(&[server.address().port()]);
+    writing.go_on();
     let error = writing.finish().expect_err("there is nobody to take it all");
     assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
     // The writer may have taken the reset; what is left to read is no answer in any case.

@@ -34,9 +34,11 @@ fn b15_a_transfer_that_is_cut_by_a_reset_never_looks_complete() {
     let pen = Pen::start(&["-r"], &[down.address(), up.address(), other.address()]);
     let (reader, writer, bystander) = (pen.connect(), pen.connect(), pen.connect());
     let (reading, writing) = (Part::receive(&reader), Part::send(&writer, LONG));
-    reading.wait_for(LONG / 20);
-    writing.wait_for(LONG / 20);
+    reading.wait_for_stop();
+    writing.wait_for_stop();
     let fault = Fault::Reset.begin(&[down.address().port(), up.address().port()]);
+    reading.go_on();
+    writing.go_on();
     assert_eq!(reading.finish().unwrap_err().kind(), ErrorKind::ConnectionReset);
     let error = writing.finish().unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");

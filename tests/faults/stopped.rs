@@ -14,9 +14,11 @@ fn stopped_servers_go_on_where_they_were_and_hold_up_nobody() {
     let pen = Pen::start(&["-r"], &[servers[0].address(), servers[1].address(), other.address()]);
     let (reader, writer, bystander) = (pen.connect(), pen.connect(), pen.connect());
     let (reading, writing) = (Part::receive(&reader), Part::send(&writer, LONG));
-    reading.wait_for(LONG / 20);
-    writing.wait_for(LONG / 20);
+    reading.wait_for_stop();
+    writing.wait_for_stop();
     servers.iter().for_each(|server| send(server.pid(), "STOP"));
+    reading.go_on();
+    writing.go_on();
     for _ in 0..100 {
         assert_echoes(&bystander);
     }
@@ -37,9 +39,10 @@ fn a_stopped_client_goes_on_where_it_was_and_holds_up_nobody() {
     let client = Pen::start(&[], &[pen.address()]);
     let reader = client.connect();
     let reading = Part::receive(&reader);
-    reading.wait_for(LONG / 20);
+    reading.wait_for_stop();
     let bystander = pen.connect();
     send(client.pid(), "STOP");
+    reading.go_on();
     for _ in 0..100 {
         assert_echoes(&bystander);
     }
@@ -53,8 +56,9 @@ fn pen_itself_goes_on_where_it_was() {
     let pen = Pen::start(&["-t", "1", "-O", "idle_timeout 1"], &[server.address()]);
     let client = pen.connect();
     let reading = Part::receive(&client);
-    reading.wait_for(LONG / 20);
+    reading.wait_for_stop();
     send(pen.pid(), "STOP");
+    reading.go_on();
     // Longer than every limit: that pen has not looked for so long is nobody's silence but its own.
     wait::within(std::time::Duration::from_millis(1_500), || None::<()>);
     send(pen.pid(), "CONT");
