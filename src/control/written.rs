@@ -692,6 +692,7 @@ mod tests {
             "reload",
             "status",
             "tcp_nodelay",
+            "trace",
             "write",
         ];
         for row in super::super::table::COMMANDS.iter().filter(|row| row.exists() && !row.name.starts_with("no ")) {

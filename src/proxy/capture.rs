@@ -12,7 +12,7 @@ use crate::balance::settings::CaptureSpec;
 use crate::base::error::reason;
 use crate::base::time::{Moment, Now};
 use crate::net::{Net, Stream};
-use crate::trace::pcapng::{MAGIC, block_length};
+use crate::trace::pcapng::{MAGIC, block_length, is_packet};
 use crate::trace::recorder::{Addresses, Recorder};
 
 /// Bytes that may wait for a disk that does not take them.
@@ -42,6 +42,8 @@ pub struct Capture<L> {
     until: Option<Moment>,
     packets_lost: u64,
     is_failing: bool,
+    /// What has been found when a file was ended.
+    unsaid: Vec<Found>,
     /// It takes nothing more, and why.
     over: Option<String>,
 }
@@ -81,6 +83,7 @@ pub fn open<N: Net>(net: &mut N, spec: CaptureSpec, continues: bool) -> Result<C
         until: None,
         packets_lost: 0,
         is_failing: false,
+        unsaid: Vec::new(),
         over: None,
         spec,
     };
@@ -159,7 +162,8 @@ impl<L: Write> Capture<L> {
 
     /// Goes on in the next file, or ends.
     fn end_file<N: Net<Log = L>>(&mut self, net: &mut N, why: &str, now: Moment) {
-        self.flush();
+        let found = self.flush();
+        self.unsaid.extend(found);
         let Some(files) = self.spec.rotate else {
             self.over = Some(String::from(why));
             return;
@@ -179,8 +183,16 @@ impl<L: Write> Capture<L> {
         }
     }
 
+    /// Writes what waits, and tells what has been found since the last time.
+    pub fn write_all(&mut self) -> Vec<Found> {
+        let found = self.flush();
+        let mut all = std::mem::take(&mut self.unsaid);
+        all.extend(found);
+        all
+    }
+
     /// Writes what waits; drops what the disk refuses.
-    pub fn flush(&mut self) -> Option<Found> {
+    fn flush(&mut self) -> Option<Found> {
         let (mut start, mut found) = (0, None);
         while start < self.waiting.len() {
             match self.log.write(&self.waiting[start..]) {
@@ -215,8 +227,11 @@ impl<L: Write> Capture<L> {
         self.torn = torn_after(&self.waiting, self.torn, written);
         self.waiting.drain(..written);
         let lost = &self.waiting[self.torn..];
-        // A file without its head is none: that is kept as well.
-        let head = if lost.starts_with(&MAGIC) { Recorder::head().len() } else { 0 };
+        // A file without its head is none: what is left of that is kept as well.
+        let mut head = 0;
+        while let Some(length) = block_length(&lost[head..]).filter(|_| !is_packet(&lost[head..])) {
+            head += length;
+        }
         self.packets_lost += count_blocks(&lost[head..]);
         self.size -= (lost.len() - head) as u64;
         self.waiting.truncate(self.torn + head);
@@ -298,6 +313,7 @@ mod tests {
             until: None,
             packets_lost: 0,
             is_failing: false,
+            unsaid: Vec::new(),
             over: None,
             spec,
         };

@@ -5,6 +5,7 @@
 //! kept in order of time, beside the timers: it waits for both.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::Proxy;
@@ -47,6 +48,12 @@ impl Faults {
         !self.pairs.is_empty()
     }
 
+    /// True if something is to go wrong with this pair.
+    #[inline]
+    pub fn concern(&self, key: PairKey) -> bool {
+        self.are_any() && self.pairs.contains_key(&key.0)
+    }
+
     /// When the next pair may go on.
     pub fn next_due(&self) -> Option<Moment> {
         self.due.first().map(|(due, _)| *due)
@@ -82,7 +89,12 @@ impl Faults {
             Fault::Blackhole => 0,
             Fault::Reset(after) | Fault::Truncate(after) if direction == Direction::Down => left(after),
             Fault::Reset(_) | Fault::Truncate(_) => most,
-            Fault::Delay(_) if !has_come => most,
+            Fault::Delay(_) if !has_come => {
+                if let Some(until) = faulty.until[way].take() {
+                    self.due.remove(&(until, key.0));
+                }
+                most
+            }
             Fault::Delay(time) => match faulty.until[way] {
                 None => {
                     faulty.until[way] = Some(now + time);
@@ -90,8 +102,8 @@ impl Faults {
                     0
                 }
                 Some(until) if until > now => 0,
+                // Until nothing is left of what has waited.
                 Some(until) => {
-                    faulty.until[way] = None;
                     self.due.remove(&(until, key.0));
                     most
                 }
@@ -123,6 +135,20 @@ impl Faults {
         }
     }
 
+    /// A direction has carried all that there was.
+    fn drained(&mut self, key: PairKey, direction: Direction) {
+        if let Some(Faulty { fault: Fault::Delay(_), until, .. }) = self.pairs.get_mut(&key.0) {
+            until[direction as usize] = None;
+        }
+    }
+
+    /// True if a direction of a pair is to wait as soon as something comes.
+    fn delays(&self, key: PairKey, direction: Direction) -> bool {
+        let faulty = self.pairs.get(&key.0);
+        faulty
+            .is_some_and(|faulty| matches!(faulty.fault, Fault::Delay(_)) && faulty.until[direction as usize].is_none())
+    }
+
     /// How a pair is to end now, if it is.
     fn end_of(&self, key: PairKey) -> Option<Fault> {
         let faulty = self.pairs.get(&key.0)?;
@@ -138,16 +164,36 @@ impl Faults {
 impl<N: Net> Proxy<N> {
     /// How much of `most` bytes a direction of a pair may carry now.
     pub(super) fn allowance(&mut self, key: PairKey, direction: Direction, most: usize) -> usize {
-        let pair = &self.pairs[key.0];
-        let Phase::Relaying { server, up, down, .. } = &pair.phase else { return most };
+        let delays = self.faults.delays(key, direction);
+        let pair = &mut self.pairs[key.0];
         if pair.is_broken() {
             return most;
         }
-        let has_come = match direction {
+        let Phase::Relaying { server, up, down, .. } = &mut pair.phase else { return most };
+        let (flow, source) = match direction {
+            Direction::Up => (up, &mut pair.client),
+            Direction::Down => (down, server),
+        };
+        // Only what is really there begins to wait: that it may be is no news.
+        if delays && source.readable && flow.is_open() && is_empty(&mut source.stream) {
+            source.readable = false;
+        }
+        let has_come = source.readable || flow.is_stuck();
+        self.faults.allow(key, direction, most, has_come, self.now.moment)
+    }
+
+    /// A direction of a pair has carried so much, which was all if it is nothing.
+    pub(super) fn note_carried(&mut self, key: PairKey, direction: Direction, count: usize) {
+        self.faults.carried(key, direction, count, self.now.moment);
+        let pair = &self.pairs[key.0];
+        let Phase::Relaying { server, up, down, .. } = &pair.phase else { return };
+        let has_more = match direction {
             Direction::Up => pair.client.readable || up.is_stuck(),
             Direction::Down => server.readable || down.is_stuck(),
         };
-        self.faults.allow(key, direction, most, has_come, self.now.moment)
+        if count == 0 && !has_more {
+            self.faults.drained(key, direction);
+        }
     }
 
     /// A pair has been connected: what goes wrong at its listener goes wrong with it.
@@ -216,6 +262,16 @@ impl<N: Net> Proxy<N> {
     }
 }
 
+/// True if a read would block.
+fn is_empty<S: Stream>(stream: &mut S) -> bool {
+    loop {
+        match stream.peek(&mut [0]) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            outcome => return outcome.is_err_and(|error| error.kind() == ErrorKind::WouldBlock),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,6 +297,10 @@ mod tests {
         assert_eq!(faults.allow(KEY, Direction::Up, 10, true, at(104)), 0);
         assert_eq!(faults.allow(KEY, Direction::Down, 10, true, at(104)), 0, "each direction has its time");
         assert_eq!(faults.allow(KEY, Direction::Up, 10, true, at(105)), 10);
+        assert_eq!(faults.allow(KEY, Direction::Up, 10, true, at(105)), 10, "all that is there goes on");
+        assert_eq!(faults.next_due(), Some(at(204)));
+        faults.drained(KEY, Direction::Up);
+        assert_eq!(faults.allow(KEY, Direction::Up, 10, true, at(110)), 0, "the next piece waits as long");
         assert_eq!(faults.next_due(), Some(at(204)));
         faults.forget(KEY);
         assert_eq!(faults.next_due(), None);

@@ -106,7 +106,7 @@ impl<N: Net> Proxy<N> {
                 self.carry_once(key, direction, most)
             };
             if self.faults.are_any() {
-                self.faults.carried(key, direction, carried, self.now.moment);
+                self.note_carried(key, direction, carried);
             }
             if carried == 0 {
                 return Left::Waiting;
@@ -121,7 +121,7 @@ impl<N: Net> Proxy<N> {
     fn carry_once(&mut self, key: PairKey, direction: Direction, most: usize) -> usize {
         let pair = &mut self.pairs[key.0];
         let is_logged = direction == Direction::Up && self.reqlog.is_open() && pair.tie == Tie::None;
-        let is_unseen = !is_logged && !self.watch.is_on() && !self.faults.are_any();
+        let is_unseen = !is_logged && !self.watch.is_on() && !self.faults.concern(key);
         let Phase::Relaying { server, up, down, .. } = &mut pair.phase else { return 0 };
         let (flow, other, source, sink) = match direction {
             Direction::Up => (up, down, &mut pair.client, server),

@@ -232,8 +232,11 @@ impl<N: Net> Watch<N> {
         let old = std::mem::replace(&mut self.capture, capture);
         self.settle();
         let mut old = old?;
-        old.flush();
-        let (name, lost) = (old.spec().path.display(), old.lost());
+        let mut lost = 0;
+        for found in old.write_all() {
+            lost += if let Found::Working(count) = found { count } else { 0 };
+        }
+        let (name, lost) = (old.spec().path.display(), lost + old.lost());
         (lost > 0).then(|| format!("the capture {name} did not take all; packets lost: {lost}"))
     }
 }
@@ -362,16 +365,17 @@ impl<N: Net> Proxy<N> {
         let Some(capture) = &mut self.watch.capture else { return };
         capture.tick(self.now.moment);
         capture.expire(&mut self.net, self.now.moment);
-        let found = capture.flush();
+        let found = capture.write_all();
         let (text, over) = (capture.spec().path.display().to_string(), capture.over().map(String::from));
-        match found {
-            None => {}
-            Some(Found::Failing(why)) => {
-                let text = format!("cannot write the capture {text}: {why}; packets are lost until that is mended");
-                self.say(Severity::Error, &text);
-            }
-            Some(Found::Working(lost)) => {
-                self.say(Severity::Notice, &format!("the capture {text} is written again; packets lost: {lost}"));
+        for found in found {
+            match found {
+                Found::Failing(why) => {
+                    let text = format!("cannot write the capture {text}: {why}; packets are lost until that is mended");
+                    self.say(Severity::Error, &text);
+                }
+                Found::Working(lost) => {
+                    self.say(Severity::Notice, &format!("the capture {text} is written again; packets lost: {lost}"));
+                }
             }
         }
         if let Some(why) = over {

@@ -48,6 +48,11 @@ pub fn block_length(bytes: &[u8]) -> Option<usize> {
     Some((length as usize).max(12))
 }
 
+/// True if the block that bytes begin with is a packet, and not of what a file begins with.
+pub fn is_packet(bytes: &[u8]) -> bool {
+    bytes.starts_with(&PACKET.to_le_bytes())
+}
+
 /// Appends one packet, at so many nanoseconds since 1970.
 pub fn write_packet(out: &mut Vec<u8>, at: u64, segment: &Segment<'_>) {
     let length = u32::try_from(segment.packet_length()).expect("a packet has at most 64 KiB");

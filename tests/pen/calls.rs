@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -157,6 +158,54 @@ fn probes_of_silent_peers_cost_nothing_for_a_client_and_nothing_for_a_server_tha
         let Some(each) = options_of_a_pair(name, options) else { return };
         assert_eq!(each, expected, "{options:?}");
     }
+}
+
+/// Bytes of one answer, more than the kernels hold.
+const BULK: usize = 24_000_000;
+
+/// Reads one answer that was held up, and tells how often bytes of it were moved without being read.
+fn moves(pen: &Pen, mut client: &TcpStream) -> usize {
+    wait::until_true("all before is written down", || settled(pen));
+    let before = count(pen, "splice(");
+    client.write_all(b"x").unwrap();
+    wait::until_true("nobody takes more", || client.peek(&mut [0]).is_ok() && settled(pen));
+    client.read_exact(&mut vec![0; BULK]).unwrap();
+    wait::until_true("the calls are written down", || settled(pen));
+    count(pen, "splice(") - before
+}
+
+#[test]
+fn bulk_is_moved_unread_again_when_the_last_who_looks_at_it_has_gone_and_always_for_others() {
+    let name = "bulk_is_moved_unread_again_when_the_last_who_looks_at_it_has_gone_and_always_for_others";
+    let server = Server::start(|mut stream| {
+        while stream.read_exact(&mut [0]).is_ok() {
+            // Whoever went meanwhile does not want it.
+            let _ = stream.write_all(&vec![b'x'; BULK]);
+        }
+        After::Close
+    });
+    let options = [&["-r"][..], &Pen::control_options()].concat();
+    let Some(pen) = traced(name, "trace=splice,sendto", &options, &[server.address()]) else { return };
+    let (held, client) = (pen.connect(), pen.connect());
+    wait::until_true("both are connected", || server.open() == 2);
+    assert!(moves(&pen, &client) > 0, "nobody looks");
+    let capture = pen.directory().file("all.pcapng").display().to_string();
+    pen.obey(&format!("capture {capture}"));
+    assert_eq!(moves(&pen, &client), 0, "a capture");
+    pen.obey("no capture");
+    assert!(moves(&pen, &client) > 0, "the capture is over");
+    let mut tracing = UnixStream::connect(pen.directory().file("control")).unwrap();
+    tracing.write_all(b"trace\n").unwrap();
+    tracing.read_exact(&mut [0]).unwrap();
+    assert_eq!(moves(&pen, &client), 0, "somebody traces");
+    drop(tracing);
+    pen.obey("pid");
+    assert!(moves(&pen, &client) > 0, "nobody traces any more");
+    pen.obey("fault connection 0 delay 1");
+    assert!(moves(&pen, &client) > 0, "a fault of another connection");
+    assert_eq!(moves(&pen, &held), 0, "a fault");
+    pen.obey("no fault connection 0");
+    assert!(moves(&pen, &held) > 0, "the fault is over");
 }
 
 /// True if nothing was traced for a while.

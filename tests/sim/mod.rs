@@ -1,6 +1,7 @@
 //! The simulated world, its inhabitants, and its judge.
 
 pub mod calls;
+pub mod capture;
 #[cfg(test)]
 mod checks;
 pub mod choices;
@@ -14,6 +15,8 @@ pub mod dialogue;
 mod directed;
 #[cfg(test)]
 mod drain;
+#[cfg(test)]
+mod faulty;
 pub mod ftp;
 #[cfg(test)]
 mod ftp_worlds;

@@ -134,7 +134,24 @@ plant moved-bytes-not-counted $p/flow.rs \
     $'Ok(0) => sink.writable = false,\n            Ok(count) => sink.sent += count as u64,' \
     $'Ok(0) => sink.writable = false,\n            Ok(_) => {}'
 plant traced-bytes-moved-unseen $p/relay.rs \
-    'let is_unseen = !is_logged && !self.watch.is_on() && !self.faults.are_any();' 'let is_unseen = true;'
+    'let is_unseen = !is_logged && !self.watch.is_on() && !self.faults.concern(key);' 'let is_unseen = true;'
+plant captured-from-the-start-moved-unseen $p/watch.rs \
+    'let is_on = tracer.is_dumping() || capture.is_some();' 'let is_on = tracer.is_dumping();'
+plant head-of-a-capture-lost $p/capture.rs \
+    '.filter(|_| !is_packet(&lost[head..]))' '.filter(|_| false)'
+plant failure-at-the-end-of-a-file-not-said $p/capture.rs \
+    $'        let found = self.flush();\n        self.unsaid.extend(found);\n' $'        self.flush();\n'
+plant packet-parted-by-a-full-disk $p/capture.rs \
+    'self.waiting.truncate(self.torn + head);' 'self.waiting.clear();'
+plant delay-from-a-readiness-that-is-none $p/faults.rs \
+    'if delays && source.readable && flow.is_open() && is_empty(&mut source.stream) {' 'if false {'
+plant delay-for-each-read $p/faults.rs \
+    $'                Some(until) => {\n                    self.due.remove(&(until, key.0));\n                    most' \
+    $'                Some(until) => {\n                    faulty.until[way] = None;\n                    self.due.remove(&(until, key.0));\n                    most'
+plant throttle-by-the-turn $p/faults.rs \
+    'let step = STEP.max(Duration::from_secs(1) / rate);' 'let step = Duration::from_millis(1);'
+plant reset-on-purpose-as-an-end src/proxy/ending.rs \
+    'CloseReason::Fault(Fault::Truncate(_)) => None,' 'CloseReason::Fault(_) => None,'
 plant moves-do-not-block $p/flow.rs \
     $'source.readable = false;\n                *self = Flow::Open(Pace::Bulk);' '*self = Flow::Open(Pace::Bulk);'
 plant spare-pipes-hoarded $p/pool.rs \

@@ -80,6 +80,7 @@ impl World {
         self.calls.splice += 1;
         self.assert_usable(id);
         assert!(self.plan.common.debug < 2, "what is dumped is not moved unseen");
+        assert!(self.captures.iter().all(|file| !file.is_open), "what is captured is not moved unseen");
         self.interruption()?;
         let odds = self.odds();
         if self.choices.one_in(odds.would_block) {

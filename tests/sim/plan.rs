@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pen::balance::settings::CaptureSpec;
 use pen::balance::settings::Protocol;
 use pen::balance::settings::Queueing;
 use pen::balance::{Common, Settings};
@@ -283,6 +284,8 @@ pub struct Plan {
     /// Faults and other events.
     pub events: Vec<(Duration, Action)>,
     pub has_log: bool,
+    /// What passes is captured into files.
+    pub capture: Option<CaptureSpec>,
     /// When the wall clock steps, and by how many seconds.
     pub steps: Vec<(Duration, i64)>,
     /// When pen is stopped, after a wait and before it can look at the clock, and for how long. In order.
@@ -295,6 +298,8 @@ pub struct Plan {
     pub has_faults: bool,
     /// When pen is told to end, if not after everybody else.
     pub ends_at: Option<Duration>,
+    /// pen cuts transfers off because it is asked to.
+    pub has_cuts: bool,
     /// What clients, and their servers, say and expect before all else.
     pub leads: [Lead; 2],
     /// The listener whose servers serve all clients, if that is not theirs.
@@ -352,12 +357,14 @@ impl Plan {
             client_buffer: None,
             events: Vec::new(),
             has_log: false,
+            capture: None,
             steps: Vec::new(),
             stops: Vec::new(),
             fortune: Fortune::TakesOver(Duration::from_millis(10)),
             ftp: None,
             has_faults: false,
             ends_at: None,
+            has_cuts: false,
             leads: Default::default(),
             routed_to: None,
         }
@@ -403,6 +410,7 @@ impl Plan {
         }
         plan.draw_checks(choices);
         plan.draw_queue(choices);
+        plan.draw_capture(choices);
         plan
     }
 
@@ -458,6 +466,21 @@ impl Plan {
             self.settings.check_interval = Duration::from_secs(choices.between(1, 3));
             self.settings.check_rise = u32::try_from(choices.between(1, 2)).unwrap();
             self.settings.check_fall = u32::try_from(choices.between(1, 3)).unwrap();
+        }
+    }
+
+    /// What passes may be captured.
+    fn draw_capture(&mut self, choices: &mut Choices) {
+        if !choices.one_in(4) {
+            return;
+        }
+        let mut limit = |most: u64| choices.one_in(2).then(|| choices.between(1, most));
+        let (size, seconds, rotate) = (limit(200_000), limit(4), limit(3));
+        let small = |number: u64| u32::try_from(number).unwrap();
+        let (seconds, rotate) = (seconds.map(small), rotate.map(small));
+        self.capture = Some(CaptureSpec { path: PathBuf::from("pen.pcapng"), size, seconds, rotate });
+        if self.descriptors < usize::MAX {
+            self.descriptors += 1;
         }
     }
 

@@ -65,9 +65,9 @@ enum Spot {
     Port(usize),
 }
 
-/// A request log on a disk that may be full.
+/// The request log, or a capture, on a disk that may be full.
 #[derive(Debug)]
-pub struct SimLog(Rc<RefCell<World>>);
+pub struct SimLog(Rc<RefCell<World>>, Option<usize>);
 
 impl SimStream {
     fn new(world: &Rc<RefCell<World>>, line: usize) -> SimStream {
@@ -178,9 +178,15 @@ impl Net for SimNet {
             Some(lack) => Err(lack.error()),
             None => {
                 world.count_open();
-                Ok(SimLog(self.world.clone()))
+                Ok(SimLog(self.world.clone(), None))
             }
         }
+    }
+
+    fn open_anew(&mut self, _: &Path, magic: &[u8], continues: bool) -> io::Result<SimLog> {
+        assert!(!continues && magic.len() == 4, "a capture is of this process");
+        let number = self.world.borrow_mut().open_capture()?;
+        Ok(SimLog(self.world.clone(), Some(number)))
     }
 
     fn read_commands(&mut self, _: &Path) -> io::Result<String> {
@@ -329,6 +335,9 @@ impl Drop for SimLog {
     fn drop(&mut self) {
         if let Ok(mut world) = self.0.try_borrow_mut() {
             world.open -= 1;
+            if let Some(number) = self.1 {
+                world.captures[number].is_open = false;
+            }
         }
     }
 }
@@ -336,6 +345,9 @@ impl Drop for SimLog {
 impl Write for SimLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut world = self.0.borrow_mut();
+        if let Some(number) = self.1 {
+            return world.write_capture(number, bytes);
+        }
         let odds = world.odds();
         if world.choices.one_in(odds.disk) {
             let kind = *world.choices.pick(&[ErrorKind::StorageFull, ErrorKind::WouldBlock, ErrorKind::Interrupted]);

@@ -12,6 +12,7 @@ use pen::balance::settings::Protocol;
 use pen::base::addr::Endpoint;
 use pen::net::{NoAddress, Ready, Signal, Successor, Token};
 
+use super::capture::CaptureFile;
 use super::choices::Choices;
 use super::ftp::{DataEnd, Ftp, Side, Talker};
 use super::peer::Peer;
@@ -206,6 +207,8 @@ pub struct World {
     pub said: Vec<String>,
     /// The request log.
     pub log: Vec<u8>,
+    /// The files of a capture, as they were opened.
+    pub captures: Vec<CaptureFile>,
     /// pen was sent a HUP.
     pub has_hung_up: bool,
     /// The number of the successor that is being set up, and how many there were.
@@ -248,6 +251,7 @@ impl World {
             owners: BTreeMap::new(),
             said: Vec::new(),
             log: Vec::new(),
+            captures: Vec::new(),
             successor: None,
             successors: 0,
             has_hung_up: false,
