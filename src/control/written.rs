@@ -361,7 +361,7 @@ mod tests {
     use super::*;
     use crate::balance::acl::{Entry, ListName, Subnet};
     use crate::balance::routes::{Hosts, Route, What};
-    use crate::balance::settings::{FastClose, FtpSettings, Modes, Protocol, Queueing, Rate, Settings};
+    use crate::balance::settings::{FastClose, Fault, FtpSettings, Modes, Protocol, Queueing, Rate, Settings};
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::proxy_version::ProxyVersion;
     use crate::base::time::{Moment, Now};
@@ -453,8 +453,31 @@ mod tests {
             transparent: random.one_in(2),
             proxy_protocol: one_of(random, &[None, Some(ProxyVersion::V1), Some(ProxyVersion::V2)]),
             source: one_of(random, &[None, Some([127, 0, 0, 9].into()), Some("2001:db8::1".parse().unwrap())]),
-            ..Settings::default()
+            fault: random_fault(random),
+            // Set with the access lists, of which there must be as many.
+            client_acl: 0,
         }
+    }
+
+    fn random_fault(random: &mut Random) -> Option<Fault> {
+        let number = 1 + random.below(60_000);
+        let all = [
+            None,
+            Some(Fault::Delay(Duration::from_millis(number))),
+            Some(Fault::Reset(0)),
+            Some(Fault::Reset(number)),
+            Some(Fault::Throttle(number as u32)),
+            Some(Fault::Truncate(number)),
+            Some(Fault::Blackhole),
+        ];
+        one_of(random, &all)
+    }
+
+    fn random_capture(random: &mut Random) -> Option<CaptureSpec> {
+        let path = one_of(random, &[None, Some("/run/x.pcapng"), Some("my capture #1")])?.into();
+        let (size, seconds) = (random.one_in(2).then_some(4096), random.one_in(2).then_some(60));
+        let rotate = (size.is_some() || seconds.is_some()).then_some(3);
+        Some(CaptureSpec { path, size, seconds, rotate })
     }
 
     fn routes(random: &mut Random) -> Vec<Route> {
@@ -495,7 +518,16 @@ mod tests {
             status_at: one_of(random, &[None, Some("127.0.0.1:81"), Some("::1:81"), Some("/run/my status")])
                 .map(String::from),
             shares_ports: random.one_in(2),
-            ..Common::default()
+            shows_secrets: random.one_in(2),
+            capture: random_capture(random),
+            // Set with the access lists, of which there must be as many.
+            control_acl: 0,
+            status_acl: 0,
+            // Options, which no command can set.
+            multi_accept: Common::default().multi_accept,
+            backlog: Common::default().backlog,
+            pid_file: None,
+            may_exit: false,
         }
     }
 
@@ -526,9 +558,12 @@ mod tests {
         pen.main_mut().at =
             one_of(random, &[vec!["[::1]:80"], vec!["80", "/run/a b"]]).into_iter().map(String::from).collect();
         random_servers(random, &mut pen.main_mut().balancer);
-        for (name, at) in [("tls", vec!["443", "[::1]:443"]), ("b.c-d", vec!["/run/c d"]), ("nowhere", vec![])] {
+        for (name, at) in
+            [("tls", vec!["443", "[::1]:443"]), ("b.c-d", vec!["/run/c d"]), ("pool", vec![]), ("nowhere", vec![])]
+        {
             if random.one_in(2) {
                 let key = pen.add(name).unwrap();
+                pen[key].is_pool = name == "pool";
                 pen[key].at = at.into_iter().map(String::from).collect();
                 pen[key].balancer.settings = random_settings(random);
                 random_servers(random, &mut pen[key].balancer);
@@ -591,6 +626,7 @@ mod tests {
                 Effect::SetLog(log) => pen.common.log = log.map(|log| log.text),
                 Effect::Token(path) => pen.common.control_token = path,
                 Effect::StatusListen(there) => pen.common.status_at = there.map(|there| there.text),
+                Effect::SetCapture(spec) => pen.common.capture = spec,
                 Effect::Listen(at, there) => pen[at].at = there.into_iter().map(|at| at.text).collect(),
                 _ => {}
             }
@@ -617,12 +653,13 @@ mod tests {
             let after = read_back(&before, &text);
             assert_eq!(written(&after).as_ref(), Ok(&blocks), "seed {seed}");
             assert_eq!(after.common, before.common, "seed {seed}\n{text}");
-            // One that listens nowhere is not written.
-            let all: Vec<_> = before.iter().filter(|(_, listener)| !listener.at.is_empty()).collect();
+            // One that listens nowhere and is no pool is not written.
+            let all: Vec<_> =
+                before.iter().filter(|(_, listener)| !listener.at.is_empty() || listener.is_pool).collect();
             assert_eq!(after.iter().count(), all.len(), "seed {seed}\n{text}");
             for (_, before) in all {
                 let after = &after[after.find(&before.name).unwrap()];
-                assert_eq!(after.at, before.at);
+                assert_eq!((&after.at, after.is_pool), (&before.at, before.is_pool));
                 assert_same(&after.balancer, &before.balancer, &format!("seed {seed}\n{text}"));
             }
         }

@@ -19,7 +19,7 @@ use super::timers::{Timers, make_room};
 use super::viewers::VIEWERS_MAX;
 use crate::balance::settings::Protocol;
 use crate::balance::{Listener, Listeners};
-use crate::base::diag::Severity;
+use crate::control::event::OfProcess;
 use crate::net::{Net, Stream};
 
 /// Slots that the table of pairs grows by at least.
@@ -41,27 +41,38 @@ pub struct Shortage {
     is_short: bool,
     /// How many could not be had since the operator was told.
     times: u64,
+    /// What the operator has not been told yet.
+    news: Vec<News>,
+}
+
+/// What is to be told of a shortage.
+#[derive(Debug)]
+enum News {
+    Begins,
+    /// So many times a ring could not be had.
+    Over(u64),
 }
 
 impl Shortage {
-    /// Sees to it that the pool has a ring to lend, if there is memory for one. The operator is
-    /// told when there is none, and again when there is.
+    /// Sees to it that the pool has a ring to lend, if there is memory for one. The operator is to
+    /// be told when there is none, and again when there is.
+    #[inline]
     pub fn provide<N: Net>(&mut self, pool: &mut Pool<<N::Stream as Stream>::Pipe>, net: &mut N) {
-        if pool.is_ready() {
-            return;
+        if !pool.is_ready() {
+            self.grow(pool, net);
         }
+    }
+
+    fn grow<N: Net>(&mut self, pool: &mut Pool<<N::Stream as Stream>::Pipe>, net: &mut N) {
         if net.has_memory(RING_SIZE) && pool.grow() {
             if std::mem::take(&mut self.is_short) {
-                let times = std::mem::take(&mut self.times);
-                let text = format!("there is memory for buffers again; {times} times there was none");
-                net.say(Severity::Notice, &text);
+                self.news.push(News::Over(std::mem::take(&mut self.times)));
             }
             return;
         }
         self.times += 1;
         if !std::mem::replace(&mut self.is_short, true) {
-            let text = "no memory for buffers: what a peer does not take yet stays in the kernel";
-            net.say(Severity::Warning, text);
+            self.news.push(News::Begins);
         }
     }
 }
@@ -90,6 +101,16 @@ pub fn fit_connections(net: &mut impl Net, listeners: &mut Listeners, listening:
 }
 
 impl<N: Net> Proxy<N> {
+    /// Tells of what became of the memory for rings while a pair was served.
+    pub(super) fn tell_shortage(&mut self) {
+        for news in std::mem::take(&mut self.shortage.news) {
+            self.tell_process(match news {
+                News::Begins => OfProcess::NoBuffers,
+                News::Over(times) => OfProcess::BuffersAgain { times },
+            });
+        }
+    }
+
     /// Nobody is connected: what was made for many is given back, so that memory is what it was
     /// before they came.
     pub(super) fn give_back_slots(&mut self) {

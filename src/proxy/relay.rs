@@ -49,6 +49,7 @@ impl<N: Net> Proxy<N> {
         if was_inspected && self.wake_inspected(key) {
             left = Left::OutOfBudget;
         }
+        self.tell_shortage();
         let pair = &mut self.pairs[key.0];
         pair.give_up_broken(&mut self.pool);
         if self.watch.is_on() {

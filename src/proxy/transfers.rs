@@ -19,9 +19,9 @@ use super::pair::{End, Pair, PairKey, Phase, Place, Side};
 use super::{Proxy, token};
 use crate::balance::Search;
 use crate::base::addr::{ClientAddr, Endpoint, Source};
-use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::time::Moment;
+use crate::control::event::OfConnection;
 use crate::net::{Net, Stream};
 pub(super) use opening::Opening;
 
@@ -185,14 +185,12 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    fn tell(&mut self, text: &str) {
-        if self.tells_events() {
-            self.say(Severity::Debug, text);
+    fn tell_transfer(&mut self, key: PairKey, what: &str) {
+        if self.tells_events()
+            && let Some(pair) = self.pairs.get(key.0)
+        {
+            self.tell_connection(pair.listener, key.0, OfConnection::DataConnection { what });
         }
-    }
-
-    fn tell_transfer(&mut self, control: PairKey, what: &str) {
-        self.tell(&format!("connection {}: {what}", control.0));
     }
 
     fn accept_transfer(&mut self, number: usize) {
@@ -282,8 +280,8 @@ impl<N: Net> Proxy<N> {
     /// The other end of a data connection cannot be reached.
     pub(super) fn transfer_failed(&mut self, key: PairKey, error: &io::Error) {
         if let Some(to) = &self.pairs[key.0].to {
-            let text = format!("connection {}: {to} failed: {}", key.0, reason(error));
-            self.tell(&text);
+            let text = format!("{to} failed: {}", reason(error));
+            self.tell_transfer(key, &text);
         }
         self.close(key, CloseReason::Unreachable);
     }

@@ -86,6 +86,14 @@ fn commands_are_answered() {
     assert_eq!(control(&pen, "blacklist 7"), "7\n");
     assert_eq!(control(&pen, "blacklist"), "7\n");
     assert_eq!(control(&pen, "mode"), "no hash no roundrobin no stubborn no weight no prio\n");
+    for (command, reply) in
+        [("pending_max", "100\n"), ("tcp_fastclose", "off\n"), ("http", "http\n"), ("no http", "tcp\n")]
+    {
+        assert_eq!(control(&pen, command), reply, "{command}");
+    }
+    for command in ["conn_max 10", "clients_max 10"] {
+        assert_eq!(control(&pen, command), "10\n", "{command}");
+    }
     assert_served(&pen, "one");
     let port = server.address().port();
     let line = format!("0 addr 127.0.0.1 port {port} conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 3\n");

@@ -95,6 +95,23 @@ fn what_an_operator_does_to_servers_is_told() {
 }
 
 #[test]
+fn what_checks_find_is_told() {
+    let dead = Refusing::new();
+    let pen = Pen::start_with_control(&["-O", "check_interval 1"], &[dead.address()]);
+    let mut events = Subscriber::new(&pen, "events servers");
+    let named = format!("listener=main server=0 address={}", dead.address());
+    pen.obey("check_fall 1");
+    pen.obey("check tcp");
+    assert_eq!(events.line(), format!("server-down {named} why=\"connection refused\" check=tcp"));
+    assert_eq!(events.line(), format!("check-failed {named} why=\"connection refused\" check=tcp"));
+    pen.obey("no check");
+    let unchecked = format!("server-unchecked {named}");
+    while events.line() != unchecked {}
+    assert!(pen.stderr().contains(" is down: connection refused (check tcp)"), "{}", pen.stderr());
+    assert!(!pen.stderr().contains("has failed check"), "what nobody asked for is not said at stderr");
+}
+
+#[test]
 fn a_server_that_comes_back_is_told_once() {
     let dead = Refusing::new();
     let address = dead.address();

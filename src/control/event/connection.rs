@@ -38,6 +38,11 @@ pub enum OfConnection<'a> {
         /// Where that is.
         to: &'a Endpoint,
     },
+    /// Something about a data connection that it has, or is.
+    DataConnection {
+        /// What.
+        what: &'a str,
+    },
     /// Nothing more of it is to be understood: it passes unchanged.
     Unchanged,
     /// Something is lacking here to connect to a server; it is tried again.
@@ -78,6 +83,7 @@ impl OfConnection<'_> {
             OfConnection::Began { .. } => "began",
             OfConnection::SentTo { .. } => "sent-to",
             OfConnection::Transfer { .. } => "connected",
+            OfConnection::DataConnection { .. } => "data-connection",
             OfConnection::Unchanged => "unchanged",
             OfConnection::Waits { .. } => "waits",
             OfConnection::FailedOver { .. } => "failed-over",
@@ -93,6 +99,7 @@ impl OfConnection<'_> {
             OfConnection::Began { from, refused } => format!("datagrams of {from}{}", place(at, *refused)),
             OfConnection::SentTo { server } => format!("to {}", called(at, *server)),
             OfConnection::Transfer { to } => format!("connected to {to}"),
+            OfConnection::DataConnection { what } => String::from(*what),
             OfConnection::Unchanged => String::from("what follows cannot be understood, and passes as it is"),
             OfConnection::Waits { why } => format!("cannot connect yet: {why}"),
             OfConnection::FailedOver { server, why } => format!("{} failed: {why}", called(at, *server)),
@@ -110,6 +117,7 @@ impl OfConnection<'_> {
                 }
             }
             OfConnection::Transfer { to } => line.put("to", to),
+            OfConnection::DataConnection { what } => line.put("what", what),
             OfConnection::Unchanged => {}
             OfConnection::Proxy { from } => line.put("from", from),
             OfConnection::Waits { why } => line.put("why", why),

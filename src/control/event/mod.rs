@@ -58,6 +58,17 @@ pub enum OfServer<'a> {
     Unresolved,
     /// A connection that was opened ahead has ended before anybody used it.
     IdlerLost,
+    /// A check came to an end.
+    Checked {
+        /// Its words.
+        check: &'a str,
+        /// Why it failed, if it did.
+        why: Option<&'a str>,
+        /// The server is up or down from now on by that, and was not before.
+        turns: bool,
+    },
+    /// It was down by its checks, and has none any more.
+    Unchecked,
 }
 
 /// What happens to the process.
@@ -102,6 +113,13 @@ pub enum OfProcess<'a> {
         /// Lines that are lost.
         lost: u64,
     },
+    /// There is no memory for buffers.
+    NoBuffers,
+    /// There is memory for them again.
+    BuffersAgain {
+        /// How often there was none.
+        times: u64,
+    },
     /// Anything else that is said to the operator.
     Said {
         /// How urgent it is.
@@ -115,10 +133,14 @@ impl What<'_> {
     /// How urgent it is. What is of [`Severity::Debug`] is only made where somebody hears of it.
     pub fn severity(&self) -> Severity {
         match self {
-            What::Connection(..) | What::Server(_, OfServer::IdlerLost) => Severity::Debug,
+            What::Connection(..) | What::Server(_, OfServer::IdlerLost | OfServer::Checked { turns: false, .. }) => {
+                Severity::Debug
+            }
+            What::Server(_, OfServer::Checked { why: Some(_), .. }) => Severity::Warning,
             What::Process(OfProcess::Command { .. }) => Severity::Debug,
             What::Server(_, OfServer::Failed { .. } | OfServer::Unresolved) => Severity::Warning,
             What::Server(..) => Severity::Notice,
+            What::Process(OfProcess::NoBuffers) => Severity::Warning,
             What::Process(OfProcess::ReloadFailed { .. } | OfProcess::LogFailing { .. }) => Severity::Error,
             What::Process(OfProcess::Said { severity, .. }) => *severity,
             What::Process(_) => Severity::Notice,
@@ -165,10 +187,7 @@ impl What<'_> {
             }
             What::Server(id, what) => {
                 line.server(at, *id);
-                if let OfServer::Failed { why, blacklisted } = what {
-                    line.put("why", why);
-                    line.put("blacklisted", blacklisted);
-                }
+                what.put(&mut line);
             }
             What::Process(what) => what.put(&mut line),
         }
@@ -191,6 +210,27 @@ impl OfServer<'_> {
             OfServer::Resolved => "server-resolved",
             OfServer::Unresolved => "server-unresolved",
             OfServer::IdlerLost => "idler-lost",
+            OfServer::Checked { why: Some(_), turns: true, .. } => "server-down",
+            OfServer::Checked { why: None, turns: true, .. } => "server-up",
+            OfServer::Checked { why: Some(_), turns: false, .. } => "check-failed",
+            OfServer::Checked { why: None, turns: false, .. } => "check-passed",
+            OfServer::Unchecked => "server-unchecked",
+        }
+    }
+
+    fn put(&self, line: &mut Line) {
+        match self {
+            OfServer::Failed { why, blacklisted } => {
+                line.put("why", why);
+                line.put("blacklisted", blacklisted);
+            }
+            OfServer::Checked { check, why, .. } => {
+                if let Some(why) = why {
+                    line.put("why", why);
+                }
+                line.put("check", check);
+            }
+            _ => {}
         }
     }
 
@@ -209,6 +249,15 @@ impl OfServer<'_> {
             OfServer::Resolved => format!("{server} has an address now"),
             OfServer::Unresolved => format!("{server} has no address; asking again every 30 s"),
             OfServer::IdlerLost => format!("{server}: a connection opened ahead has ended"),
+            OfServer::Checked { check, why: None, turns: true } => format!("{server} is up again (check {check})"),
+            OfServer::Checked { check, why: Some(why), turns: true } => {
+                format!("{server} is down: {why} (check {check})")
+            }
+            OfServer::Checked { check, why: None, turns: false } => format!("{server} has passed check {check}"),
+            OfServer::Checked { check, why: Some(why), turns: false } => {
+                format!("{server} has failed check {check}: {why}")
+            }
+            OfServer::Unchecked => format!("{server} is taken for up: it is not checked any more"),
         }
     }
 }
@@ -222,6 +271,8 @@ impl OfProcess<'_> {
             OfProcess::ReloadFailed { .. } => "reload-failed",
             OfProcess::LogFailing { .. } => "log-failing",
             OfProcess::LogWorking { .. } => "log-working",
+            OfProcess::NoBuffers => "no-buffers",
+            OfProcess::BuffersAgain { .. } => "buffers-again",
             OfProcess::Said { .. } => "said",
         }
     }
@@ -241,6 +292,12 @@ impl OfProcess<'_> {
                 format!("cannot write the log: {why}; lines are lost until that is mended")
             }
             OfProcess::LogWorking { lost } => format!("the log is written again; lines lost: {lost}"),
+            OfProcess::NoBuffers => {
+                String::from("no memory for buffers: what a peer does not take yet stays in the kernel")
+            }
+            OfProcess::BuffersAgain { times } => {
+                format!("there is memory for buffers again; {times} times there was none")
+            }
             OfProcess::Said { text, .. } => String::from(*text),
         }
     }
@@ -260,6 +317,8 @@ impl OfProcess<'_> {
             OfProcess::Reloaded { changes } => line.put("changes", changes),
             OfProcess::ReloadFailed { why } | OfProcess::LogFailing { why } => line.put("why", why),
             OfProcess::LogWorking { lost } => line.put("lost", lost),
+            OfProcess::NoBuffers => {}
+            OfProcess::BuffersAgain { times } => line.put("times", times),
             OfProcess::Said { severity, text } => {
                 line.put("severity", severity);
                 line.put("text", text);
@@ -313,6 +372,13 @@ mod tests {
                 "server 0 (192.0.2.1:80) failed: connection refused; blacklisted for 30 s",
                 "event=server-failed listener=main server=0 name=web1 address=192.0.2.1:80 why=\"connection refused\" \
                  blacklisted=30",
+            ),
+            (
+                What::Server(server, OfServer::Checked { check: "tcp", why: Some("no answer in time"), turns: true }),
+                at,
+                "server 0 (192.0.2.1:80) is down: no answer in time (check tcp)",
+                "event=server-down listener=main server=0 name=web1 address=192.0.2.1:80 why=\"no answer in time\" \
+                 check=tcp",
             ),
             (
                 What::Process(OfProcess::Said { severity: Severity::Notice, text: "a \"b\" \\ \x1b" }),

@@ -12,9 +12,9 @@ use slab::Slab;
 use super::{FIRST_CHECK, Proxy};
 use crate::balance::{ListenerKey, ServerId};
 use crate::base::addr::Endpoint;
-use crate::base::diag::Severity;
 use crate::base::time::Moment;
 use crate::check::{Check, Dialogue};
+use crate::control::event::OfServer;
 use crate::net::{Net, Token};
 
 /// How soon after they are set up the first checks are made, at the latest.
@@ -168,8 +168,7 @@ impl<N: Net> Proxy<N> {
         if let Some(server) = self.listeners[at].balancer.servers.server_mut(id)
             && std::mem::take(&mut server.health).is_down
         {
-            let text = format!("{} is taken for up: it is not checked any more", self.listeners[at].name_of(id));
-            self.say(Severity::Notice, &text);
+            self.tell_server(at, id, OfServer::Unchecked);
         }
     }
 
@@ -195,22 +194,14 @@ impl<N: Net> Proxy<N> {
     fn note_verdict(&mut self, at: ListenerKey, id: ServerId, check: &Check, verdict: &Result<(), String>) {
         let listener = &mut self.listeners[at];
         let changes = listener.balancer.checked(id, verdict.is_ok(), self.now);
-        let tells = self.listeners.common.debug > 0;
-        if !changes && !tells {
-            return;
-        }
-        let (name, words) = (self.listeners[at].name_of(id), check.words());
-        let (severity, text) = match (verdict, changes) {
-            (Ok(()), true) => (Severity::Notice, format!("{name} is up again (check {words})")),
-            (Err(why), true) => (Severity::Warning, format!("{name} is down: {why} (check {words})")),
-            (Ok(()), false) => (Severity::Debug, format!("{name} has passed check {words}")),
-            (Err(why), false) => (Severity::Debug, format!("{name} has failed check {words}: {why}")),
-        };
         if changes {
             self.idlers.follow();
             self.queue.follow();
         }
-        self.say(severity, &text);
+        if changes || self.tells_events() {
+            let why = verdict.as_ref().err().map(String::as_str);
+            self.tell_server(at, id, OfServer::Checked { check: &check.words(), why, turns: changes });
+        }
     }
 
     /// Ends all checks.
