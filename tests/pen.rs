@@ -77,6 +77,8 @@ mod trace;
 mod udp;
 #[path = "pen/udp_servers.rs"]
 mod udp_servers;
+#[path = "pen/udp_told.rs"]
+mod udp_told;
 #[path = "pen/upgrade.rs"]
 mod upgrade;
 #[path = "pen/viewers.rs"]

@@ -66,12 +66,14 @@ pub struct Dropped {
     pub too_long: u64,
     /// Descriptors, memory or ports were lacking, or the system forbade it.
     pub lacking: u64,
+    /// Of a proxy, without a good header.
+    pub bad_header: u64,
 }
 
 impl Dropped {
     /// All of them.
     pub fn sum(&self) -> u64 {
-        self.no_server + self.full + self.too_long + self.lacking
+        self.no_server + self.full + self.too_long + self.lacking + self.bad_header
     }
 }
 

@@ -1,7 +1,9 @@
 //! From which local address servers are connected to.
 
+use super::settings::Protocol;
 use super::{Balancer, ServerId};
 use crate::base::addr::{ClientAddr, Endpoint, Source};
+use crate::base::proxy_version::ProxyVersion;
 
 impl Balancer {
     /// Whether a server sees the clients' own addresses.
@@ -31,6 +33,20 @@ impl Balancer {
             }
             _ => self.own_source(id),
         }
+    }
+
+    /// What a setting asks for that cannot be done, if any does.
+    pub fn contradiction(&self) -> Option<String> {
+        if self.settings.protocol != Protocol::Udp {
+            return None;
+        }
+        const WHY: &str = "proxy_protocol v1 has no datagrams: for protocol udp it is v2";
+        if self.settings.proxy_protocol == Some(ProxyVersion::V1) {
+            return Some(String::from(WHY));
+        }
+        let mut servers = self.servers.all();
+        let server = servers.find(|(_, server)| server.proxy_protocol == Some(Some(ProxyVersion::V1)));
+        server.map(|(id, _)| format!("server {id}: {WHY}"))
     }
 
     /// True if any server sees the clients' own addresses.

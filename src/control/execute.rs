@@ -34,10 +34,26 @@ pub struct Around<'a> {
 
 /// Executes one command, for this listener.
 pub fn execute(listeners: &mut Listeners, at: ListenerKey, command: Command, now: Now, around: &Around<'_>) -> Outcome {
+    let before = may_contradict(&command).then(|| Snapshot::of(listeners));
     let outcome = carry_out(listeners, at, command, now, around);
+    if let (Some(before), Some(why)) = (before, listeners[at].balancer.contradiction()) {
+        before.restore(listeners);
+        return Outcome::refused(why);
+    }
     match settle_all(listeners) {
         Ok(()) => outcome,
         Err(reason) => Outcome::refused(reason),
+    }
+}
+
+/// True if a command may ask for what cannot be together with what is, or mend that.
+fn may_contradict(command: &Command) -> bool {
+    match command {
+        Command::Protocol(protocol) => protocol.is_some(),
+        Command::ProxyProtocol(version) => version.is_some(),
+        Command::Server { changes, .. } => changes.proxy_protocol.is_some(),
+        Command::RemoveServer(_) => true,
+        _ => false,
     }
 }
 
@@ -55,16 +71,27 @@ pub struct Batch {
 pub fn apply(listeners: &mut Listeners, lines: Vec<Line>, now: Now, around: &Around<'_>) -> Result<Batch, ConfigError> {
     let before = Snapshot::of(listeners);
     let mut batch = Batch::default();
+    // Listeners whose settings cannot be together, and since which line: later ones may mend that.
+    let mut odd: Vec<(ListenerKey, Rc<Path>, usize)> = Vec::new();
     for Line { file, number, listener, command } in lines {
         let at = match &command {
             // It names its listener itself, which may not be there yet.
             Command::Listener { .. } => Ok(MAIN),
             _ => find(listeners, &listener),
         };
+        let key = at.as_ref().ok().copied().filter(|_| may_contradict(&command));
         let outcome = match at {
             Ok(at) => carry_out(listeners, at, command, now, around),
             Err(refusal) => refusal,
         };
+        if let Some(at) = key {
+            let is_odd = listeners[at].balancer.contradiction().is_some();
+            match odd.iter().position(|(other, ..)| *other == at) {
+                None if is_odd => odd.push((at, Rc::clone(&file), number)),
+                Some(place) if !is_odd => drop(odd.remove(place)),
+                _ => {}
+            }
+        }
         match outcome.reply {
             Ok(reply) => batch.text.push_str(&reply),
             Err(reason) => {
@@ -73,6 +100,11 @@ pub fn apply(listeners: &mut Listeners, lines: Vec<Line>, now: Now, around: &Aro
             }
         }
         batch.effects.extend(outcome.effects.into_iter().map(|effect| (Rc::clone(&file), number, effect)));
+    }
+    if let Some((at, file, number)) = odd.first() {
+        let why = listeners[*at].balancer.contradiction().unwrap_or_default();
+        before.restore(listeners);
+        return Err(ConfigError::at(file, *number, &why));
     }
     Ok(batch)
 }
@@ -367,6 +399,32 @@ mod tests {
 
     fn reply(pen: &mut Listeners, line: &str) -> String {
         reply_text(run(pen, line).reply)
+    }
+
+    #[test]
+    fn what_cannot_be_together_is_refused_whoever_comes_last() {
+        const WHY: &str = "error: proxy_protocol v1 has no datagrams: for protocol udp it is v2\n";
+        let mut pen = pen();
+        assert_eq!(reply(&mut pen, "proxy_protocol v1"), "v1\n");
+        assert_eq!(reply(&mut pen, "protocol udp"), WHY);
+        assert_eq!(reply(&mut pen, "protocol"), "tcp\n");
+        assert_eq!(reply(&mut pen, "proxy_protocol v2"), "v2\n");
+        assert_eq!(reply(&mut pen, "protocol udp"), "udp\n");
+        assert_eq!(reply(&mut pen, "proxy_protocol v1"), WHY);
+        assert_eq!(reply(&mut pen, "proxy_protocol"), "v2\n");
+        let of_server = WHY.replace("error: ", "error: server 1: ");
+        assert_eq!(reply(&mut pen, "server 1 proxy_protocol v1"), of_server);
+        assert_eq!(main(&mut pen).servers.server(ServerId::Regular(1)).unwrap().proxy_protocol, None);
+        // In a file the end counts.
+        let mut obey = |text: &str| {
+            let lines = read_file(Path::new("f"), "main", &Services::default(), |_| Ok(String::from(text)));
+            apply(&mut pen, lines.unwrap(), NOW, &AROUND).map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!(obey("proxy_protocol v1\nserver 0 proxy_protocol v1\nprotocol tcp\n"), Ok(()));
+        assert_eq!(obey("protocol udp\nserver 0 proxy_protocol off\nproxy_protocol v2\n"), Ok(()));
+        let refused = obey("blacklist 7\nproxy_protocol v1\nblacklist 8\n").unwrap_err();
+        assert_eq!(refused, format!("f:2: {}", WHY.trim_start_matches("error: ").trim_end()));
+        assert_eq!((reply(&mut pen, "proxy_protocol"), reply(&mut pen, "blacklist")), ("v2\n".into(), "30\n".into()));
     }
 
     #[test]

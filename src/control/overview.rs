@@ -222,12 +222,13 @@ impl<'a> Overview<'a> {
             json.number("rate", rate);
         });
         json.number("unserved", balancer.unserved);
-        let Dropped { no_server, full, too_long, lacking } = listener.dropped;
+        let Dropped { no_server, full, too_long, lacking, bad_header } = listener.dropped;
         json.object_at("dropped", |json| {
             json.number("no_server", no_server);
             json.number("full", full);
             json.number("too_long", too_long);
             json.number("lacking", lacking);
+            json.number("bad_header", bad_header);
         });
         json.array_at("servers", |json| {
             for seen in self.servers(listener) {
@@ -421,7 +422,7 @@ mod tests {
              \"listeners\":[{{\"name\":\"main\",\"addresses\":[\"127.0.0.1:80\"],\"healthy\":true,\"connections\":0,\
              \"pending\":0,\"pending_max\":100,\"clients\":1,\"clients_max\":2048,\"idlers\":0,\"accepted\":1,\
              \"up\":5,\"down\":9,\"refused\":{{\"acl\":0,\"connections\":0,\"rate\":0}},\"unserved\":0,\
-             \"dropped\":{{\"no_server\":0,\"full\":0,\"too_long\":0,\"lacking\":0}},\
+             \"dropped\":{{\"no_server\":0,\"full\":0,\"too_long\":0,\"lacking\":0,\"bad_header\":0}},\
              \"servers\":[{{\"id\":\"0\",\"name\":\"web1\",\"address\":\"10.0.0.1:80\",\"state\":\"up\",\
              \"blacklisted\":0.0,\"connections\":1,\"idlers\":0,\"max\":3,\"hard\":4,\"weight\":5,\"prio\":6,\
              \"connects\":1,\"up\":5,\"down\":9,\"rates\":{{\"connects\":0.0,\"up\":0.0,\"down\":0.0}},\

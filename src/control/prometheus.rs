@@ -165,10 +165,15 @@ impl Metrics {
         let help = "Datagrams that could not be passed on.";
         self.family("pen_listener_datagrams_dropped_total", Kind::Counter, help, |family| {
             for (_, listener) in seen.listeners.iter() {
-                let Dropped { no_server, full, too_long, lacking } = listener.dropped;
-                for (reason, count) in
-                    [("no_server", no_server), ("full", full), ("too_long", too_long), ("lacking", lacking)]
-                {
+                let Dropped { no_server, full, too_long, lacking, bad_header } = listener.dropped;
+                let counts = [
+                    ("no_server", no_server),
+                    ("full", full),
+                    ("too_long", too_long),
+                    ("lacking", lacking),
+                    ("bad_header", bad_header),
+                ];
+                for (reason, count) in counts {
                     family.sample(&[("listener", &listener.name), ("reason", reason)], count);
                 }
             }

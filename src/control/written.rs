@@ -409,6 +409,8 @@ mod tests {
             least: coin(),
             p2c: coin(),
         };
+        let protocol = one_of(random, &[Protocol::Tcp, Protocol::Ftp, Protocol::Http, Protocol::Udp]);
+        let v1 = if protocol == Protocol::Udp { ProxyVersion::V2 } else { ProxyVersion::V1 };
         Settings {
             modes,
             blacklist: seconds(random, 0),
@@ -420,7 +422,7 @@ mod tests {
             half_closed_timeout: seconds(random, 0),
             stuck_timeout: seconds(random, 0),
             fast_close: one_of(random, &[FastClose::Off, FastClose::Up, FastClose::Down, FastClose::Both]),
-            protocol: one_of(random, &[Protocol::Tcp, Protocol::Ftp, Protocol::Http, Protocol::Udp]),
+            protocol,
             queue: random.one_in(2).then(|| Queueing {
                 places: 1 + random.below(99) as u32,
                 time: Duration::from_secs(1 + random.below(99)),
@@ -451,7 +453,7 @@ mod tests {
             routes: routes(random),
             route_timeout: seconds(random, 1),
             transparent: random.one_in(2),
-            proxy_protocol: one_of(random, &[None, Some(ProxyVersion::V1), Some(ProxyVersion::V2)]),
+            proxy_protocol: one_of(random, &[None, Some(v1), Some(ProxyVersion::V2)]),
             source: one_of(random, &[None, Some([127, 0, 0, 9].into()), Some("2001:db8::1".parse().unwrap())]),
             fault: random_fault(random),
             // Set with the access lists, of which there must be as many.

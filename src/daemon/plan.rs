@@ -155,7 +155,10 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
                 Step::Set(..) | Step::PidFile(_) | Step::WebStats(_) => {}
             }
         }
-        Ok(replies)
+        match self.listeners.iter().find_map(|(_, listener)| listener.balancer.contradiction()) {
+            Some(why) => Err(Error::config(why)),
+            None => Ok(replies),
+        }
     }
 
     /// Obeys one command of `-O`, and returns its reply.

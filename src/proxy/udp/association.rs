@@ -4,6 +4,7 @@
 //! says when it begins or ends: the first datagram begins it, and it ends when all answers that are
 //! expected have come, or when it was silent for too long.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::balance::{ClientId, ListenerKey, Search, ServerId, Settings};
@@ -11,6 +12,8 @@ use crate::base::addr::Endpoint;
 use crate::base::time::Moment;
 use crate::net::Way;
 use crate::proxy::pair::Place;
+use crate::proxy::udp::Caller;
+use crate::proxy::udp::told::Told;
 
 /// How long it is still heard whether a server is there that answers nothing.
 const LINGER: Duration = Duration::from_secs(1);
@@ -20,8 +23,12 @@ const LINGER: Duration = Duration::from_secs(1);
 pub struct Association<S> {
     /// Leads to the server.
     pub stream: S,
-    /// The client, and how it is reached.
+    /// Who sends its datagrams, a client or a proxy, and how that is reached.
     pub way: Way,
+    /// The client, if a proxy tells of it.
+    pub told: Option<Told>,
+    /// What the client asked otherwise, once a server is told of that.
+    pub entry: Option<SocketAddr>,
     /// The place of the socket where it came in.
     pub place: usize,
     /// Whose client it is.
@@ -68,6 +75,11 @@ pub enum Look {
 }
 
 impl<S> Association<S> {
+    /// Whose next datagram is its.
+    pub(super) fn caller(&self) -> Caller {
+        (self.place, self.way, self.told)
+    }
+
     /// The client has sent one more.
     pub fn note_request(&mut self, moment: Moment) {
         self.requests = self.requests.saturating_add(1);
@@ -136,6 +148,8 @@ mod tests {
         Association {
             stream: (),
             way: Way { client, local: None },
+            told: None,
+            entry: None,
             place: 0,
             listener: MAIN,
             server: Place { id: ServerId::Regular(0), address: 0 },

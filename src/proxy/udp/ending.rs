@@ -78,7 +78,7 @@ impl<N: Net> Proxy<N> {
         if let Some(due) = one.due {
             udp.due.remove(&(due, key));
         }
-        let caller = (one.place, one.way);
+        let caller = one.caller();
         if udp.by_client.get(&caller) == Some(&key) {
             udp.by_client.remove(&caller);
         }

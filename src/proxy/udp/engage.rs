@@ -11,6 +11,7 @@ use super::super::Proxy;
 use super::super::pair::Place;
 use super::association::Association;
 use super::ending::End;
+use super::told::Told;
 use super::{number_of, token_of};
 use crate::balance::{ListenerKey, Search};
 use crate::base::addr::{Endpoint, Source};
@@ -37,7 +38,7 @@ type Engaged<S> = (S, Place, Endpoint);
 
 impl<N: Net> Proxy<N> {
     /// A client comes: finds it a server. What it has sent is dropped if there is none.
-    pub(super) fn open_association(&mut self, place: usize, way: Way) -> Option<usize> {
+    pub(super) fn open_association(&mut self, place: usize, way: Way, told: Option<Told>) -> Option<usize> {
         let at = self.listening.datagrams(place)?.listener;
         if self.draining_since.is_some() {
             self.listeners[at].dropped.no_server += 1;
@@ -51,9 +52,10 @@ impl<N: Net> Proxy<N> {
             self.tell_lacking("out of memory");
             return None;
         }
-        let from = Endpoint::inet(way.client);
+        let client = told.map_or(way.client, |told| told.from);
+        let from = Endpoint::inet(client);
         let balancer = &mut self.listeners[at].balancer;
-        let mut admission = balancer.admit(from.client(), way.client.port(), self.now);
+        let mut admission = balancer.admit(from.client(), client.port(), self.now);
         if let Some(over) = admission.over {
             self.tell_over(at, &from, over);
         }
@@ -71,6 +73,8 @@ impl<N: Net> Proxy<N> {
         let one = Association {
             stream,
             way,
+            told,
+            entry: None,
             place,
             listener: at,
             server,
@@ -90,7 +94,7 @@ impl<N: Net> Proxy<N> {
         };
         let key = self.udp.all.insert(one);
         self.udp.order.add(key);
-        self.udp.by_client.insert((place, way), key);
+        self.udp.by_client.insert((place, way, told), key);
         self.tell_begun(key, &from, admission.refused);
         self.watch_server(key).then_some(key)
     }

@@ -11,6 +11,7 @@ mod ending;
 mod engage;
 pub mod order;
 mod report;
+mod told;
 mod up;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -23,6 +24,11 @@ use crate::control::command::ASSOCIATIONS_FROM;
 use crate::net::{Inbox, Net, Outbox, Token, Way};
 use association::Association;
 use order::Order;
+use told::Told;
+
+/// Who calls: the place of the socket where it comes in, the way it came, and whom it is from if a
+/// proxy says so.
+type Caller = (usize, Way, Option<Told>);
 
 /// The longest request of which a copy is kept: those of DNS and RADIUS are no longer.
 const HELD_MAX: usize = 4096;
@@ -37,9 +43,8 @@ const HELD_IN_ALL: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Udp<S> {
     all: Slab<Association<S>>,
-    /// Whose next datagram belongs to which: by the place of the socket where it comes in, and by the
-    /// way it came.
-    by_client: HashMap<(usize, Way), usize>,
+    /// Whose next datagram belongs to which.
+    by_client: HashMap<Caller, usize>,
     order: Order,
     /// When to look at which.
     due: BTreeSet<(Moment, usize)>,

@@ -59,16 +59,17 @@ impl<N: Net> Proxy<N> {
 
     /// A client has sent a datagram.
     fn pass_up(&mut self, place: usize, way: Way, bytes: &[u8]) {
-        let key = match self.udp.by_client.get(&(place, way)) {
+        let Some((told, bytes)) = self.open_letter(place, &way, bytes) else { return };
+        let key = match self.udp.by_client.get(&(place, way, told)) {
             Some(key) if !self.leads_to_one_that_is_down(*key) => *key,
             Some(key) => {
                 self.end_association(*key, End::Failed);
-                match self.open_association(place, way) {
+                match self.open_association(place, way, told) {
                     Some(key) => key,
                     None => return,
                 }
             }
-            None => match self.open_association(place, way) {
+            None => match self.open_association(place, way, told) {
                 Some(key) => key,
                 None => return,
             },
@@ -90,7 +91,7 @@ impl<N: Net> Proxy<N> {
         let settings = &self.listeners[one.listener].balancer.settings;
         let (is_full, may_fail_over) = (one.is_full(settings), one.may_fail_over(settings));
         if is_full {
-            self.udp.by_client.remove(&(one.place, one.way));
+            self.udp.by_client.remove(&one.caller());
         }
         if may_fail_over {
             self.udp.hold(key, bytes);
@@ -114,9 +115,10 @@ impl<N: Net> Proxy<N> {
     /// Gives a datagram to the server's socket. What the kernel does not take is dropped, and counted;
     /// an error says that the server is not there.
     pub(super) fn send_up(&mut self, key: usize, bytes: &[u8]) -> io::Result<()> {
+        let letter = self.letter_for(key, bytes);
         let one = &mut self.udp.all[key];
         let outcome = loop {
-            match one.stream.write(bytes) {
+            match one.stream.write(&letter) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 outcome => break outcome,
             }

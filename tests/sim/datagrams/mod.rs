@@ -13,10 +13,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+use pen::balance::acl::Subnet;
 use pen::balance::settings::Protocol;
+use pen::balance::trusted::Trusted;
 use pen::balance::{Common, Listeners, MAIN, Server, ServerId, Settings};
 use pen::base::addr::Endpoint;
 use pen::base::operand::{ServerSpec, Services};
+use pen::base::proxy_version::ProxyVersion;
 use pen::net::{ListenOptions, Net, Signal};
 use pen::proxy::listener::{Arriving, Transport, listening_token};
 use pen::proxy::{Ending, Nobody, Proxy, Rights, Start};
@@ -133,6 +136,8 @@ impl Plan {
         if with_faults {
             plan.draw_faults(choices);
         }
+        plan.settings.proxy_protocol = *choices.pick(&[None, None, Some(ProxyVersion::V2)]);
+        plan.settings.proxy_accept = *choices.pick(&[None, None, Some(proxies())]);
         plan
     }
 
@@ -182,6 +187,11 @@ impl Plan {
             && own().any(|server| server.2 == Manner::Sound)
             && (all_sound || is_small())
     }
+}
+
+/// Those who are proxies if there are any: all.
+pub fn proxies() -> Trusted {
+    Trusted::Net(Subnet::parse("10.0.0.0/8", None).unwrap())
 }
 
 type Shared = Rc<RefCell<World>>;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use pen::base::proxy_version::ProxyVersion;
 use pen::net::Signal;
 
 use super::super::choices::Choices;
-use super::{Manner, Plan, judge, world};
+use super::{Manner, Plan, judge, proxies, world};
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 400;
@@ -80,4 +81,20 @@ fn in_a_full_table_those_who_are_used_stay() {
     let world = shared.borrow();
     assert_eq!((&world.answers[0], &world.answers[7]), (&vec![1; 10], &vec![1]));
     assert_eq!(world.opened(), 8, "the first one keeps its association, and the others have one each");
+}
+
+#[test]
+fn clients_of_one_proxy_are_told_apart_and_servers_hear_of_each() {
+    // Also where the first server is not there, and the next one gets the question.
+    let mut plan = Plan::plain(2, 8, 10);
+    plan.servers[0].2 = Manner::Absent;
+    plan.settings.udp_requests = 1;
+    plan.settings.proxy_accept = Some(proxies());
+    plan.settings.proxy_protocol = Some(ProxyVersion::V2);
+    assert_eq!(run(plan.clone()), vec![vec![1; 10]; 8]);
+    plan.settings.udp_requests = 0;
+    plan.servers[0].2 = Manner::Sound;
+    let shared = world(plan, Choices::seed(1), false);
+    super::run(&shared);
+    assert_eq!(shared.borrow().opened(), 8, "each client has an association of its own");
 }

@@ -2,12 +2,18 @@
 //!
 //! A question says who asks and which it is: listener, client, number, each a byte, and then as many bytes as it is to
 //! be long. An answer is the question with the server and the number of the answer before it.
+//!
+//! Where pen trusts proxies, all questions come by them: several clients have one in common, and each datagram a header
+//! that says whose it is; now and then one has none.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use pen::base::addr::Endpoint;
+use pen::base::proxy_version::ProxyVersion;
+use pen::inspect::proxy_protocol::{Decoded, Route, Transport, decode, encode};
 use pen::net::{Event, Inbox, Outbox, Ready, Signal, Token, Way};
 use pen::proxy::listener::listening_token;
 
@@ -92,6 +98,13 @@ pub struct World {
 /// Where a server is.
 pub fn address(server: usize) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, u8::try_from(server).unwrap() + 1], 53))
+}
+
+/// Where a client is if a proxy tells of it, and what it asked there.
+fn told(client: usize) -> Route {
+    let last = u8::try_from(client).unwrap();
+    let at = |ip, port| Endpoint::inet(SocketAddr::from((ip, port)));
+    Route { from: at([172, 16, 0, last / 2], 2000 + u16::from(last)), to: at([203, 0, 113, 9], 5353) }
 }
 
 /// The way of a client, each of which asks an address of its own.
@@ -202,7 +215,9 @@ impl World {
                 let mut bytes = vec![0; plan.asks[ask].1];
                 let head = [plan.listener, client, ask].map(|number| u8::try_from(number).unwrap());
                 bytes[..3].copy_from_slice(&head);
-                self.travel(Action::Arrive(plan.listener, way(client), bytes));
+                let (listener, way) = (plan.listener, self.way_of(client));
+                let header = self.header_of(client);
+                self.travel(Action::Arrive(listener, way, [header, bytes].concat()));
             }
             Action::Arrive(listener, way, bytes) => {
                 let queue = &mut self.queues[listener];
@@ -234,8 +249,43 @@ impl World {
         }
     }
 
+    fn has_proxies(&self) -> bool {
+        self.plan.settings.proxy_accept.is_some()
+    }
+
+    /// By which way pen hears of a client, and answers: the client's own, or that of a proxy that three have in common.
+    fn way_of(&self, client: usize) -> Way {
+        if self.has_proxies() { way(client / 3) } else { way(client) }
+    }
+
+    /// What a proxy says of a client before its question; nothing if it is one that is out of its mind.
+    fn header_of(&mut self, client: usize) -> Vec<u8> {
+        if !self.has_proxies() || self.choices.one_in(self.plan.odd.saturating_mul(4)) {
+            return Vec::new();
+        }
+        encode(ProxyVersion::V2, Transport::Datagram, &told(client))
+    }
+
+    /// What a server is told before a question, which is taken away.
+    fn told_of<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        if self.plan.settings.proxy_protocol.is_none() {
+            return bytes;
+        }
+        let Decoded::Header(length, Some(route)) = decode(bytes, Transport::Datagram) else {
+            panic!("each datagram has a header")
+        };
+        let client = usize::from(bytes[length + 1]);
+        let own = || {
+            let Way { client, local } = way(client);
+            Route { from: Endpoint::inet(client), to: Endpoint::inet(SocketAddr::new(local.unwrap(), 53)) }
+        };
+        assert_eq!(route, if self.has_proxies() { told(client) } else { own() }, "it is the client's");
+        &bytes[length..]
+    }
+
     /// A server has a question.
     fn reach(&mut self, socket: usize, bytes: &[u8]) {
+        let bytes = self.told_of(bytes);
         let server = self.sockets[socket].server;
         let (of, _, manner) = self.plan.servers[server];
         assert_eq!(of, usize::from(bytes[0]), "a server has questions of its own listener's clients only");
@@ -314,7 +364,7 @@ impl World {
         for (to, bytes) in outbox.from(first).take(most) {
             let (server, listener, client, ask) =
                 (usize::from(bytes[0]), usize::from(bytes[2]), usize::from(bytes[3]), usize::from(bytes[4]));
-            assert_eq!(to, way(client), "an answer goes to the client that asked, from where it asked");
+            assert_eq!(to, self.way_of(client), "an answer goes to the client that asked, from where it asked");
             assert_eq!((self.plan.clients[client].listener, by), (listener, listener), "by the socket that was asked");
             assert_eq!(self.plan.servers[server].0, listener, "and is one of its listener's servers");
             assert_eq!(bytes.len(), self.plan.clients[client].asks[ask].1 + 2, "whole");
