@@ -4,6 +4,7 @@
 //! There are no further implementations. [`Net::wait`] is the only source of time.
 
 mod datagrams;
+mod listen_options;
 mod log_target;
 mod unread;
 
@@ -18,6 +19,7 @@ use crate::base::diag::Severity;
 use crate::base::keepalive::Keepalive;
 use crate::base::time::Now;
 pub use datagrams::{BATCH_MAX, DATAGRAM_MAX, Inbox, Outbox, Way};
+pub use listen_options::ListenOptions;
 pub use log_target::LogTarget;
 pub use unread::Unread;
 
@@ -107,26 +109,6 @@ pub enum Signal {
     Statistics,
     /// USR2: let a successor take over.
     Upgrade,
-}
-
-/// How to open a listening socket.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ListenOptions {
-    /// Length of the kernel's queue of clients that are not accepted yet.
-    pub backlog: u32,
-    /// For a Unix socket: only pen's user may connect. Without it the umask decides (umask(2)).
-    pub private: bool,
-    /// Other processes of the same user may listen at the same address, if they say so too; the kernel
-    /// shares the clients out among them (`SO_REUSEPORT`, socket(7)). Nothing on a Unix socket.
-    pub shared: bool,
-    /// It takes datagrams (UDP): nobody is accepted there, and [`Net::receive`] and [`Net::answer`] are
-    /// for it. Not on a Unix socket.
-    pub datagrams: bool,
-}
-
-impl ListenOptions {
-    /// Of a socket where one peer is to come. Strangers may come before it.
-    pub const ONE_PEER: ListenOptions = ListenOptions { backlog: 16, private: false, shared: false, datagrams: false };
 }
 
 /// A pipe in the kernel, through which bytes go from one stream to another without being copied.
@@ -242,6 +224,11 @@ pub trait Net {
     /// where that makes no difference has nothing to do.
     fn listen_once(&mut self, at: &Endpoint, token: Token) -> io::Result<Self::Listener> {
         self.listen(at, ListenOptions::ONE_PEER, token)
+    }
+
+    /// Closes a listening socket, also where another process has it open, and so would be told of.
+    fn close(&mut self, listener: Self::Listener) {
+        drop(listener);
     }
 
     /// Where the listener really listens: the port, if 0 was asked for.

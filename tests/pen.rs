@@ -5,6 +5,8 @@
 #[allow(unused_imports, reason = "every test program uses another part of it")]
 mod support;
 
+#[path = "pen/activation.rs"]
+mod activation;
 #[path = "pen/background.rs"]
 mod background;
 #[path = "webresolve/bind.rs"]

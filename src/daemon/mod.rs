@@ -1,8 +1,9 @@
 //! pen put together: from the command line to the end of the process.
 //!
 //! `options` reads the command line, `plan` checks all that it says, `names` looks up what are
-//! names, `start` opens everything and runs the loop. `check` stops before that. `demo` is pen with servers of its own.
+//! names, `activation` tells which sockets are there already, `start` opens everything and runs the loop. `check` stops before that. `demo` is pen with servers of its own.
 
+mod activation;
 pub mod check;
 pub mod demo;
 pub mod exchange;

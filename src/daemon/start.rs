@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -24,9 +24,10 @@ use crate::proxy::capture::{self, Capture};
 use crate::proxy::listener::{Arriving, Transport, listening_token};
 use crate::proxy::memory::fit_connections;
 use crate::proxy::{CONTROL_LISTENER, Ending, Foreign, LISTENING_MAX, Nobody, Proxy, Rights, STATUS_LISTENER, Start};
+use crate::sys::activation::Passed;
 use crate::sys::capability::check_foreign;
 use crate::sys::console::Console;
-use crate::sys::inheritance::{Inheritance, Use};
+use crate::sys::inheritance::{Inheritance, is_at};
 use crate::sys::listener::Listener;
 use crate::sys::log::Log;
 use crate::sys::net::OsNet;
@@ -41,6 +42,7 @@ use crate::sys::upgrade::{Launch, Upgrader};
 pub fn run(options: &Options) -> Result<u8, Error> {
     // Before anything else is opened.
     let inheritance = Inheritance::claim().map_err(|error| failed("take over", &error))?;
+    let mut passed = Passed::claim().map_err(Error::config)?;
     for note in &options.notes {
         complain(note);
     }
@@ -56,6 +58,9 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     };
     let mut world = World::open(options)?;
     world.inheritance = inheritance;
+    // A variable may have come farther than the sockets.
+    passed.retain(|one| one.listener.is_some() || world.inheritance.is_some());
+    world.passed = passed;
     let services = &world.services;
     let now = world.net.now();
     let mut plan = plan::check(options, services, now, |path| world.net.read_commands(path))?;
@@ -80,7 +85,9 @@ pub struct World {
     warnings: Vec<String>,
     supervisor: Supervisor,
     /// From the process whose place this one takes.
-    inheritance: Option<Inheritance>,
+    pub(super) inheritance: Option<Inheritance>,
+    /// From whoever supervises it.
+    pub(super) passed: Vec<Passed>,
     /// How to start another process that takes the place of this one, or why not.
     launch: Result<Launch, String>,
 }
@@ -106,6 +113,7 @@ impl World {
             warnings: Vec::new(),
             supervisor: Supervisor::find(),
             inheritance: None,
+            passed: Vec::new(),
             launch: launch(options),
         })
     }
@@ -119,6 +127,7 @@ impl World {
         foreign: &mut impl Foreign<OsNet>,
     ) -> Result<u8, Error> {
         self.warnings.extend(names::resolve(&mut self.net, &mut plan)?);
+        self.assign(&plan)?;
         self.fit_connections(&mut plan)?;
         let probes = self.net.keep_alive(plan.listeners.common.keepalive, &[]);
         probes.map_err(|error| failed("set the keep-alive probes", &error))?;
@@ -215,21 +224,10 @@ impl World {
         let listener = listener.map_err(|error| failed(&format!("listen on {}", at.text), &error))?;
         // Port 0 is for the system to choose, and then nobody knows it but the socket.
         let text = match self.net.local(&listener) {
-            Ok(local) if endpoint.port() == Some(0) => local.to_string(),
+            Ok(local) if !is_at(&local, &endpoint) || endpoint.port() == Some(0) => local.to_string(),
             _ => at.text.clone(),
         };
         Ok((listener, text))
-    }
-
-    /// The listener of the old process, if it is at this place.
-    fn inherited(&mut self, at: &Endpoint, options: ListenOptions, token: Token) -> io::Result<Option<Listener>> {
-        let Some(inheritance) = &mut self.inheritance else { return Ok(None) };
-        let what = if token == CONTROL_LISTENER { Use::Control } else { Use::Clients };
-        let listener = inheritance.listener(what, at, options)?;
-        if let Some(listener) = &listener {
-            self.net.adopt(listener, token)?;
-        }
-        Ok(listener)
     }
 
     /// Tells the old process that all is set up, and takes over what it remembers.
@@ -243,7 +241,10 @@ impl World {
         if let Err(why) = remembered {
             self.net.say(Severity::Warning, &format!("upgrade: clients are not remembered: {why}"));
         }
-        sockets.for_each(|socket| socket.own_file(true));
+        let passed = &self.passed;
+        let is_ours =
+            |socket: &&mut Listener| socket.local().is_ok_and(|local| !passed.iter().any(|one| one.at == local));
+        sockets.filter(is_ours).for_each(|socket| socket.own_file(true));
     }
 
     /// As root nobody gets a control port by accident: what it can be told to read and write is

@@ -91,14 +91,14 @@ impl<N: Net> Proxy<N> {
     pub(super) fn forgo_listen(&mut self, new: &NewAddresses) {
         new.taken.iter().for_each(|(written, of)| self.listening.pass_on(written, new.transport, new.at, *of));
         let is_new = |arriving: &Arriving<N>| arriving.listener == new.at && arriving.transport == new.transport;
-        drop(self.listening.close(|arriving| is_new(arriving) && new.opened.contains(&arriving.written)));
+        self.close_where(|arriving| is_new(arriving) && new.opened.contains(&arriving.written));
     }
 
     /// Lets a listener listen at its new addresses, and nowhere else.
     pub(super) fn move_listener(&mut self, new: NewAddresses) {
         let NewAddresses { at, transport, addresses, .. } = new;
         let stays = |arriving: &Arriving<N>| arriving.transport == transport && addresses.contains(&arriving.written);
-        drop(self.listening.close(|arriving| arriving.listener == at && !stays(arriving)));
+        self.close_where(|arriving| arriving.listener == at && !stays(arriving));
         self.end_orphans();
         self.listeners[at].at = addresses;
     }
@@ -155,10 +155,14 @@ impl<N: Net> Proxy<N> {
 
     /// Lets nobody in any more at a listener that was removed. Its pairs go on to their ends.
     pub(super) fn close_listener(&mut self, at: ListenerKey) {
-        drop(self.listening.close(|arriving| arriving.listener == at));
+        self.close_where(|arriving| arriving.listener == at);
         self.end_orphans();
         self.names.forget(at);
         self.forget_addresses(at);
+    }
+
+    fn close_where(&mut self, closes: impl Fn(&Arriving<N>) -> bool) {
+        self.listening.close(closes).into_iter().for_each(|arriving| self.net.close(arriving.socket));
     }
 
     /// Lets nobody in any more, anywhere.
@@ -172,7 +176,7 @@ impl<N: Net> Proxy<N> {
     /// Lets nobody new in. Where datagrams arrive, the associations that there are still need the socket.
     pub(super) fn close_to_new_clients(&mut self) {
         self.forget_all_addresses();
-        drop(self.listening.close(|arriving| arriving.transport == Transport::Tcp));
+        self.close_where(|arriving| arriving.transport == Transport::Tcp);
     }
 
     fn forget_all_addresses(&mut self) {

@@ -134,7 +134,8 @@ impl Inheritance {
     }
 }
 
-fn is_at(local: &Endpoint, wanted: &Endpoint) -> bool {
+/// Whether a listener there is one that is wanted here; port 0 is any.
+pub fn is_at(local: &Endpoint, wanted: &Endpoint) -> bool {
     match (local, wanted) {
         (Endpoint::Inet(local), Endpoint::Inet(wanted)) if wanted.port() == 0 => local.ip() == wanted.ip(),
         _ => local == wanted,
@@ -142,7 +143,7 @@ fn is_at(local: &Endpoint, wanted: &Endpoint) -> bool {
 }
 
 /// Takes possession of a descriptor, which is closed on exec from now on.
-fn adopt(number: RawFd) -> io::Result<OwnedFd> {
+pub(super) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed; a number that is not open makes it fail.
     checked(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
     // SAFETY: it is open, and was left to this process, in which nothing else was opened so far.

@@ -110,6 +110,19 @@ impl Listener {
         }
     }
 
+    /// Gives one that somebody else opened the options of ours.
+    pub fn fit(&self) -> io::Result<()> {
+        match self {
+            Listener::Tcp(listener) => {
+                let yes: libc::c_int = 1;
+                set_option(listener, libc::IPPROTO_TCP, libc::TCP_NODELAY, yes)?;
+                set_option(listener, libc::SOL_SOCKET, libc::SO_OOBINLINE, yes)
+            }
+            Listener::Unix(..) => Ok(()),
+            Listener::Udp(arrivals) => arrivals.fit(),
+        }
+    }
+
     /// Whether the file of a Unix socket is removed with this listener, or by another process.
     pub fn own_file(&mut self, is_ours: bool) {
         if let Listener::Unix(_, file) = self {

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+pub mod activation;
 pub mod arrivals;
 pub mod capability;
 pub mod clock;

@@ -362,6 +362,10 @@ impl Net for OsNet {
         self.upgrader.abandon()
     }
 
+    fn close(&mut self, listener: Listener) {
+        self.close_listener(listener, false);
+    }
+
     fn hand_over(&mut self, clients: &[u8], listeners: Vec<Listener>, control: Option<Listener>) {
         let taken = self.upgrader.taken();
         for (place, listener) in listeners.into_iter().enumerate() {

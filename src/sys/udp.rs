@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::tcp::{bind, bind_source, connect, new_udp_socket, set_option};
 use crate::base::addr::Source;
@@ -34,17 +34,14 @@ impl Arrivals {
         if at.is_ipv6() {
             set_option(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0 as libc::c_int)?;
         }
-        // Less room only means that more is lost when much comes at once.
-        let _ = set_option(&fd, libc::SOL_SOCKET, libc::SO_RCVBUF, BUFFER);
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        {
-            let _ = set_option(&fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER);
-            if at.ip().is_unspecified() {
-                many::tell_addresses(&fd, at.is_ipv6())?;
-            }
-        }
+        fit(&fd, at)?;
         bind(&fd, at)?;
         Arrivals::of(fd)
+    }
+
+    /// Makes one that somebody else opened as ours are.
+    pub fn fit(&self) -> io::Result<()> {
+        fit(&self.socket, self.socket.local_addr()?)
     }
 
     /// One that was opened in this way.
@@ -240,7 +237,11 @@ mod many {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                 // SAFETY: a note of this kind is followed by this structure, aligned or not.
                 let about = unsafe { libc::CMSG_DATA(note).cast::<libc::in_pktinfo>().read_unaligned() };
-                Some(IpAddr::V4(Ipv4Addr::from(about.ipi_spec_dst.s_addr.to_ne_bytes())))
+                let [local, asked] =
+                    [about.ipi_spec_dst, about.ipi_addr].map(|ip| Ipv4Addr::from(ip.s_addr.to_ne_bytes()));
+                // The kernel does not know it of what came before it was asked for, to a socket that was passed.
+                let ip = if local.is_unspecified() { asked } else { local };
+                Some(IpAddr::V4(ip)).filter(|ip| !ip.is_multicast() && ip != &Ipv4Addr::BROADCAST)
             }
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                 // SAFETY: as above.
@@ -307,6 +308,21 @@ mod many {
         let raw = unsafe { &*std::ptr::from_ref(raw).cast::<libc::sockaddr_in>() };
         SocketAddr::from((raw.sin_addr.s_addr.to_ne_bytes(), u16::from_be(raw.sin_port)))
     }
+}
+
+/// Room for what comes, and the addresses that were asked.
+fn fit(fd: impl AsFd, at: SocketAddr) -> io::Result<()> {
+    let fd = fd.as_fd();
+    // Less room only means that more is lost when much comes at once.
+    let _ = set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, BUFFER);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let _ = set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER);
+        if at.ip().is_unspecified() {
+            many::tell_addresses(fd, at.is_ipv6())?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

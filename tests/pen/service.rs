@@ -78,11 +78,14 @@ fn systemd_finds_no_fault_with_the_units() {
     // It looks for the programs, which are not installed here.
     let service = fs::read_to_string(contrib("systemd/pen.service")).unwrap().replace("/usr/sbin/pen", "/bin/true");
     fs::write(scratch.file("pen.service"), service).unwrap();
-    let mut command = Command::new("systemd-analyze");
-    command.args(["verify", "--man=no"]).arg(scratch.file("pen.service"));
-    let ended = Process::run(command);
-    let about_pen: Vec<&str> = ended.stderr.lines().filter(|line| line.contains("pen.s")).collect();
-    assert!(ended.status.success() && about_pen.is_empty(), "{ended:?}");
+    fs::copy(contrib("systemd/pen.socket"), scratch.file("pen.socket")).unwrap();
+    for unit in ["pen.service", "pen.socket"] {
+        let mut command = Command::new("systemd-analyze");
+        command.args(["verify", "--man=no"]).arg(scratch.file(unit));
+        let ended = Process::run(command);
+        let about_pen: Vec<&str> = ended.stderr.lines().filter(|line| line.contains("pen.s")).collect();
+        assert!(ended.status.success() && about_pen.is_empty(), "{unit}: {ended:?}");
+    }
 }
 
 #[test]

@@ -32,11 +32,17 @@ impl Process {
     /// Starts `command` with no input; its output goes to `NAME.out` and `NAME.err` in `directory`, so that
     /// a child is never held up by a test that does not read, and everything can be read at any time.
     #[track_caller]
-    pub fn start(mut command: Command, directory: &Scratch, name: &str) -> Process {
+    pub fn start(command: Command, directory: &Scratch, name: &str) -> Process {
+        Process::start_with(command, Stdio::null(), directory, name)
+    }
+
+    /// The same with this as its standard input.
+    #[track_caller]
+    pub fn start_with(mut command: Command, stdin: Stdio, directory: &Scratch, name: &str) -> Process {
         let stdout = directory.file(&format!("{name}.out"));
         let stderr = directory.file(&format!("{name}.err"));
         let create = |path| File::create(path).expect("the directory is ours");
-        command.stdin(Stdio::null()).stdout(create(&stdout)).stderr(create(&stderr));
+        command.stdin(stdin).stdout(create(&stdout)).stderr(create(&stderr));
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let line = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
         let child = command.spawn().unwrap_or_else(|e| panic!("cannot start {line}: {e}"));
