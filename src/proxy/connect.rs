@@ -105,7 +105,13 @@ impl<N: Net> Proxy<N> {
                     self.wait_for_resources(key, place, until, &error);
                     return Attempt::Begun;
                 }
-                Err(error) => last_error = Some(error),
+                Err(error) => {
+                    if self.watch.is_capturing() {
+                        let to = endpoint.clone();
+                        self.watch_attempt(&to, None, &error);
+                    }
+                    last_error = Some(error);
+                }
             }
         }
         // A server that has no address any more was not tried, and is not to blame.
@@ -151,19 +157,20 @@ impl<N: Net> Proxy<N> {
         server.readable |= ready.readable || ready.read_closed;
         match server.stream.connected(ready) {
             Ok(false) => {}
-            Ok(true) => self.connected(key),
+            Ok(true) => self.connected(key, true),
             // A connect that fails is refused; what was reset stood before (tcp(7)), and may even
             // have brought bytes. It is no different from a reset that comes a moment later. After
             // the peer's end a reset shows as a broken pipe.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
                 server.broke();
-                self.connected(key);
+                self.connected(key, true);
             }
             Err(error) => self.fail_over(key, &error),
         }
     }
 
-    pub(super) fn connected(&mut self, key: PairKey) {
+    /// A pair is connected, just now if that `is_new`.
+    pub(super) fn connected(&mut self, key: PairKey, is_new: bool) {
         let is_transfer = self.pairs[key.0].tie != Tie::None;
         if is_transfer && !self.set_ends_right(key) {
             return self.close(key, CloseReason::Unreachable);
@@ -178,7 +185,9 @@ impl<N: Net> Proxy<N> {
         pair.phase = Phase::Relaying { server, place, up: Flow::Open(Pace::Easy), down: Flow::Open(Pace::Easy) };
         pair.moved = [self.now.moment; 2];
         self.begin_fault(key);
-        self.watch_connection(key, Side::Server);
+        if is_new {
+            self.watch_connection(key, Side::Server);
+        }
         let pair = &mut self.pairs[key.0];
         let listener = &mut self.listeners[pair.listener];
         listener.pending -= 1;
@@ -199,6 +208,7 @@ impl<N: Net> Proxy<N> {
 
     /// The connect failed: the next address of the same server, or the next server.
     fn fail_over(&mut self, key: PairKey, error: &io::Error) {
+        self.watch_failed_connect(key, error);
         let pair = &self.pairs[key.0];
         let Phase::Connecting { place, .. } = pair.phase else { return };
         if pair.tie != Tie::None {

@@ -302,7 +302,7 @@ impl<N: Net> Proxy<N> {
             // What the server has said already is still to be read.
             server.readable = true;
             self.enter(key, Phase::Connecting { server, place: Place { id, address: idler.address } });
-            self.connected(key);
+            self.connected(key, false);
             return true;
         }
         if self.listeners[at].balancer.is_crowded(id)

@@ -8,7 +8,7 @@ use super::Proxy;
 use super::capture::{self, Capture, Found, addresses, nanos, time_of};
 use super::control::Control;
 use super::ending::CloseReason;
-use super::pair::{self, PairKey, Phase};
+use super::pair::{PairKey, Phase};
 use crate::balance::settings::{CaptureSpec, Common};
 use crate::base::addr::Endpoint;
 use crate::base::diag::{DumpForm, Severity};
@@ -83,6 +83,11 @@ impl<N: Net> Watch<N> {
     #[inline]
     pub fn is_on(&self) -> bool {
         self.is_on
+    }
+
+    /// True if what happens is written to a capture.
+    pub fn is_capturing(&self) -> bool {
+        self.capture.is_some()
     }
 
     /// True if bytes are to be dumped.
@@ -221,7 +226,7 @@ impl<N: Net> Watch<N> {
     }
 
     /// Writes down what happened, if there is a capture.
-    fn record(&mut self, net: &mut N, now: Now, what: impl FnOnce(&mut Capture<N::Log>, u64, &[u8])) {
+    pub fn record(&mut self, net: &mut N, now: Now, what: impl FnOnce(&mut Capture<N::Log>, u64, &[u8])) {
         let Some(capture) = &mut self.capture else { return };
         what(capture, nanos(net, now), &self.veiled);
         capture.take(net, now.moment);
@@ -281,30 +286,9 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// A connection of a pair was made just now.
-    pub(super) fn watch_connection(&mut self, key: PairKey, side: pair::Side) {
-        let side = match side {
-            pair::Side::Client => Side::Client,
-            pair::Side::Server => Side::Server,
-        };
-        if self.watch.capture.is_none() {
-            return;
-        }
-        let pair = &self.pairs[key.0];
-        let addresses = match (side, &pair.phase) {
-            (Side::Client, _) => addresses(&pair.client.stream),
-            (Side::Server, Phase::Relaying { server, .. }) => addresses(&server.stream),
-            (Side::Server, Phase::Arriving { .. } | Phase::Queued { .. } | Phase::Searching { .. }) => None,
-            (Side::Server, Phase::Connecting { .. } | Phase::Farewell) => None,
-        };
-        self.watch.record(&mut self.net, self.now, |capture, at, _| {
-            capture.recorder.open(&mut capture.unit, at, key.0, side, addresses.as_ref(), true);
-        });
-    }
-
     /// Takes note of ends and breaks that have come to light.
     pub(super) fn watch_ends(&mut self, key: PairKey) {
-        if self.watch.capture.is_none() {
+        if !self.watch.is_capturing() {
             return;
         }
         let pair = &self.pairs[key.0];

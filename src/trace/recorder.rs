@@ -2,10 +2,11 @@
 //!
 //! Unix sockets have no addresses that a packet could have; documentation addresses (RFC 5737)
 //! stand in for them: 192.0.2.1 for clients, 192.0.2.4 for servers, 192.0.2.2 and 192.0.2.3 for pen
-//! on these sides.
+//! on these sides. A connect that fails within the call has no address here: 192.0.2.3 or 2001:db8::3
+//! stands in for it.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::pcapng::write_head;
 use super::segments::{Link, Sender, Side};
@@ -50,6 +51,27 @@ impl Recorder {
             link.begin(out, at);
         }
         self.links.entry(connection).or_default()[side as usize] = Some(link);
+    }
+
+    /// A connect to a server has failed. What cannot be told of its addresses is made up.
+    pub fn attempt(
+        &mut self,
+        out: &mut Vec<u8>,
+        at: u64,
+        peer: Option<SocketAddr>,
+        pen: Option<SocketAddr>,
+        is_refused: bool,
+    ) {
+        let (stand_in_peer, stand_in) = self.stand_ins(Side::Server);
+        let peer = peer.unwrap_or(stand_in_peer);
+        let stand_in = match peer {
+            SocketAddr::V4(_) => stand_in,
+            SocketAddr::V6(_) => {
+                SocketAddr::new(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 3).into(), stand_in.port())
+            }
+        };
+        let pen = pen.filter(|pen| pen.is_ipv4() == peer.is_ipv4()).unwrap_or(stand_in);
+        Link::new(Side::Server, peer, pen).fail(out, at, is_refused);
     }
 
     /// True if a side of a connection is known.

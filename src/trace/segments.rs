@@ -173,6 +173,16 @@ impl Link {
         self.put(out, at, first, ACK, &[]);
     }
 
+    /// Appends how pen tried to make it, and that it was refused unless nobody answered.
+    pub fn fail(&mut self, out: &mut Vec<u8>, at: u64, is_refused: bool) {
+        self.put(out, at, Sender::Pen, SYN, &[]);
+        if is_refused {
+            self.next[Sender::Peer as usize] = 0;
+            self.put(out, at, Sender::Peer, RST | ACK, &[]);
+        }
+        self.is_over = true;
+    }
+
     /// Appends bytes that were sent.
     pub fn send(&mut self, out: &mut Vec<u8>, at: u64, sender: Sender, bytes: &[u8]) {
         if self.is_over || self.has_ended[sender as usize] {

@@ -13,7 +13,7 @@ use crate::support::pattern::Pattern;
 use crate::support::pen::Pen;
 use crate::support::report;
 use crate::support::scratch::Scratch;
-use crate::support::servers::{Server, echo};
+use crate::support::servers::{Refusing, Server, echo};
 use crate::support::wait;
 
 /// Puts bytes in at one end of a pair and takes them at the other.
@@ -294,6 +294,38 @@ fn what_is_captured_is_written_back_and_a_reload_leaves_it_alone() {
     pen.obey("reload");
     assert_eq!(pen.obey("capture"), "");
     assert!(pen.process().stop("TERM").status.success());
+}
+
+#[test]
+fn a_connect_that_fails_is_captured_and_one_that_was_opened_ahead_has_no_handshake() {
+    if !has_tshark("captures of connects that fail") {
+        return;
+    }
+    let (server, dead) = (Server::start(echo), Refusing::new());
+    let pen = Pen::start_with_control(&["-O", "capture {dir}/x.pcapng"], &[dead.address(), server.address()]);
+    assert_eq!(ask(&pen.connect(), b"hello"), "hello");
+    pen.obey("no capture");
+    let file = pen.directory().file("x.pcapng");
+    assert_clean(&file);
+    let ports = |filter: &str| -> Vec<u16> {
+        let filter = format!("frame.interface_name == \"servers\" && {filter}");
+        let ports = tshark(&file, &filter, &["tcp.srcport", "tcp.dstport"]);
+        let ports = ports.iter().flat_map(|line| line.split('\t')).map(|port| port.parse().unwrap());
+        ports.filter(|port| [dead.address().port(), server.address().port()].contains(port)).collect()
+    };
+    assert_eq!(ports("tcp.flags.syn == 1 && tcp.flags.ack == 0"), [dead.address().port(), server.address().port()]);
+    assert_eq!(ports("tcp.flags.reset == 1"), [dead.address().port()]);
+    let options = ["-O", "idlers 1", "-O", "capture {dir}/y.pcapng"];
+    let pen = Pen::start_with_control(&options, &[server.address()]);
+    wait::until_true("one is open", || pen.obey("idlers") == "Idlers: 1/1\n");
+    assert_eq!(ask(&pen.connect(), b"hello"), "hello");
+    pen.obey("no capture");
+    let file = pen.directory().file("y.pcapng");
+    assert_clean(&file);
+    let count = |filter: &str| {
+        tshark(&file, &format!("frame.interface_name == \"servers\" && {filter}"), &["frame.number"]).len()
+    };
+    assert_eq!((count("tcp.flags.syn == 1"), count("tcp.len == 5"), count("tcp.flags.fin == 1")), (0, 2, 2));
 }
 
 #[test]
