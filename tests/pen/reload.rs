@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::support::client::read_to_end;
+use crate::support::datagrams::{Responder, ask, client};
 use crate::support::pattern::again;
 use crate::support::pen::Pen;
 use crate::support::scratch::Scratch;
@@ -168,6 +169,63 @@ fn a_reload_applies_what_has_changed_and_nothing_else() {
     wait::until_true("the difference is said", || pen.stderr().contains("reload: + blacklist 7\n"));
     wait::until_true("it holds", || control(&pen, "blacklist") == "7\n");
     assert_eq!(served_by(&pen), "two");
+}
+
+#[test]
+fn a_reload_changes_how_datagrams_are_carried() {
+    let (tcp, udp) = (Server::start(greet("tcp")), Responder::named("udp"));
+    let scratch = Scratch::new();
+    let file = scratch.file("pen.cfg").display().to_string();
+    let to_udp = format!("server 0 address 127.0.0.1 port {}\n", udp.address().port());
+    let to_tcp = format!("server 0 address 127.0.0.1 port {}\n", port(&tcp));
+    fs::write(&file, format!("protocol udp\nudp_timeout 60\n{to_udp}")).unwrap();
+    let pen = Pen::start_with_control(&["-F", &file], &[] as &[&str]);
+    let reload = |text: &str| {
+        fs::write(&file, text).unwrap();
+        control(&pen, "reload")
+    };
+    let waits_for = |count: usize| {
+        let start = format!("main conn {count} ");
+        wait::until_true(&start, || control(&pen, "listeners").starts_with(&start));
+    };
+    let one = client(pen.address());
+    assert_eq!(ask(&one, "x"), "udp:x");
+    // Other limits hold for those who are there, and what is the same leaves them alone.
+    assert_eq!(reload(&format!("protocol udp\nudp_timeout 0\n{to_udp}")), "- udp_timeout 60\n+ udp_timeout 0\n");
+    assert_eq!((ask(&one, "x"), udp.peers()), (String::from("udp:x"), 1));
+    waits_for(1);
+    let reply = reload(&format!("protocol udp\nudp_timeout 1\n{to_udp}"));
+    assert_eq!(reply, "- udp_timeout 0\n+ udp_timeout 1\n");
+    waits_for(0);
+    // One question and one answer: each has a socket, which is given back at once.
+    let reply = reload(&format!("protocol udp\nudp_timeout 0\nudp_requests 1\nudp_responses 1\n{to_udp}"));
+    let changes = ["udp_timeout 0", "udp_requests 1", "udp_responses 1"].map(|line| format!("+ {line}\n"));
+    assert!(changes.iter().all(|line| reply.contains(line)) && reply.lines().count() == 6, "{reply}");
+    let before = udp.peers();
+    for _ in 0..2 {
+        assert_eq!(ask(&one, "x"), "udp:x");
+        waits_for(0);
+    }
+    assert_eq!(udp.peers(), before + 2);
+    // A line that has gone is as if it had never been.
+    let now = || ["udp_timeout", "udp_requests", "udp_responses"].map(|name| control(&pen, name));
+    assert_eq!(now(), ["0\n", "1\n", "1\n"]);
+    reload(&format!("protocol udp\n{to_udp}"));
+    assert_eq!(now(), ["180\n", "0\n", "none\n"]);
+    // Another protocol is another socket, and each has its own header.
+    assert_eq!(ask(&one, "x"), "udp:x");
+    let reply = reload(&format!("proxy_protocol v1\n{to_tcp}"));
+    assert!(reply.contains("- protocol udp\n+ protocol tcp\n"), "{reply}");
+    assert_eq!((served_by(&pen), control(&pen, "protocol")), (String::from("tcp"), String::from("tcp\n")));
+    waits_for(0);
+    let reply = reload(&format!("proxy_protocol v2\nprotocol udp\n{to_udp}"));
+    assert!(reply.contains("+ protocol udp\n") && reply.contains("- proxy_protocol v1\n"), "{reply}");
+    assert!(ask(&one, "x").starts_with("udp:\r\n\r\n\0\r\nQUIT\n"));
+    // A mistake is named, and nothing changes.
+    let reply = reload(&format!("proxy_protocol v1\nprotocol udp\nudp_timeout 5\n{to_udp}"));
+    assert_eq!(reply, format!("error: {file}:2: proxy_protocol v1 has no datagrams: for protocol udp it is v2\n"));
+    assert_eq!((control(&pen, "udp_timeout"), control(&pen, "proxy_protocol")), ("180\n".into(), "v2\n".into()));
+    assert!(ask(&one, "y").ends_with('y'));
 }
 
 // Clients all the time, some of them short and some that stay, while the file changes back and forth.

@@ -1,4 +1,4 @@
-//! Datagrams with real servers: BIND asked by dig, rsyslogd told by logger.
+//! Datagrams with real servers: BIND asked by dig, rsyslogd told by logger, dnsdist on both sides.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -147,4 +147,51 @@ fn syslog_messages_of_one_sender_reach_both_servers_and_all_of_them_the_one_that
     log();
     wait::until_true("the other one has all of the next", || count(1) == 150);
     assert_eq!(count(0), 50);
+}
+
+/// dnsdist at a free port, with these lines of its own.
+fn dnsdist(directory: &Scratch, name: &str, lines: &str) -> (Process, SocketAddr) {
+    loop {
+        let at = free_port();
+        let conf = directory.write(name, &format!("setLocal('{at}')\nsetACL('0.0.0.0/0')\n{lines}"));
+        let mut command = Command::new("dnsdist");
+        command.arg("-C").arg(conf).args(["--supervised", "--disable-syslog"]);
+        let mut process = Process::start(command, directory, name);
+        let listens = |process: &Process| process.listens_on().iter().filter(|one| **one == at).count() == 2;
+        wait::until_true("dnsdist listens by TCP and UDP, or ends", || listens(&process) || process.has_ended());
+        // Somebody else may have taken one of its ports meanwhile.
+        if !process.has_ended() {
+            return (process, at);
+        }
+        assert!(process.stdout().contains("in use") || process.stderr().contains("in use"), "{:?}", process.wait());
+    }
+}
+
+#[test]
+fn dnsdist_is_understood_and_understands_whom_each_question_is_from() {
+    let test = "the PROXY protocol with dnsdist by UDP";
+    let missing: Vec<&str> = ["dnsdist", "dig"].into_iter().filter(|program| !is_installed(program)).collect();
+    if !missing.is_empty() {
+        return not_tested_here(test, &format!("not installed: {}", missing.join(", ")));
+    }
+    let directory = Scratch::new();
+    // It answers whom it sees a question from, as the header has it.
+    let tell = "setProxyProtocolACL('127.0.0.1/32')\n\
+        addAction(AllRule(), LuaAction(function(dq) return DNSAction.Spoof, dq.remoteaddr:toString() end))\n";
+    let (_behind, behind) = dnsdist(&directory, "behind", tell);
+    let options = ["-U", "-O", "proxy_accept 127.0.0.1", "-O", "proxy_protocol v2", "-O", "udp_timeout 0"];
+    let pen = Pen::start_with_control(&options, &[behind]);
+    let ask = |at: SocketAddr, from: &str| dig(at, &format!("-b {from} +short who.test A"));
+    assert_eq!(ask(pen.address(), "127.0.0.7"), "127.0.0.7\n", "pen tells of its own clients");
+    let relay =
+        format!("newServer{{address='{}', useProxyProtocol=true, healthCheckMode='up'}}:setUp()\n", pen.address());
+    let (_before, before) = dnsdist(&directory, "before", &relay);
+    for _ in 0..3 {
+        for from in ["127.0.0.8", "127.0.0.9"] {
+            assert_eq!(ask(before, from), format!("{from}\n"), "and of those of a proxy");
+        }
+    }
+    let recent = pen.obey("recent");
+    assert!(["127.0.0.7 ", "127.0.0.8 ", "127.0.0.9 "].iter().all(|client| recent.contains(client)), "{recent}");
+    assert_eq!(pen.stderr(), "");
 }

@@ -11,7 +11,11 @@ const CLIENT_V6: &str = "2001:db8:7::7";
 
 /// Brings the machines up, with a client that has addresses which the servers reach by way of lbhost alone.
 fn lab(name: &str) -> Option<Lab> {
-    let lab = Lab::up(name, &["nginx", "curl", "nft", "setpriv"])?;
+    lab_with(name, &["nginx", "curl", "nft", "setpriv"])
+}
+
+fn lab_with(name: &str, needs: &[&str]) -> Option<Lab> {
+    let lab = Lab::up(name, needs)?;
     for (machine, number) in [("client", "100"), ("lbhost", "1"), ("host1", "2")] {
         lab.output(machine, &format!("ip -6 address add fd78::{number}/64 dev eth0 nodad"));
     }
@@ -52,6 +56,18 @@ fn start_server(lab: &Lab) -> Process {
     fs::write(&file, conf).unwrap();
     let server = lab.start("host1", "seen", &["nginx", "-c", &file.display().to_string()]);
     lab.wait_until_listening("host1", 80);
+    server
+}
+
+/// A name server on host1 that answers whom it sees.
+fn start_name_server(lab: &Lab) -> Process {
+    let conf = "setLocal('123.123.123.2:53')\naddLocal('[fd78::2]:53')\nsetACL({'0.0.0.0/0', '::/0'})\n\
+        addAction(AllRule(), LuaAction(function(dq) return DNSAction.Spoof, dq.remoteaddr:toString() end))\n";
+    let file = lab.scratch().file("dnsdist.conf");
+    fs::write(&file, conf).unwrap();
+    let words = ["dnsdist", "-C", &file.display().to_string(), "--supervised", "--disable-syslog"];
+    let server = lab.start("host1", "dnsdist", &words);
+    lab.wait_until_listening("host1", 53);
     server
 }
 
@@ -115,5 +131,39 @@ fn without_the_right_to_it_pen_does_not_start_and_says_why() {
     lab.output("lbhost", "penctl 127.0.0.1:9999 transparent");
     let _ = lab.run("client", "curl -sS --max-time 5 http://123.123.123.1:8080/");
     pen.wait_for_stderr("is refused: transparent needs the capability");
+    pen.stop("TERM");
+}
+
+#[test]
+fn servers_see_the_own_addresses_of_those_who_send_datagrams() {
+    let Some(lab) = lab_with("transparent datagrams in routed networks", &["dnsdist", "dig", "nft"]) else { return };
+    set_rules(&lab);
+    let _server = start_name_server(&lab);
+    let ask = |from: &str, at: &str, kind: &str| {
+        let line = format!("dig @{at} -p 5353 -b {from} +short +tries=1 +time=3 {kind} who.test");
+        lab.run("client", &line).stdout
+    };
+    let options = ["pen", "-f", "-U", "-u", "nobody", "-C", "127.0.0.1:9999", "-O", "transparent"];
+    let own = ["-O", "udp_requests 1", "-O", "udp_responses 1", "[::]:5353", "123.123.123.2:53"];
+    let mut pen = start_pen(&lab, &[&options[..], &own].concat(), 5353);
+    assert_eq!(ask(CLIENT, "123.123.123.1", "A"), format!("{CLIENT}\n"));
+    // A client by IPv6 has no address that an IPv4 server could see.
+    assert_eq!(ask(CLIENT_V6, "fd78::1", "A"), "123.123.123.1\n");
+    let obey = |command: &str| lab.output("lbhost", &format!("penctl 127.0.0.1:9999 {command}"));
+    obey("server 0 address fd78::2 port 53");
+    assert_eq!(ask(CLIENT_V6, "fd78::1", "AAAA"), format!("{CLIENT_V6}\n"));
+    assert_eq!(ask(CLIENT, "123.123.123.1", "AAAA"), "fd78::1\n", "the other family has pen's address");
+    obey("server 0 transparent off");
+    assert_eq!(ask(CLIENT_V6, "fd78::1", "AAAA"), "fd78::1\n");
+    obey("server 0 transparent default address 123.123.123.2");
+    // Of many questions none is lost.
+    let questions = lab.scratch().file("questions");
+    fs::write(&questions, (0..50).map(|n| format!("q{n}.test A\n")).collect::<String>()).unwrap();
+    let many = format!("dig @123.123.123.1 -p 5353 -b {CLIENT} +short +tries=1 +time=3 -f {}", questions.display());
+    assert_eq!(lab.run("client", &many).stdout, format!("{CLIENT}\n").repeat(50));
+    // Without the rule the answers get lost.
+    lab.output("lbhost", "ip rule del fwmark 1 lookup 100");
+    assert!(!ask(CLIENT, "123.123.123.1", "A").contains(CLIENT));
+    assert_eq!(pen.stderr(), "");
     pen.stop("TERM");
 }

@@ -403,6 +403,18 @@ plant new-client-in-a-drain $p/udp/engage.rs \
     'if self.draining_since.is_some() {' 'if false {'
 plant copy-not-given-back $p/udp/ending.rs \
     $'        self.udp.let_go_held(key);\n        let udp' '        let udp'
+plant clients-of-a-proxy-taken-for-one $p/udp/up.rs \
+    'by_client.get(&(place, way, told))' 'by_client.get(&(place, way, None))' \
+    $p/udp/engage.rs 'by_client.insert((place, way, told), key)' 'by_client.insert((place, way, None), key)' \
+    $p/udp/association.rs '(self.place, self.way, self.told)' '(self.place, self.way, None)'
+plant client-of-a-proxy-not-told $p/udp/told.rs \
+    'one.told.or(own)' 'own'
+plant header-of-a-datagram-left-in $p/udp/told.rs \
+    'Some((told, &bytes[length..]))' 'Some((told, bytes))'
+plant datagram-without-its-header-let-in $p/udp/told.rs \
+    $'&Endpoint::inet(way.client), why);\n                None' $'&Endpoint::inet(way.client), why);\n                Some((None, bytes))'
+plant address-that-was-asked-not-told $p/udp/told.rs \
+    'one.way.local.unwrap_or(bound.ip())' 'bound.ip()'
 
 if [ "$planted" -lt "${#only[@]}" ]; then
     echo "mutants.sh: not every one of these exists: ${only[*]}" >&2
