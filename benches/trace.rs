@@ -11,7 +11,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use pen::base::addr::ClientAddr;
 use pen::base::diag::DumpForm;
 use pen::logs::record::{parse, write_records};
-use pen::trace::{Direction, Tracer};
+use pen::trace::recorder::Recorder;
+use pen::trace::segments::{Sender, Side};
+use pen::trace::{Conversation, Direction, Tracer};
 
 const SIZES: [usize; 3] = [64, 1448, 65_536];
 
@@ -61,6 +63,49 @@ fn step(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What does a chunk cost that is told in words, and one that is captured on both sides? `words` has a command in every
+/// eight bytes, which is the most that there can be; `unknown` is of no protocol; `veil` is what each chunk costs that
+/// goes to a capture without its secrets, before it is a packet, which is `capture`.
+fn watched(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("watched");
+    for size in SIZES {
+        let commands: Vec<u8> = b"NOOP x\r\n".iter().copied().cycle().take(size).collect();
+        let noise: Vec<u8> = (0..size).map(|place| (place * 7 % 251) as u8).collect();
+        group.throughput(Throughput::Bytes(size as u64));
+        let cases: [(&str, u16, &[u8], bool); 3] =
+            [("words", 21, &commands, true), ("unknown", 4242, &noise, true), ("veil", 4242, &noise, false)];
+        for (name, port, bytes, is_shown) in cases {
+            let mut conversation = Conversation::new(Some(port), true);
+            let mut tracer = Tracer::new(3, DumpForm::Auto);
+            let (mut chunk, mut lines) = (Vec::new(), Vec::new());
+            group.bench_function(BenchmarkId::new(name, size), |bencher| {
+                bencher.iter(|| {
+                    (chunk.clear(), lines.clear());
+                    chunk.extend_from_slice(black_box(bytes));
+                    conversation.take(Direction::Up, &mut chunk, &mut lines, false);
+                    let head = "12:00:00.000: connection 0 up, client 192.0.2.7:4000, server 10.0.0.1:21\n";
+                    let shown = is_shown.then(|| tracer.dump_decoded(head, &lines, Direction::Up, 0, &chunk).len());
+                    black_box(shown)
+                });
+            });
+        }
+        let mut recorder = Recorder::default();
+        let mut out = Vec::new();
+        for side in [Side::Client, Side::Server] {
+            recorder.open(&mut out, 0, 0, side, None, true);
+        }
+        group.bench_function(BenchmarkId::new("capture", size), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                recorder.send(&mut out, 1, 0, Side::Client, Sender::Peer, black_box(&noise));
+                recorder.send(&mut out, 1, 0, Side::Server, Sender::Pen, black_box(&noise));
+                black_box(out.len())
+            });
+        });
+    }
+    group.finish();
+}
+
 fn record(criterion: &mut Criterion) {
     let client = ClientAddr::Inet(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
     let server = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
@@ -94,5 +139,5 @@ fn parsing(criterion: &mut Criterion) {
     criterion.bench_function("record/parse", |bencher| bencher.iter(|| parse(black_box(line))));
 }
 
-criterion_group!(benches, step, record, parsing);
+criterion_group!(benches, step, watched, record, parsing);
 criterion_main!(benches);
