@@ -80,7 +80,8 @@ fn watched(criterion: &mut Criterion) {
             let (mut chunk, mut lines) = (Vec::new(), Vec::new());
             group.bench_function(BenchmarkId::new(name, size), |bencher| {
                 bencher.iter(|| {
-                    (chunk.clear(), lines.clear());
+                    chunk.clear();
+                    lines.clear();
                     chunk.extend_from_slice(black_box(bytes));
                     conversation.take(Direction::Up, &mut chunk, &mut lines, false);
                     let head = "12:00:00.000: connection 0 up, client 192.0.2.7:4000, server 10.0.0.1:21\n";

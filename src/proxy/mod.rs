@@ -4,8 +4,8 @@
 //! and timers are hints; what a pair is doing decides. It knows the world by [`Net`] alone.
 
 pub mod arrival;
-pub mod attempts;
-mod batch;
+mod attempts;
+pub mod batch;
 pub mod capture;
 pub mod checks;
 pub mod connect;
