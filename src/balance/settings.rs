@@ -310,6 +310,8 @@ pub struct Common {
     pub pid_file: Option<PathBuf>,
     /// Whether the command `exit` is allowed.
     pub may_exit: bool,
+    /// The system does not let servers see the clients' own addresses.
+    pub is_never_transparent: bool,
 }
 
 impl Default for Common {
@@ -333,6 +335,7 @@ impl Default for Common {
             control_token: None,
             pid_file: None,
             may_exit: false,
+            is_never_transparent: false,
         }
     }
 }

@@ -36,7 +36,7 @@ pub struct Around<'a> {
 pub fn execute(listeners: &mut Listeners, at: ListenerKey, command: Command, now: Now, around: &Around<'_>) -> Outcome {
     let before = may_contradict(&command).then(|| Snapshot::of(listeners));
     let outcome = carry_out(listeners, at, command, now, around);
-    if let (Some(before), Some(why)) = (before, listeners[at].balancer.contradiction()) {
+    if let (Some(before), Some(why)) = (before, contradiction(listeners, at)) {
         before.restore(listeners);
         return Outcome::refused(why);
     }
@@ -51,11 +51,23 @@ fn may_contradict(command: &Command) -> bool {
     match command {
         Command::Protocol(protocol) => protocol.is_some(),
         Command::ProxyProtocol(version) => version.is_some(),
-        Command::Server { changes, .. } => changes.proxy_protocol.is_some(),
-        Command::RemoveServer(_) => true,
+        Command::Server { changes, .. } => changes.proxy_protocol.is_some() || changes.transparent.is_some(),
+        Command::Transparent(_) | Command::RemoveServer(_) => true,
         _ => false,
     }
 }
+
+/// Why the settings of a listener cannot be, with one another or on this system.
+fn contradiction(listeners: &Listeners, at: ListenerKey) -> Option<String> {
+    let balancer = &listeners[at].balancer;
+    let is_refused = listeners.common.is_never_transparent && balancer.is_transparent_anywhere();
+    balancer.contradiction().or_else(|| is_refused.then(|| String::from(NO_FOREIGN)))
+}
+
+/// Why servers cannot see the clients' own addresses; under `-u` pen has the right only if it was
+/// known at the start that it is needed.
+const NO_FOREIGN: &str = "transparent needs the capability CAP_NET_RAW or CAP_NET_ADMIN, which pen does not have; \
+                          with -u it is kept if transparent is set at the start";
 
 /// What a file of commands comes to.
 #[derive(Debug, Default)]
@@ -85,7 +97,7 @@ pub fn apply(listeners: &mut Listeners, lines: Vec<Line>, now: Now, around: &Aro
             Err(refusal) => refusal,
         };
         if let Some(at) = key {
-            let is_odd = listeners[at].balancer.contradiction().is_some();
+            let is_odd = contradiction(listeners, at).is_some();
             match odd.iter().position(|(other, ..)| *other == at) {
                 None if is_odd => odd.push((at, Rc::clone(&file), number)),
                 Some(place) if !is_odd => drop(odd.remove(place)),
@@ -102,7 +114,7 @@ pub fn apply(listeners: &mut Listeners, lines: Vec<Line>, now: Now, around: &Aro
         batch.effects.extend(outcome.effects.into_iter().map(|effect| (Rc::clone(&file), number, effect)));
     }
     if let Some((at, file, number)) = odd.first() {
-        let why = listeners[*at].balancer.contradiction().unwrap_or_default();
+        let why = contradiction(listeners, *at).unwrap_or_default();
         before.restore(listeners);
         return Err(ConfigError::at(file, *number, &why));
     }
@@ -554,6 +566,19 @@ mod tests {
             run(&mut pen, line);
             assert_eq!(pen.common.dump_form, form);
         }
+    }
+
+    #[test]
+    fn transparent_is_refused_where_the_system_does() {
+        let mut pen = pen();
+        run(&mut pen, "transparent");
+        run(&mut pen, "no transparent");
+        pen.common.is_never_transparent = true;
+        let refused = Err(String::from(NO_FOREIGN));
+        assert_eq!(run(&mut pen, "transparent").reply, refused);
+        assert_eq!(run(&mut pen, "server 1 address 10.0.0.9 transparent on").reply, refused);
+        assert!(!main(&mut pen).is_transparent_anywhere());
+        assert_eq!(run(&mut pen, "server 0 address 10.0.0.9 transparent off max 3").reply, Ok(String::new()));
     }
 
     #[test]

@@ -530,6 +530,7 @@ mod tests {
             backlog: Common::default().backlog,
             pid_file: None,
             may_exit: false,
+            is_never_transparent: false,
         }
     }
 

@@ -141,6 +141,7 @@ impl World {
         let syslog = (!options.foreground && !options.demo).then(Console::syslog);
         let is_transparent = plan.listeners.iter().any(|(_, listener)| listener.balancer.is_transparent_anywhere());
         self.confine(options.chroot.as_deref(), is_transparent)?;
+        plan.listeners.common.is_never_transparent = check_foreign().is_err();
         let rights = self.rights(&plan, options)?;
         // What is removed again if the next step fails comes first.
         let pid_file = plan.listeners.common.pid_file.as_deref().map(create_pid_file).transpose()?;

@@ -302,3 +302,21 @@ fn a_socket_that_somebody_else_has_put_in_its_place_is_left_alone() {
     assert_eq!(pen.stop("TERM").status.code(), Some(0));
     assert!(path.exists(), "the socket of another was removed");
 }
+
+#[test]
+fn transparent_is_refused_at_once_when_its_right_has_been_given_up() {
+    if !is_root() {
+        return not_tested_here("transparent_is_refused_at_once", "only root can become another user");
+    }
+    let directory = ["-u", "nobody", "-C", "{dir}/control"];
+    let pen = Pen::start(&directory, &["127.0.0.1:1"]);
+    for command in ["transparent", "server 0 transparent on"] {
+        let ended = pen.penctl(&[command]);
+        assert!(!ended.status.success(), "{command}: {ended:?}");
+        assert!(ended.stderr.contains("transparent needs the capability CAP_NET_RAW"), "{command}: {ended:?}");
+    }
+    // One that begins with it has it, and may switch it off and on.
+    let pen = Pen::start(&[&directory[..], &["-O", "transparent"]].concat(), &["127.0.0.1:1"]);
+    pen.obey("no transparent");
+    pen.obey("transparent");
+}
