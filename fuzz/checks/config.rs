@@ -1,5 +1,6 @@
 //! Files of commands that include each other in any way: reading them always ends, gives the lines that a naive reader
-//! gives or an error that names a file, and a file is applied whole or not at all.
+//! gives or an error that names a file, and a file is applied whole or not at all. What is written of a pen that has
+//! applied it reads back as the same pen.
 
 use std::io;
 use std::path::Path;
@@ -8,8 +9,9 @@ use pen::balance::{Common, Listeners, Settings};
 use pen::base::operand::Services;
 use pen::base::time::Now;
 use pen::control::command::{Command, parse_for};
-use pen::control::config::{DEPTH_MAX, FILES_MAX, read_file};
-use pen::control::execute::{Around, apply};
+use pen::control::config::{DEPTH_MAX, FILES_MAX, Line, read_file};
+use pen::control::execute::{Around, Effect, apply};
+use pen::control::written::{as_file, written};
 
 const AROUND: Around<'_> = Around { pid: 1, control: "" };
 
@@ -40,7 +42,9 @@ pub fn check(input: &[u8]) {
                 (line.file.display().to_string(), line.number, line.listener.to_string(), line.command.clone())
             });
             assert_eq!(parts.collect::<Vec<_>>(), expected);
-            judge(|listeners| apply(listeners, lines, Now::default(), &AROUND).map(|_| ()).map_err(|e| e.to_string()));
+            if let Some(listeners) = judge(|listeners| carry_out(listeners, lines)) {
+                judge_written(&listeners, &services, &open);
+            }
         }
         (Err(error), Err(place)) => {
             let said = error.to_string();
@@ -51,11 +55,41 @@ pub fn check(input: &[u8]) {
     }
 }
 
-fn judge(apply: impl FnOnce(&mut Listeners) -> Result<(), String>) {
+/// Applies lines, and notes what the loop notes once it has done what they ask for.
+fn carry_out(listeners: &mut Listeners, lines: Vec<Line>) -> Result<(), String> {
+    let batch = apply(listeners, lines, Now::default(), &AROUND).map_err(|error| error.to_string())?;
+    for (_, _, effect) in batch.effects {
+        match effect {
+            Effect::SetLog(log) => listeners.common.log = log.map(|log| log.text),
+            Effect::Token(path) => listeners.common.control_token = path,
+            Effect::StatusListen(there) => listeners.common.status_at = there.map(|there| there.text),
+            Effect::SetCapture(spec) => listeners.common.capture = spec,
+            Effect::Listen(at, there) if listeners.contains(at) => {
+                listeners[at].at = there.into_iter().map(|at| at.text).collect();
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What is written says the same to a new pen. A word that no line can have is no word of a line.
+fn judge_written(before: &Listeners, services: &Services, open: &dyn Fn(&Path) -> io::Result<String>) {
+    let blocks = written(before).unwrap_or_else(|error| panic!("{error}"));
+    let text = as_file(&blocks);
+    let opens = |path: &Path| if path == Path::new("written") { Ok(text.clone()) } else { open(path) };
+    let lines = read_file(Path::new("written"), "main", services, opens);
+    let lines = lines.unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let mut after = Listeners::new(Common::default(), Settings::default());
+    carry_out(&mut after, lines).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(written(&after), Ok(blocks), "{text}");
+}
+
+fn judge(apply: impl FnOnce(&mut Listeners) -> Result<(), String>) -> Option<Listeners> {
     let mut listeners = Listeners::new(Common::default(), Settings::default());
     let outcome = apply(&mut listeners);
     let balancer = &listeners.main().balancer;
-    if let Err(said) = outcome {
+    if let Err(said) = &outcome {
         assert!(NAMES.iter().any(|name| said.starts_with(&format!("{name}:"))), "{said:?}");
         assert_eq!(balancer.settings, Settings::default());
         assert_eq!(listeners.common, Common::default());
@@ -63,6 +97,7 @@ fn judge(apply: impl FnOnce(&mut Listeners) -> Result<(), String>) {
         assert_eq!(listeners.all().count(), 1);
     }
     balancer.check();
+    outcome.is_ok().then_some(listeners)
 }
 
 /// Reads as the manual says it, without a thought for anything else.

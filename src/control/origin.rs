@@ -47,14 +47,21 @@ impl Origin {
         self.said.iter().any(|said| matches!(said, Said::File(_)))
     }
 
-    /// Reads everything again. A mistake names its file, its line and what is wrong.
-    pub fn read<R>(&self, services: &Services, now: Now, around: &Around<'_>, read: R) -> Result<Listeners, String>
+    /// Reads everything again, and returns the lines of the files as well. A mistake names its file, its
+    /// line and what is wrong.
+    pub fn read<R>(
+        &self,
+        services: &Services,
+        now: Now,
+        around: &Around<'_>,
+        read: R,
+    ) -> Result<(Listeners, Vec<Line>), String>
     where
         R: FnMut(&Path) -> io::Result<String>,
     {
         let listeners = Listeners::new(self.common.clone(), Settings::default());
         let section = String::from(MAIN_NAME);
-        let mut draft = Draft { listeners, section, services, now, around: *around, read };
+        let mut draft = Draft { listeners, section, services, now, around: *around, read, lines: Vec::new() };
         for said in &self.said {
             match said {
                 Said::Command(command) => draft.command(MAIN, command.clone())?,
@@ -62,7 +69,7 @@ impl Origin {
                 Said::File(path) => draft.file(path, MAIN_NAME)?,
             }
         }
-        Ok(draft.listeners)
+        Ok((draft.listeners, draft.lines))
     }
 }
 
@@ -74,6 +81,8 @@ struct Draft<'a, R> {
     now: Now,
     around: Around<'a>,
     read: R,
+    /// The lines of the files.
+    lines: Vec<Line>,
 }
 
 impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
@@ -98,6 +107,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
     fn file(&mut self, path: &Path, listener: &str) -> Result<(), String> {
         let text = |error: ConfigError| error.to_string();
         let lines = read_file(path, listener, self.services, &mut self.read).map_err(text)?;
+        self.lines.extend_from_slice(&lines);
         let batch = apply(&mut self.listeners, lines, self.now, &self.around).map_err(text)?;
         for (file, number, effect) in batch.effects {
             self.take_down(effect).map_err(|why| text(ConfigError::at(&file, number, &why)))?;
@@ -225,6 +235,26 @@ where
     Ok(lines)
 }
 
+/// Says of each line of a difference where a file has it: a mistake is found only when it is tried to
+/// listen there, or to open that log. The last that says the same counts.
+pub fn place(lines: &mut [Line], files: &[Line]) {
+    for line in lines {
+        if let Some(there) = files.iter().rev().find(|there| says_same(there, line)) {
+            (line.file, line.number) = (Rc::clone(&there.file), there.number);
+        }
+    }
+}
+
+fn says_same(one: &Line, other: &Line) -> bool {
+    let (Line { listener, command, .. }, at) = (one, &other.listener);
+    let (listener, command) = match command {
+        Command::On { listener, command } => (listener.as_str(), &**command),
+        command => (&**listener, command),
+    };
+    // That line names its listener itself.
+    *command == other.command && (listener == &**at || matches!(command, Command::Listener { .. }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,11 +271,12 @@ mod tests {
     }
 
     fn read(origin: &Origin, file: &str) -> Result<Listeners, String> {
-        origin.read(&Services::default(), NOW, &AROUND, |path| match path.to_str() {
+        let open = |path: &Path| match path.to_str() {
             Some("pen.cfg") => Ok(String::from(file)),
             Some("list") => Ok(String::from("10.0.0.0/8\n")),
             _ => Err(io::ErrorKind::NotFound.into()),
-        })
+        };
+        origin.read(&Services::default(), NOW, &AROUND, open).map(|(listeners, _)| listeners)
     }
 
     fn blocks(origin: &Origin, file: &str) -> Vec<Block> {

@@ -22,7 +22,8 @@ impl Snapshot {
     /// Makes all what it was. Nobody may have come or gone since.
     pub fn restore(self, listeners: &mut Listeners) {
         listeners.common = self.common;
-        let now: Vec<ListenerKey> = listeners.iter().map(|(at, _)| at).collect();
+        // Also those that were removed again at once. What was removed before stays for its pairs.
+        let now: Vec<ListenerKey> = listeners.all().map(|(at, _)| at).collect();
         for new in now.into_iter().filter(|at| self.listeners.iter().all(|(old, ..)| old != at)) {
             listeners.remove(new);
             listeners.let_go(new);

@@ -9,9 +9,10 @@ use super::trust::Trust;
 use crate::balance::{ListenerKey, ServerId};
 use crate::base::diag::Severity;
 use crate::base::operand::Host;
+use crate::control::config::Line;
 use crate::control::event::OfProcess;
 use crate::control::execute::{Around, Effect, Outcome};
-use crate::control::origin::{Origin, as_lines, changes};
+use crate::control::origin::{Origin, as_lines, changes, place};
 use crate::control::written::{Block, written};
 use crate::net::Net;
 
@@ -43,22 +44,24 @@ pub(super) struct Loads {
 }
 
 impl<N: Net> Proxy<N> {
-    /// The configuration as its files have it now.
-    fn read_origin(&mut self) -> Result<Vec<Block>, String> {
+    /// The configuration as its files have it now, and the lines of the files.
+    fn read_origin(&mut self) -> Result<(Vec<Block>, Vec<Line>), String> {
         let around = Around { pid: self.control.pid, control: &self.control.written };
         let (services, net) = (&self.control.services, &mut self.net);
-        let pen = self.reload.origin.read(services, self.now, &around, |path| net.read_commands(path))?;
-        written(&pen).map_err(|error| error.to_string())
+        let (pen, files) = self.reload.origin.read(services, self.now, &around, |path| net.read_commands(path))?;
+        let blocks = written(&pen).map_err(|error| error.to_string())?;
+        Ok((blocks, files))
     }
 
     /// Reads everything again, and finds out what has changed: commands, and what is loaded when
     /// they are obeyed. Nothing is changed here.
     pub(super) fn read_changes(&mut self) -> Result<(Batch, Loads), String> {
-        let blocks = self.read_origin()?;
+        let (blocks, files) = self.read_origin()?;
         let live = written(&self.listeners).map_err(|error| error.to_string())?;
         let changes = changes(&self.reload.origin.loaded, &blocks, &live);
         let lines = as_lines(&changes, &self.control.services, |path| self.net.read_commands(path));
-        let lines = lines.map_err(|error| error.to_string())?;
+        let mut lines = lines.map_err(|error| error.to_string())?;
+        place(&mut lines, &files);
         let text: String = changes.shown.iter().map(|line| format!("{line}\n")).collect();
         let shown = if text.is_empty() { String::from(UNCHANGED) } else { text };
         Ok((Batch::new(lines), Loads { blocks, shown }))

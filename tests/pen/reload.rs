@@ -161,6 +161,17 @@ fn a_reload_applies_what_has_changed_and_nothing_else() {
     fs::write(&file, "blacklist 9\n\nserver 0 port frob\n").unwrap();
     let message = format!("{file}:3: server: 'frob': 'frob' is not a port or TCP service\n");
     assert_eq!(control(&pen, "reload"), format!("error: {message}"));
+    // So is one that is found only when it is tried.
+    for (line, why) in [
+        ("log /nosuch/x", "cannot open the log /nosuch/x: no such file or directory"),
+        ("capture /nosuch/y size 9999", "cannot open the capture /nosuch/y: no such file or directory"),
+        ("listener web 192.0.2.1:99", "cannot listen on 192.0.2.1:99: cannot assign requested address"),
+        ("on main status_listen 192.0.2.1:99", "cannot listen on 192.0.2.1:99: cannot assign requested address"),
+    ] {
+        fs::write(&file, format!("blacklist 9\n\n{line}\n")).unwrap();
+        assert_eq!(control(&pen, "reload"), format!("error: {file}:3: {why}\n"), "{line}");
+    }
+    fs::write(&file, "blacklist 9\n\nserver 0 port frob\n").unwrap();
     pen.process().signal("HUP");
     wait::until_true("the mistake is said", || pen.stderr().contains(&message));
     assert_eq!(control(&pen, "blacklist"), "8\n");
