@@ -165,6 +165,20 @@ fn a_server_that_wants_to_be_told_whom_connections_are_from_is_told_so_by_checks
 }
 
 #[test]
+fn a_server_that_wants_to_be_told_whom_datagrams_are_from_is_told_so_by_checks() {
+    // It answers nothing without a header, in which pen speaks for itself.
+    let server = Responder::start(|bytes| {
+        let question = bytes.strip_prefix(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0");
+        question.map(|question| [&question[..2], &[0x81], &question[3..]].concat()).into_iter().collect()
+    });
+    let flags =
+        [&["-U", "-d", "-t", "1"][..], &QUICK, &["-O", "proxy_protocol v2", "-O", "check dns www.test"]].concat();
+    let pen = Pen::start(&flags, &[server.address()]);
+    wait::until_true("it has passed", || pen.stderr().contains("has passed check dns www.test"));
+    assert!(!pen.stderr().contains("has failed"), "{}", pen.stderr());
+}
+
+#[test]
 fn without_checks_nothing_is_asked_and_nothing_wakes_pen() {
     let server = Server::start(greet("x"));
     let pen = Pen::start_with_control(&["-O", "check_interval 1"], &[server.address()]);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::Proxy;
 use super::{Running, token_of};
+use crate::balance::settings::Protocol;
 use crate::balance::{ListenerKey, ServerId};
 use crate::base::addr::Endpoint;
 use crate::base::error::reason;
@@ -84,7 +85,9 @@ impl<N: Net> Proxy<N> {
         let balancer = &self.listeners[at].balancer;
         let server = balancer.servers.server(id);
         let version = server.and_then(|server| server.proxy_protocol).unwrap_or(balancer.settings.proxy_protocol);
-        let is_wanted = check.port.is_none() && !check.is_datagrams();
+        // By datagrams it is another service, too, unless the clients come by them.
+        let is_same = !check.is_datagrams() || balancer.settings.protocol == Protocol::Udp;
+        let is_wanted = check.port.is_none() && is_same;
         version.filter(|_| is_wanted).map(encode_own).unwrap_or_default()
     }
 
