@@ -140,6 +140,19 @@ fn datagrams_and_unix_sockets_can_be_passed_too() {
 }
 
 #[test]
+fn commands_arrive_at_a_socket_that_was_passed() {
+    let scratch = Scratch::new();
+    let path = scratch.file("control").display().to_string();
+    let user: &[&str] = if is_root() { &["-u", "root"] } else { &[] };
+    let words = [user, &["-C", &path, "127.0.0.1:0", "127.0.0.1:1"]].concat();
+    let _pen = activated(UnixListener::bind(&path).unwrap(), "", &words, &scratch);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_penctl"));
+    command.args([&path, "listeners"]);
+    let ended = Process::run(command);
+    assert!(ended.status.success() && ended.stdout.contains("127.0.0.1:"), "{ended:?}");
+}
+
+#[test]
 fn a_socket_that_cannot_be_used_is_named() {
     let unwanted = |socket: OwnedFd, words: &[&str]| {
         let scratch = Scratch::new();
