@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -152,6 +153,21 @@ fn b3_nobody_at_the_control_port_holds_anybody_up() {
     assert_echoes(&pen.connect());
     assert_eq!(control(&pen, "blacklist"), "30\n");
     drop((silent, half, deaf));
+}
+
+#[test]
+fn who_does_not_finish_a_line_in_ten_seconds_is_cut_off_and_not_obeyed() {
+    let pen = start(&[], &[] as &[&str]);
+    let begun = Instant::now();
+    let (silent, mut half) = (open(&pen), open(&pen));
+    half.write_all(b"blacklist 9").unwrap();
+    for mut stream in [silent, half] {
+        let end = stream.read(&mut [0]);
+        let is_over = matches!(&end, Ok(0)) || end.as_ref().is_err_and(|why| why.kind() == ErrorKind::ConnectionReset);
+        assert!(is_over, "{end:?}");
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(9), "{:?}", begun.elapsed());
+    assert_eq!(control(&pen, "blacklist"), "30\n");
 }
 
 // B4: each of these ends pen 0.34.1 or takes all memory there is.
