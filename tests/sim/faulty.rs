@@ -1,8 +1,9 @@
-//! What goes wrong because an operator wants it to: when exactly, and how it looks from both ends.
+//! What goes wrong because an operator wants it to: when exactly, and how it looks from both ends. And a capture whose
+//! disk is full, which nobody notices.
 
 use std::time::Duration;
 
-use pen::balance::settings::Fault;
+use pen::balance::settings::{CaptureSpec, Fault};
 
 use super::dialogue::Dialogue;
 use super::directed::{ended_after, server};
@@ -96,5 +97,18 @@ fn after_so_many_bytes_a_client_sees_a_reset_and_never_a_good_end_or_with_trunca
                 assert!(server(&world, 0).has_ended && ended_after(&world, 0) < 0.5, "{fault}");
             }
         }
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_anywhere_in_a_capture_takes_nothing_from_the_traffic() {
+    for seed in 0..60 {
+        let mut plan = Plan::plain(1, &[Dialogue::exchange(5, 2_000, 4_000), Dialogue::flood(30_000, 50_000)]);
+        (plan.odds.disk, plan.odds.short) = (2, 2);
+        let (size, rotate) = if seed % 2 == 0 { (None, None) } else { (Some(20_000), Some(3)) };
+        plan.capture = Some(CaptureSpec { path: "pen.pcapng".into(), size, seconds: None, rotate });
+        // The judges of every run want all bytes, both ends, whole blocks, and losses said once.
+        let world = finished_by(plan, seed);
+        assert!(world.fates.iter().all(|fate| !fate.was_hit) && !world.captures.is_empty());
     }
 }
