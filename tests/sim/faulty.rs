@@ -19,6 +19,8 @@ fn with_fault(fault: Option<Fault>, tells_all: bool, dialogue: &Dialogue) -> Wor
     let mut plan = Plan::plain(1, std::slice::from_ref(dialogue));
     plan.settings.fault = fault;
     plan.odds.tells_all = tells_all;
+    // An edge may tell of bytes where there are none.
+    plan.odds.spurious = 2;
     plan.pipes = 100;
     // What waits is in the kernels.
     plan.odds.buffers = Buffers::Huge;
