@@ -60,7 +60,7 @@ judge() {
     else
         caught=$(sed -n 's/^seed \([0-9]*\) fails.*/seed \1/p' <<<"$output" | head -1)
         local tests
-        tests=$(sed -n 's/^test sim::[a-z]*::\([a-z_]*\) .* FAILED$/\1/p' <<<"$output")
+        tests=$(sed -n 's/^test sim::\([a-z_]*::\)*\([a-z_]*\) .* FAILED$/\2/p' <<<"$output")
         caught="$caught${caught:+${tests:+, }}$(head -1 <<<"$tests")"
         local more=$(($(wc -l <<<"$tests") - 1))
         if [ "$more" -gt 0 ]; then caught="$caught and $more more"; fi
