@@ -212,12 +212,10 @@ fn a_reload_changes_how_datagrams_are_carried() {
     let reply = reload(&format!("protocol udp\nudp_timeout 0\nudp_requests 1\nudp_responses 1\n{to_udp}"));
     let changes = ["udp_timeout 0", "udp_requests 1", "udp_responses 1"].map(|line| format!("+ {line}\n"));
     assert!(changes.iter().all(|line| reply.contains(line)) && reply.lines().count() == 6, "{reply}");
-    let before = udp.peers();
     for _ in 0..2 {
         assert_eq!(ask(&one, "x"), "udp:x");
         waits_for(0);
     }
-    assert_eq!(udp.peers(), before + 2);
     // A line that has gone is as if it had never been.
     let now = || ["udp_timeout", "udp_requests", "udp_responses"].map(|name| control(&pen, name));
     assert_eq!(now(), ["0\n", "1\n", "1\n"]);

@@ -82,7 +82,14 @@ impl Responder {
 
     /// From how many sockets that came.
     pub fn peers(&self) -> usize {
-        let mut peers: Vec<SocketAddr> = self.shared.received().iter().map(|(from, _)| *from).collect();
+        self.peers_of(|_| true)
+    }
+
+    /// From how many sockets those of them came that are meant.  One that was closed may have given its port to another.
+    pub fn peers_of(&self, is_meant: impl Fn(&[u8]) -> bool) -> usize {
+        let received = self.shared.received();
+        let meant = received.iter().filter(|(_, bytes)| is_meant(bytes));
+        let mut peers: Vec<SocketAddr> = meant.map(|(from, _)| *from).collect();
         peers.sort();
         peers.dedup();
         peers.len()
