@@ -99,6 +99,9 @@ impl Server {
     #[track_caller]
     pub fn start_at(address: SocketAddr, talk: impl Fn(&TcpStream) -> After + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind(address).unwrap_or_else(|e| panic!("cannot listen on {address}: {e}"));
+        // std's queue of 128 overflows when thousands come at once, and the kernel drops who comes then: they would be
+        // late for want of a test server, not of pen. A second listen(2) makes it longer.
+        socket2::SockRef::from(&listener).listen(4096).expect("it listens already");
         let address = listener.local_addr().expect("a bound socket has one");
         let shared = Arc::new(Shared::default());
         let accepting = thread::spawn({
