@@ -100,6 +100,7 @@ fn at_rest_pen_is_small() {
         let resident = proc::resident(pen.pid());
         assert!(resident < 4 * 1024, "{resident} KiB at rest");
         let size = std::fs::metadata(&optimised).unwrap().len();
-        assert!(size < 1_500_000, "the program has {size} bytes");
+        // What it can do grew (UDP, FTP, checks, decoders, the status page), and this with it: it is here to be noticed.
+        assert!(size < 2_000_000, "the program has {size} bytes");
     }
 }
