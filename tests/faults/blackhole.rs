@@ -48,10 +48,11 @@ fn a_server_that_vanishes_for_a_while_costs_no_byte_and_holds_up_nobody_else() {
     let fault = Fault::Blackhole.begin(&[down.address().port(), up.address().port()]);
     reading.go_on();
     writing.go_on();
+    fault.wait_for_hit();
     for _ in 0..50 {
         assert_echoes(&bystander);
     }
-    assert!(fault.heal() > 0, "no packet was hit");
+    fault.heal();
     assert_eq!(reading.finish().unwrap(), LONG);
     writing.finish().unwrap();
     let arrived = outcome.recv_timeout(crate::support::wait::PATIENCE).expect("the server sees the end");

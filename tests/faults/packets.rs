@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use crate::support::wait;
+
 /// All fails that is sent to a port.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
@@ -51,9 +53,20 @@ impl Fault {
 pub struct Active;
 
 impl Active {
+    /// Waits until it has hit a packet.
+    #[track_caller]
+    pub fn wait_for_hit(&self) {
+        wait::until_true("a packet is hit", || self.hits() > 0);
+    }
+
     /// Ends it, and returns how many packets it has hit.
     #[track_caller]
     pub fn heal(self) -> u64 {
+        self.hits()
+    }
+
+    #[track_caller]
+    fn hits(&self) -> u64 {
         let output = Command::new("nft").args(["list", "table", "inet", "sim"]).output().expect("there is an nft");
         let listed = String::from_utf8_lossy(&output.stdout).into_owned();
         let numbers = listed.split("counter packets ").skip(1);

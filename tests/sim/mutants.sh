@@ -307,7 +307,8 @@ plant place-released-at-the-first-listener $p/ending.rs \
 plant listeners-without-turns $p/listener.rs \
     'let first = self.listening.last + 1;' 'let first = 0;'
 plant other-listeners-open-in-a-drain $p/listen.rs \
-    'arriving.transport == Transport::Tcp));' 'arriving.transport == Transport::Tcp && arriving.listener == MAIN));'
+    'close_where(|arriving| arriving.transport == Transport::Tcp);' \
+    'close_where(|arriving| arriving.transport == Transport::Tcp && arriving.listener == crate::balance::MAIN);'
 plant lack-told-after-every-pause $p/listener.rs \
     'if before.is_none_or(|before| self.now.moment.since(before) >= SILENCE) {' 'if let _ = before {'
 plant lack-told-only-once-for-ever $p/listener.rs \
@@ -333,7 +334,9 @@ plant idle-while-the-reader-is-slow $p/pair.rs \
 plant limits-never-looked-at-again $p/limits.rs \
     'Some(limit) => self.await_timer(key, Timer { kind: limit.kind, due: limit.look }),' 'Some(_) => {}'
 plant kernel-s-bytes-not-looked-at $p/limits.rs \
-    'look_at_kernel(pair, now);' ''
+    'look_at_kernel(pair, self.now.moment);' ''
+plant stopped-taken-for-silent $p/limits.rs \
+    'let now = self.seen_until;' 'let now = self.now.moment;'
 plant half-closed-pairs-not-limited $p/limits.rs \
     'consider(pair.is_half_closed(),' 'consider(false,'
 plant stuck-pairs-not-limited $p/limits.rs \

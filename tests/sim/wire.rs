@@ -16,6 +16,8 @@ pub struct Half {
     incoming_max: usize,
     /// Bytes that came in all.
     pub arrived: u64,
+    /// Those of them that nobody had read when the socket was closed.
+    unread: u64,
     /// Where the urgent byte is among those that were written.
     urgent_out: Option<u64>,
     /// Where the urgent byte is among those that arrived, until it is read.
@@ -90,7 +92,7 @@ impl Half {
 
     /// Bytes that reads took away in all.
     pub fn taken(&self) -> u64 {
-        self.arrived - self.incoming.len() as u64
+        self.arrived - self.incoming.len() as u64 - self.unread
     }
 
     /// `SO_ERROR`, which is taken away.
@@ -215,6 +217,7 @@ impl Wire {
         }
         if half.lingers_not || !half.incoming.is_empty() {
             half.outgoing.truncate(kept);
+            half.unread += half.incoming.len() as u64;
             half.incoming.clear();
             half.is_reset = true;
             half.sends_reset = true;
