@@ -8,7 +8,7 @@ use super::Proxy;
 use super::capture::{self, Capture, Found, addresses, nanos, time_of};
 use super::control::Control;
 use super::ending::CloseReason;
-use super::pair::{PairKey, Phase};
+use super::pair::{self, PairKey, Phase};
 use crate::balance::settings::{CaptureSpec, Common};
 use crate::base::addr::Endpoint;
 use crate::base::diag::{DumpForm, Severity};
@@ -293,11 +293,11 @@ impl<N: Net> Proxy<N> {
         }
         let pair = &self.pairs[key.0];
         let Phase::Relaying { server, up, down, .. } = &pair.phase else { return };
-        // What was given up has not ended.
+        // What was given up has not ended. A reset comes behind all that was received before it.
         let is_whole = !pair.is_broken();
         let ends = [
-            (Side::Client, pair.client.is_broken, is_whole && up.has_ended()),
-            (Side::Server, server.is_broken, is_whole && down.has_ended()),
+            (Side::Client, pair.client.is_broken && up.has_ended(), is_whole && up.has_ended()),
+            (Side::Server, server.is_broken && down.has_ended(), is_whole && down.has_ended()),
         ];
         self.watch.record(&mut self.net, self.now, |capture, at, _| {
             let (recorder, out) = (&mut capture.recorder, &mut capture.unit);
@@ -321,8 +321,14 @@ impl<N: Net> Proxy<N> {
         if !self.watch.is_on() {
             return;
         }
+        let one = &mut self.pairs[key.0];
+        let ends = [pair::Side::Client, pair::Side::Server];
+        let is_broken = ends.map(|side| one.end_mut(side).is_some_and(|end| end.is_broken));
         self.watch.record(&mut self.net, self.now, |capture, at, _| {
-            for side in [Side::Client, Side::Server] {
+            for (side, is_broken) in [Side::Client, Side::Server].into_iter().zip(is_broken) {
+                if is_broken {
+                    capture.recorder.reset(&mut capture.unit, at, key.0, side, Sender::Peer);
+                }
                 if is_reset {
                     capture.recorder.reset(&mut capture.unit, at, key.0, side, Sender::Pen);
                 } else {
