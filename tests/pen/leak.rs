@@ -144,7 +144,8 @@ fn b05_five_thousand_connections_at_once_leave_nothing() {
     }
     let idle = descriptors(pen.pid());
     let mut after = Vec::new();
-    for _ in 0..2 {
+    // The first round gives the heap its shape, which may be larger or smaller than the one that it keeps.
+    for _ in 0..3 {
         all_at_once(&pen, &listener, COUNT, || {
             assert_eq!(descriptors(pen.pid()), idle + 2 * COUNT as usize);
             // Nothing but the table itself: an idle connection has no buffer.
@@ -154,7 +155,7 @@ fn b05_five_thousand_connections_at_once_leave_nothing() {
         wait_for_descriptors(&pen, idle);
         after.push(resident(pen.pid()));
     }
-    assert!(after[1] <= after[0] + MARGIN, "after each round, in KiB: {after:?}");
+    assert!(after[2] <= after[1] + MARGIN, "after each round, in KiB: {after:?}");
     assert_sleeps(&pen, "afterwards");
 }
 
