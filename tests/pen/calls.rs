@@ -230,8 +230,9 @@ fn pen_sleeps_when_nothing_happens() {
     half.shutdown(Shutdown::Write).unwrap();
     wait::until_true("the silent server has it", || silent.open() == 1);
     assert_eq!(ask(&pen.connect(), b"one that is over"), "one that is over");
-    // The listener's clients are probed at once; a server is when its connection has lasted for the time of a connect.
-    wait::until_true("both servers are probed", || count(&pen, "SO_KEEPALIVE") == 1 + 2);
+    // The clients of both listeners are probed at once, those who look too; a server is when its connection has lasted for the
+    // time of a connect.
+    wait::until_true("both servers are probed", || count(&pen, "SO_KEEPALIVE") == 2 + 2);
     let status = listeners(pen.pid()).into_iter().find(|at| *at != pen.address()).expect("the status port");
     let mut viewer = Connection::open(status);
     viewer.send(b"GET /status.json HTTP/1.1\r\nHost: a\r\n\r\n");

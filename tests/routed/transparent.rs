@@ -97,6 +97,10 @@ fn servers_see_the_clients_own_addresses() {
     assert_eq!(fetch(CLIENT_V6, "http://[fd78::1]:8080/").stdout, "123.123.123.1\n");
     let obey = |command: &str| lab.output("lbhost", &format!("penctl 127.0.0.1:9999 {command}"));
     obey("server 0 address fd78::2 port 80");
+    // pen gives its server a second, and new networks may need longer before neighbours find each other (RFC 4861).
+    wait::until_true("host1 is reached by IPv6", || {
+        lab.run("lbhost", "curl -sS -g --max-time 2 http://[fd78::2]:80/").status.success()
+    });
     assert_eq!(fetch(CLIENT_V6, "http://[fd78::1]:8080/").stdout, format!("{CLIENT_V6}\n"));
     obey("server 0 transparent off");
     assert_eq!(fetch(CLIENT_V6, "http://[fd78::1]:8080/").stdout, "fd78::1\n");
