@@ -104,8 +104,9 @@ fn wait_for_standstill(count: &AtomicUsize) {
 }
 
 #[test]
-fn twenty_megabytes_each_way_at_once_arrive_though_both_readers_are_late() {
-    const TOTAL: usize = 20_000_000;
+fn a_hundred_megabytes_each_way_at_once_arrive_though_both_readers_are_late() {
+    // More than four sockets hold: each receives up to tcp_rmem's greatest, 32 MiB, and sends up to tcp_wmem's, 4 MiB.
+    const TOTAL: usize = 100_000_000;
     let (pen, client, server) = Pen::start_with_both_ends(&[]);
     let of_the_pair = 2;
     let before = proc::descriptors(pen.pid()) - of_the_pair;
