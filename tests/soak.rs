@@ -8,6 +8,10 @@ mod support;
 
 #[path = "soaking/conversation.rs"]
 mod conversation;
+#[path = "soaking/datagrams.rs"]
+mod datagrams;
+#[path = "soaking/files.rs"]
+mod files;
 #[path = "soaking/server.rs"]
 mod server;
 #[path = "soaking/tally.rs"]
@@ -16,17 +20,21 @@ mod tally;
 mod traffic;
 #[path = "soaking/trouble.rs"]
 mod trouble;
+#[path = "soaking/web.rs"]
+mod web;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use support::pen::Pen;
+use server::Addresses;
+use support::pen::{Pen, free_port};
 use support::proc;
 use support::scratch::Scratch;
 use support::wait;
 use tally::Tally;
-use traffic::Random;
+use traffic::{Listeners, Random};
 use trouble::Server;
 
 /// How long it takes among the ordinary tests.
@@ -43,7 +51,7 @@ const MEMORY_MARGIN: u64 = 2_048;
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["--serve", address, number] => return server::run(address, number),
+        ["--serve", number, addresses @ ..] => return server::run(number, addresses),
         words if words.contains(&"--list") => return println!("soak: test"),
         // `cargo test NAME` asks every test program for the tests of that name.
         [filter, ..] if !filter.starts_with('-') && !"soak".contains(filter) => return report(0, 0),
@@ -76,12 +84,38 @@ fn held(pen: &Pen) -> Held {
     Held { descriptors: proc::descriptors(pen.pid()), resident: proc::resident(pen.pid()) }
 }
 
+/// Which of its addresses a server has for a listener.
+type Which = fn(&Addresses) -> SocketAddr;
+
+/// Starts pen with its four listeners.
+fn start_pen(servers: &[Addresses]) -> (Pen, Listeners) {
+    let [web, files, datagrams] = [0; 3].map(|_| free_port(Ipv4Addr::LOCALHOST.into()));
+    let listeners: [(_, _, _, Which); 3] = [
+        ("web", web, "http", |addresses| addresses.web),
+        ("files", files, "ftp", |addresses| addresses.files),
+        ("datagrams", datagrams, "udp", |addresses| addresses.datagrams),
+    ];
+    let mut commands = Vec::new();
+    for (name, address, protocol, of) in listeners {
+        commands.extend([format!("listener {name} {address}"), format!("protocol {protocol}")]);
+        commands.extend(["blacklist 1", "timeout 3", "udp_timeout 2"].map(str::to_string));
+        for (number, addresses) in servers.iter().enumerate() {
+            let server = of(addresses);
+            commands.push(format!("server {number} address {} port {}", server.ip(), server.port()));
+        }
+    }
+    let mut options = vec!["-b", "1", "-t", "3", "-l", "{dir}/pen.log"];
+    options.extend(commands.iter().flat_map(|command| ["-O", command]));
+    let talk: Vec<SocketAddr> = servers.iter().map(|addresses| addresses.talk).collect();
+    (Pen::start_with_control(&options, &talk), Listeners { web, files, datagrams })
+}
+
 /// Runs it, prints the table, and says whether all was well.
 fn soak(time: Duration) -> bool {
     let directory = Scratch::new();
     let mut servers: Vec<Server> = (0..SERVERS).map(|number| Server::start(number, &directory)).collect();
-    let addresses: Vec<_> = servers.iter().map(Server::address).collect();
-    let pen = Pen::start_with_control(&["-b", "1", "-t", "3", "-l", "{dir}/pen.log"], &addresses);
+    let addresses: Vec<Addresses> = servers.iter().map(Server::addresses).collect();
+    let (pen, listeners) = start_pen(&addresses);
     let start = held(&pen);
     let seed = std::env::var("SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| UNIX_EPOCH.elapsed().map_or(1, |time| time.as_nanos() as u64)) | 1;
@@ -90,7 +124,7 @@ fn soak(time: Duration) -> bool {
     let early = thread::scope(|scope| {
         for number in 0..CLIENTS {
             let (pen, tally) = (&pen, &tally);
-            scope.spawn(move || traffic::run(pen, tally, Random(seed.wrapping_mul(2 * number + 3))));
+            scope.spawn(move || traffic::run(pen, listeners, tally, Random(seed.wrapping_mul(2 * number + 3))));
         }
         let (pen, tally, servers, directory) = (&pen, &tally, &mut servers, &directory);
         scope.spawn(move || trouble::run(pen, servers, directory, tally, Random(seed)));
@@ -121,7 +155,11 @@ fn soak(time: Duration) -> bool {
         println!("unexpected: memory grows");
     }
     let count = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
-    let was_something = count(&tally.whole) > 0 && count(&tally.bytes) > 0;
+    let something = [&tally.whole, &tally.bytes, &tally.requests, &tally.files, &tally.answered];
+    let was_something = something.into_iter().all(|counter| count(counter) > 0);
+    if !was_something {
+        println!("unexpected: not of everything was there something");
+    }
     was_something
         && count(&tally.unexpected) == 0
         && all_back.is_some()
@@ -139,6 +177,10 @@ fn print_table(time: Duration, tally: &Tally, [start, early, end]: [Held; 3], mo
     row("conversations that ended as they should", count(&tally.whole).to_string());
     row("cut by the client with a reset, seen as such by the server", count(&tally.cut).to_string());
     row("clients that hung up at once", count(&tally.hung_up).to_string());
+    row("requests of HTTP", count(&tally.requests).to_string());
+    row("files by FTP", count(&tally.files).to_string());
+    row("files cut by the client with a reset, seen as such by the server", count(&tally.files_cut).to_string());
+    row("datagrams answered; not answered", format!("{}; {}", count(&tally.answered), count(&tally.unanswered)));
     row("commands by penctl", count(&tally.commands).to_string());
     for (fault, count) in tally.faults() {
         row(&format!("fault: {fault}"), count.to_string());

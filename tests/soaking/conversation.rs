@@ -62,13 +62,19 @@ impl Talk {
         let sort = *SORTS.get(usize::from(head[0]))?;
         Some(Talk { sort, seed: head[1], up: number(2)?, down: number(10)? })
     }
+}
 
-    /// The bytes of each direction.
-    fn patterns(&self) -> (&'static Pattern, &'static Pattern) {
-        let seed = usize::from(self.seed) % PATTERNS;
-        let patterns = PATTERN.get_or_init(|| (0..2 * PATTERNS as u64).map(Pattern::new).collect());
-        (&patterns[2 * seed], &patterns[2 * seed + 1])
-    }
+/// The bytes to the server, and to the client.
+pub fn patterns(seed: u8) -> (&'static Pattern, &'static Pattern) {
+    let seed = usize::from(seed) % PATTERNS;
+    let patterns = PATTERN.get_or_init(|| (0..2 * PATTERNS as u64).map(Pattern::new).collect());
+    (&patterns[2 * seed], &patterns[2 * seed + 1])
+}
+
+/// Bounds reads and writes by [`SILENCE_MAX`].
+pub fn silent_for_long(stream: &TcpStream) -> Result<(), String> {
+    let bounded = stream.set_read_timeout(Some(SILENCE_MAX)).and_then(|()| stream.set_write_timeout(Some(SILENCE_MAX)));
+    bounded.map_err(|error| format!("time-out: {error}"))
 }
 
 /// Making a pattern takes longer than a small conversation.
@@ -76,7 +82,7 @@ const PATTERNS: usize = 8;
 static PATTERN: OnceLock<Vec<Pattern>> = OnceLock::new();
 
 /// Reads in small pieces, with a pause before each.
-struct Slow<'a>(&'a TcpStream, Duration);
+pub struct Slow<'a>(pub &'a TcpStream, pub Duration);
 
 impl Read for Slow<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -107,9 +113,8 @@ pub fn pause(time: Duration) {
 /// slow, in what it reads and in what it writes.
 pub fn client(stream: TcpStream, talk: Talk, slow: Duration, mut served_by: impl FnMut(u8)) -> Result<(), String> {
     let told = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
-    stream.set_read_timeout(Some(SILENCE_MAX)).map_err(told("time-out"))?;
-    stream.set_write_timeout(Some(SILENCE_MAX)).map_err(told("time-out"))?;
-    let (up, down) = talk.patterns();
+    silent_for_long(&stream)?;
+    let (up, down) = patterns(talk.seed);
     (&stream).write_all(&talk.head()).map_err(told("head"))?;
     let mut number = [0];
     (&stream).read_exact(&mut number).map_err(told("number"))?;
@@ -163,7 +168,7 @@ pub fn server(stream: &TcpStream, number: u8) -> Result<(), String> {
         }
     }
     let talk = Talk::parse(&head).ok_or_else(|| format!("a head of {head:?}"))?;
-    let (up, down) = talk.patterns();
+    let (up, down) = patterns(talk.seed);
     let receive = || match (up.check(stream.take(talk.up as u64), 65_536), talk.sort) {
         (Ok(count), Sort::Cut) => Err(format!("{talk:?}: a cut request of {count} bytes had a clean end")),
         (Ok(count), _) if count == talk.up => Ok(()),

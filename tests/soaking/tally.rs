@@ -22,6 +22,14 @@ pub struct Tally {
     pub expected: AtomicU64,
     pub unexpected: AtomicU64,
     pub commands: AtomicU64,
+    /// Requests of HTTP.
+    pub requests: AtomicU64,
+    /// Files by FTP: whole ones, and such as were cut by the client and seen as such by the server.
+    pub files: AtomicU64,
+    pub files_cut: AtomicU64,
+    /// Datagrams.
+    pub answered: AtomicU64,
+    pub unanswered: AtomicU64,
     texts: Mutex<Vec<String>>,
     /// When each server was killed last.
     kills: Mutex<Vec<(u8, Instant)>>,

@@ -1,10 +1,12 @@
 //! The clients of the soak: threads that talk, one conversation after another.
 
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::conversation::{Sort, Talk, client, pause};
 use super::tally::{Tally, add};
-use crate::support::client::reset;
+use super::{datagrams, files, web};
+use crate::support::client::{connect_from, reset};
 use crate::support::pen::Pen;
 
 /// xorshift64*.
@@ -24,22 +26,71 @@ impl Random {
         Duration::from_millis(low + self.below(high - low))
     }
 
-    fn size(&mut self, most: u64) -> usize {
+    /// A length from nothing to about half of `most`.
+    pub fn size(&mut self, most: u64) -> usize {
         // Small ones and large ones: the logarithm is what is spread evenly.
         let most = 1 << self.below(most.ilog2().into());
         self.below(most + 1) as usize
     }
 }
 
+/// The further listeners of pen.
+#[derive(Debug, Clone, Copy)]
+pub struct Listeners {
+    pub web: SocketAddr,
+    pub files: SocketAddr,
+    pub datagrams: SocketAddr,
+}
+
 /// Talks until the soak is over.
-pub fn run(pen: &Pen, tally: &Tally, mut random: Random) {
+pub fn run(pen: &Pen, listeners: Listeners, tally: &Tally, mut random: Random) {
     while !tally.is_over() {
         match random.below(20) {
             0 => hang_up(pen, tally, &mut random),
             1 => wait_first(pen, tally, &mut random),
+            2..=4 => browse(listeners.web, tally, &mut random),
+            5 | 6 => fetch(listeners.files, tally, &mut random),
+            7 => datagrams::client(address(&mut random), listeners.datagrams, tally, &mut random),
             _ => talk(pen, tally, &mut random, Duration::ZERO),
         }
     }
+}
+
+/// Counts a connection and what comes of it.
+fn converse(
+    to: SocketAddr,
+    tally: &Tally,
+    random: &mut Random,
+    conversation: impl FnOnce(&TcpStream, &mut Random, &mut dyn FnMut(u8)) -> Result<(), String>,
+) {
+    let begun = Instant::now();
+    let stream = connect_from(address(random).into(), to);
+    add(&tally.connections, 1);
+    let mut server = None;
+    match conversation(&stream, random, &mut |number| server = Some(number)) {
+        Ok(()) => add(&tally.whole, 1),
+        Err(text) => tally.failed(begun, server, &text),
+    }
+}
+
+/// Requests of HTTP.
+fn browse(to: SocketAddr, tally: &Tally, random: &mut Random) {
+    converse(to, tally, random, |stream, random, served_by| {
+        let (slow, most) = match random.below(8) {
+            0 => (random.millis(1, 5), 1 << 16),
+            _ => (Duration::ZERO, 1 << 21),
+        };
+        let requests = web::Request::some(random, most);
+        web::client(stream, &requests, slow, random.below(2) == 0, served_by)?;
+        add(&tally.requests, requests.len() as u64);
+        add(&tally.bytes, requests.iter().map(web::Request::bytes).sum());
+        Ok(())
+    });
+}
+
+/// Files by FTP.
+fn fetch(to: SocketAddr, tally: &Tally, random: &mut Random) {
+    converse(to, tally, random, |stream, random, served_by| files::client(stream, tally, random, served_by));
 }
 
 /// Another client for pen each time.

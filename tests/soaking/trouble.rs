@@ -1,13 +1,13 @@
 //! The faults of the soak: servers that die, stop and come back, signals, commands, a log that is moved away.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::conversation::pause;
-use super::server::{LISTENS, UNEXPECTED};
+use super::server::{Addresses, LISTENS, UNEXPECTED};
 use super::tally::{Tally, add};
 use super::traffic::Random;
 use crate::support::pen::Pen;
@@ -16,24 +16,30 @@ use crate::support::scratch::Scratch;
 use crate::support::servers::Refusing;
 use crate::support::wait;
 
-/// A server of the soak, which can be killed and started again at its address.
+/// A server of the soak, which can be killed and started again at its addresses.
 pub struct Server {
     number: u8,
-    /// Keeps the address while no process has it.
-    place: Refusing,
+    /// They keep the addresses while no process has them.
+    _places: [Refusing; 3],
+    addresses: Addresses,
     process: Process,
     starts: u32,
 }
 
 impl Server {
     pub fn start(number: u8, directory: &Scratch) -> Server {
-        let place = Refusing::new();
-        let process = start(number, place.address(), directory, 0);
-        Server { number, place, process, starts: 0 }
+        let places = [Refusing::new(), Refusing::new(), Refusing::new()];
+        // Sockets that are not bound to an address speak to loopback from 127.0.0.1: nobody else has a port of this one.
+        let datagrams =
+            UdpSocket::bind((Ipv4Addr::new(127, 0, 2, 1 + number), 0)).and_then(|socket| socket.local_addr());
+        let [talk, web, files] = [0, 1, 2].map(|which: usize| places[which].address());
+        let addresses = Addresses { talk, web, files, datagrams: datagrams.expect("an address of this machine") };
+        let process = start(number, addresses, directory, 0);
+        Server { number, _places: places, addresses, process, starts: 0 }
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.place.address()
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
     }
 
     fn kill(&mut self, tally: &Tally) {
@@ -44,7 +50,7 @@ impl Server {
 
     fn start_again(&mut self, directory: &Scratch) {
         self.starts += 1;
-        self.process = start(self.number, self.address(), directory, self.starts);
+        self.process = start(self.number, self.addresses, directory, self.starts);
     }
 
     /// What it saw that must never happen.
@@ -55,9 +61,9 @@ impl Server {
     }
 }
 
-fn start(number: u8, address: SocketAddr, directory: &Scratch, time: u32) -> Process {
+fn start(number: u8, addresses: Addresses, directory: &Scratch, time: u32) -> Process {
     let mut command = Command::new(std::env::current_exe().expect("this program has a file"));
-    command.args(["--serve", &address.to_string(), &number.to_string()]);
+    command.arg("--serve").arg(number.to_string()).args(addresses.words());
     let process = Process::start(command, directory, &format!("server{number}.{time}"));
     // It says so itself: to look it up takes long when there are tens of thousands of connections that have ended. And
     // it may be long until it has its turn, on a machine where everybody else comes before it.
