@@ -72,23 +72,7 @@ fn path_of(spec: &CaptureSpec, number: u32) -> PathBuf {
 /// Opens the first file of a capture. If it `continues` the one of a process before, that is kept.
 pub fn open<N: Net>(net: &mut N, spec: CaptureSpec, continues: bool) -> Result<Capture<N::Log>, String> {
     let log = open_file(net, &spec, 1, continues)?;
-    let mut capture = Capture {
-        log,
-        recorder: Recorder::default(),
-        unit: Vec::new(),
-        waiting: Vec::new(),
-        torn: 0,
-        size: 0,
-        number: 1,
-        until: None,
-        packets_lost: 0,
-        is_failing: false,
-        unsaid: Vec::new(),
-        over: None,
-        spec,
-    };
-    capture.begin_file();
-    Ok(capture)
+    Ok(Capture::on(spec, log))
 }
 
 fn open_file<N: Net>(net: &mut N, spec: &CaptureSpec, number: u32, continues: bool) -> Result<N::Log, String> {
@@ -98,6 +82,27 @@ fn open_file<N: Net>(net: &mut N, spec: &CaptureSpec, number: u32, continues: bo
 }
 
 impl<L: Write> Capture<L> {
+    /// A capture at the beginning of its first file.
+    fn on(spec: CaptureSpec, log: L) -> Capture<L> {
+        let mut capture = Capture {
+            log,
+            recorder: Recorder::default(),
+            unit: Vec::new(),
+            waiting: Vec::new(),
+            torn: 0,
+            size: 0,
+            number: 1,
+            until: None,
+            packets_lost: 0,
+            is_failing: false,
+            unsaid: Vec::new(),
+            over: None,
+            spec,
+        };
+        capture.begin_file();
+        capture
+    }
+
     fn begin_file(&mut self) {
         let head = Recorder::head();
         self.size = head.len() as u64;
@@ -275,50 +280,12 @@ pub(super) fn addresses<S: Stream>(stream: &S) -> Option<Addresses> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io;
-
-    /// Takes `room` bytes, then is full.
-    #[derive(Debug)]
-    struct Disk {
-        written: Vec<u8>,
-        room: usize,
-    }
-
-    impl Write for Disk {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if self.room == 0 {
-                return Err(ErrorKind::StorageFull.into());
-            }
-            let count = bytes.len().min(self.room);
-            self.room -= count;
-            self.written.extend_from_slice(&bytes[..count]);
-            Ok(count)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::proxy::fake::Disk;
 
     fn capture(room: usize) -> Capture<Disk> {
         let spec = CaptureSpec { path: PathBuf::from("x"), size: None, seconds: None, rotate: None };
-        let mut capture = Capture {
-            log: Disk { written: Vec::new(), room },
-            recorder: Recorder::default(),
-            unit: Vec::new(),
-            waiting: Vec::new(),
-            torn: 0,
-            size: 0,
-            number: 1,
-            until: None,
-            packets_lost: 0,
-            is_failing: false,
-            unsaid: Vec::new(),
-            over: None,
-            spec,
-        };
-        capture.begin_file();
-        capture
+        let log = Disk { written: Vec::new(), room, full: ErrorKind::StorageFull, refill: 0 };
+        Capture::on(spec, log)
     }
 
     /// Two blocks of 20 bytes each.

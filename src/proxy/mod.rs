@@ -13,6 +13,8 @@ pub mod control;
 pub mod drain;
 pub mod effects;
 pub mod ending;
+#[cfg(test)]
+mod fake;
 mod faults;
 mod feed;
 pub mod flow;

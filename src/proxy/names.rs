@@ -155,7 +155,7 @@ impl<N: Net> Proxy<N> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Read, Write};
+    use std::io;
     use std::path::Path;
 
     use super::*;
@@ -164,7 +164,8 @@ mod tests {
     use crate::base::diag::Severity;
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::time::Now;
-    use crate::net::{Event, ListenOptions, LogTarget, NoPipe, Ready, Stream, Token};
+    use crate::net::{Event, ListenOptions, LogTarget, Token};
+    use crate::proxy::fake::Nothing;
     use crate::proxy::listener::Arriving;
     use crate::proxy::trust::Trust;
     use crate::proxy::{Nobody, Rights, Start};
@@ -177,62 +178,6 @@ mod tests {
         events: Vec<Event>,
         asked: Vec<(usize, String)>,
         said: Vec<String>,
-    }
-
-    /// What this world has not.
-    #[derive(Debug)]
-    enum Nothing {}
-
-    impl Read for Nothing {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            match *self {}
-        }
-    }
-
-    impl Write for Nothing {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            match *self {}
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            match *self {}
-        }
-    }
-
-    impl Stream for Nothing {
-        type Pipe = NoPipe;
-
-        fn peek(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            Ok(0)
-        }
-
-        fn connected(&mut self, _: Ready) -> io::Result<bool> {
-            match *self {}
-        }
-
-        fn take_error(&self) -> io::Result<Option<io::Error>> {
-            match *self {}
-        }
-
-        fn shutdown_write(&mut self) -> io::Result<()> {
-            match *self {}
-        }
-
-        fn unsent(&self) -> io::Result<usize> {
-            match *self {}
-        }
-
-        fn reset_on_drop(&mut self) -> io::Result<()> {
-            match *self {}
-        }
-
-        fn no_delay(&mut self) -> io::Result<()> {
-            match *self {}
-        }
-
-        fn descriptor(&self) -> i32 {
-            match *self {}
-        }
     }
 
     impl Net for World {

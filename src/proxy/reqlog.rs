@@ -230,34 +230,7 @@ impl<N: Net> Proxy<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io;
-
-    /// Takes `room` bytes, then behaves as told.
-    #[derive(Debug)]
-    struct Disk {
-        written: Vec<u8>,
-        room: usize,
-        full: ErrorKind,
-        /// The room there is after an error.
-        refill: usize,
-    }
-
-    impl Write for Disk {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if self.room == 0 {
-                self.room = std::mem::take(&mut self.refill);
-                return Err(io::Error::from(self.full));
-            }
-            let count = bytes.len().min(self.room);
-            self.room -= count;
-            self.written.extend_from_slice(&bytes[..count]);
-            Ok(count)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::proxy::fake::Disk;
 
     fn reqlog(target: LogTarget, room: usize, full: ErrorKind) -> ReqLog<Disk> {
         ReqLog::new(Some((target, Disk { written: Vec::new(), room, full, refill: 0 })))

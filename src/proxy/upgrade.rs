@@ -148,7 +148,7 @@ impl<N: Net> Proxy<N> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Read, Write};
+    use std::io;
     use std::path::Path;
 
     use super::*;
@@ -156,7 +156,8 @@ mod tests {
     use crate::base::addr::{ClientAddr, Endpoint, Source};
     use crate::base::operand::Services;
     use crate::base::time::Now;
-    use crate::net::{Event, ListenOptions, LogTarget, NoPipe, Ready, Signal, Stream, Token};
+    use crate::net::{Event, ListenOptions, LogTarget, Signal, Token};
+    use crate::proxy::fake::Nothing;
     use crate::proxy::listener::Arriving;
     use crate::proxy::trust::Trust;
     use crate::proxy::{Nobody, Rights, Start};
@@ -171,62 +172,6 @@ mod tests {
         story: Vec<String>,
         /// Why there can be no successor.
         refusal: Option<&'static str>,
-    }
-
-    /// What this world has not.
-    #[derive(Debug)]
-    enum Nothing {}
-
-    impl Read for Nothing {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            match *self {}
-        }
-    }
-
-    impl Write for Nothing {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            match *self {}
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            match *self {}
-        }
-    }
-
-    impl Stream for Nothing {
-        type Pipe = NoPipe;
-
-        fn peek(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            Ok(0)
-        }
-
-        fn connected(&mut self, _: Ready) -> io::Result<bool> {
-            match *self {}
-        }
-
-        fn take_error(&self) -> io::Result<Option<io::Error>> {
-            match *self {}
-        }
-
-        fn shutdown_write(&mut self) -> io::Result<()> {
-            match *self {}
-        }
-
-        fn unsent(&self) -> io::Result<usize> {
-            match *self {}
-        }
-
-        fn reset_on_drop(&mut self) -> io::Result<()> {
-            match *self {}
-        }
-
-        fn no_delay(&mut self) -> io::Result<()> {
-            match *self {}
-        }
-
-        fn descriptor(&self) -> i32 {
-            match *self {}
-        }
     }
 
     impl Net for World {

@@ -171,87 +171,8 @@ impl<S: Stream> Viewer<S> {
 mod tests {
     use super::*;
     use crate::control::http::{TEXT, Target};
-    use crate::net::{NoPipe, Ready};
+    use crate::proxy::fake::Wire;
     use std::collections::VecDeque;
-    use std::io::{self, Read, Write};
-
-    /// A peer that sends what it is told to, and takes so many bytes at a time.
-    #[derive(Debug, Default)]
-    struct Wire {
-        /// Chunks, errors; an empty chunk is the end. When there is no more it would block.
-        sends: VecDeque<Result<Vec<u8>, ErrorKind>>,
-        takes: VecDeque<usize>,
-        got: Vec<u8>,
-        got_fin: bool,
-        is_reset: bool,
-    }
-
-    impl Read for Wire {
-        fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-            match self.sends.pop_front() {
-                None => Err(io::Error::from(ErrorKind::WouldBlock)),
-                Some(Err(kind)) => Err(io::Error::from(kind)),
-                Some(Ok(mut chunk)) => {
-                    let rest = chunk.split_off(chunk.len().min(room.len()));
-                    room[..chunk.len()].copy_from_slice(&chunk);
-                    if !rest.is_empty() {
-                        self.sends.push_front(Ok(rest));
-                    }
-                    Ok(chunk.len())
-                }
-            }
-        }
-    }
-
-    impl Write for Wire {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let count = self.takes.pop_front().ok_or(ErrorKind::WouldBlock)?.min(bytes.len());
-            self.got.extend_from_slice(&bytes[..count]);
-            Ok(count)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Stream for Wire {
-        type Pipe = NoPipe;
-
-        fn peek(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            unreachable!("sessions keep what they read")
-        }
-
-        fn connected(&mut self, _: Ready) -> io::Result<bool> {
-            Ok(true)
-        }
-
-        fn take_error(&self) -> io::Result<Option<io::Error>> {
-            Ok(None)
-        }
-
-        fn shutdown_write(&mut self) -> io::Result<()> {
-            self.got_fin = true;
-            Ok(())
-        }
-
-        fn unsent(&self) -> io::Result<usize> {
-            Ok(0)
-        }
-
-        fn reset_on_drop(&mut self) -> io::Result<()> {
-            self.is_reset = true;
-            Ok(())
-        }
-
-        fn no_delay(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn descriptor(&self) -> i32 {
-            3
-        }
-    }
 
     const NOW: Moment = Moment::from_nanos(5);
     const ASK: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
