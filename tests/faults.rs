@@ -21,6 +21,8 @@ mod disk;
 mod distance;
 #[path = "faults/fifo.rs"]
 mod fifo;
+#[path = "faults/lack.rs"]
+mod lack;
 #[path = "faults/loss.rs"]
 mod loss;
 #[path = "faults/memory.rs"]

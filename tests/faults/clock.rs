@@ -3,31 +3,16 @@
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::net::Ipv4Addr;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use crate::support::client::{ask, read_to_end};
 use crate::support::pen::Pen;
-use crate::support::report::{is_installed, not_tested_here};
+use crate::support::preload::library;
 use crate::support::scratch::Scratch;
 use crate::support::servers::{Blackhole, Refusing, Server, answer_at_the_end, hold};
 use crate::support::wait;
 
 const DAY: i64 = 86_400;
-
-/// Makes the library that shifts the wall clock; none if there is no C compiler.
-fn library(directory: &Scratch, name: &str) -> Option<String> {
-    if !is_installed("cc") {
-        not_tested_here(name, "the wall clock of one program is shifted by a library in C, and there is no cc");
-        return None;
-    }
-    let path = directory.file("step.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/step.c");
-    let status = Command::new("cc").args(["-shared", "-fPIC", "-O", "-o"]).arg(&path).arg(source).status();
-    assert!(status.expect("there is a cc").success());
-    Some(format!("LD_PRELOAD={}", path.display()))
-}
 
 /// A pen whose wall clock this test sets.
 struct Clock(std::fs::File);
@@ -58,7 +43,7 @@ fn now() -> i64 {
 fn the_blacklist_does_not_notice_that_the_clock_steps() {
     let directory = Scratch::new();
     let name = "the_blacklist_does_not_notice_that_the_clock_steps";
-    let Some(library) = library(&directory, name) else { return };
+    let Some(library) = library(&directory, "step", name) else { return };
     for step in [DAY, -DAY, -now()] {
         let (reserved, other) = (Refusing::new(), Server::start(answer_at_the_end));
         let servers = [reserved.address(), other.address()];
@@ -86,7 +71,7 @@ fn the_blacklist_does_not_notice_that_the_clock_steps() {
 #[test]
 fn time_outs_do_not_notice_that_the_clock_steps() {
     let directory = Scratch::new();
-    let Some(library) = library(&directory, "time_outs_do_not_notice_that_the_clock_steps") else { return };
+    let Some(library) = library(&directory, "step", "time_outs_do_not_notice_that_the_clock_steps") else { return };
     let (silent, quiet) = (Blackhole::new(), Server::start(hold));
     for step in [DAY, -DAY] {
         // A connect that takes its time.

@@ -4,6 +4,7 @@
 //! * `process` a child with its output kept, ended with the test
 //! * `datagrams` small servers and clients by UDP
 //! * `pen` the program under test on loopback, `servers` small TCP servers in threads, `client` the other end, `web` one of HTTP
+//! * `preload` libraries in C that come between the program under test and the system
 //! * `metrics` a strict reader of what Prometheus reads
 //! * `dumps` reads the tracer's output, `pattern` bytes that show what is missing, `proc` what a process uses
 //! * `lab` the load-balancing HOWTO's machines as network namespaces, with real servers
@@ -20,6 +21,7 @@ pub mod lab;
 pub mod metrics;
 pub mod pattern;
 pub mod pen;
+pub mod preload;
 pub mod proc;
 pub mod process;
 pub mod report;
