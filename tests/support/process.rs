@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use super::scratch::Scratch;
 use super::wait;
 
-/// A running child.  Dropping it kills it, and prints what it wrote when the test is failing.
+/// A running child.  Dropping it kills it and its own children, and prints what it wrote when the test is failing.
 pub struct Process {
     child: Child,
     /// The command line, for messages.
@@ -118,14 +118,26 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // The workers of a server would outlive it.
+        let others = if self.has_ended() { Vec::new() } else { descendants(self.pid()) };
         let _ = self.child.kill();
         let _ = self.child.wait();
+        others.into_iter().filter(|pid| is_alive(*pid)).for_each(|pid| send(pid, "KILL"));
         if std::thread::panicking() {
             let bytes = self.stderr_bytes();
             let tail = &bytes[bytes.len().saturating_sub(4000)..];
             eprintln!("--- standard error of {}\n{}", self.line, String::from_utf8_lossy(tail));
         }
     }
+}
+
+/// The children of a process, their children, and so on.
+fn descendants(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    let pids: Vec<u32> =
+        children.flat_map(|text| text.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()).collect();
+    pids.into_iter().flat_map(|pid| [vec![pid], descendants(pid)].concat()).collect()
 }
 
 /// Sends a signal to a process; that it is gone already is not an error.
