@@ -154,6 +154,8 @@ impl<N: Net> Proxy<N> {
         let manner = match why {
             CloseReason::NoServer | CloseReason::NoResources | CloseReason::Protocol(_) => None,
             CloseReason::Fault(Fault::Truncate(_)) => None,
+            // A connect that is under way may stand by now, and its server take the end for an empty transfer.
+            CloseReason::ClientGone if pair.is_broken() => Some(Manner::Reset),
             CloseReason::Done | CloseReason::ClientGone | CloseReason::Header(_) => Some(Manner::Fin),
             CloseReason::Broken | CloseReason::HalfClosed | CloseReason::Stuck(_) => Some(Manner::Reset),
             CloseReason::Unreachable | CloseReason::ControlGone | CloseReason::Fault(_) => Some(Manner::Reset),
@@ -169,7 +171,7 @@ impl<N: Net> Proxy<N> {
         match (manner, why) {
             (None, _) => return self.say_farewell(key),
             // There is nothing that their peers do not know.
-            (Some(_), CloseReason::Done | CloseReason::ClientGone | CloseReason::Header(_)) => {}
+            (Some(Manner::Fin), CloseReason::Done | CloseReason::ClientGone | CloseReason::Header(_)) => {}
             (Some(manner), _) => mark(&mut self.pairs[key.0], manner),
         }
         self.remove(key);
@@ -309,12 +311,8 @@ impl<N: Net> Proxy<N> {
 /// Makes dropping the ends of a pair look as it must to their peers.
 fn mark<S: Stream>(pair: &mut Pair<S>, manner: Manner) {
     let server = match &mut pair.phase {
-        Phase::Relaying { server, .. } => Some(server),
-        Phase::Arriving { .. }
-        | Phase::Queued { .. }
-        | Phase::Searching { .. }
-        | Phase::Connecting { .. }
-        | Phase::Farewell => None,
+        Phase::Relaying { server, .. } | Phase::Connecting { server, .. } => Some(server),
+        Phase::Arriving { .. } | Phase::Queued { .. } | Phase::Searching { .. } | Phase::Farewell => None,
     };
     for end in [Some(&mut pair.client), server].into_iter().flatten() {
         // Where this fails the kernel ends the connection in its own way.

@@ -38,6 +38,9 @@ pub const ORPHAN_TIME: Duration = Duration::from_secs(30);
 /// How long to wait when something is lacking to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How many are accepted at one port in a turn, those who are sent away included.
+const ACCEPTS_MAX: usize = 16;
+
 /// Whose data connection a pair is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tie {
@@ -193,33 +196,50 @@ impl<N: Net> Proxy<N> {
         }
     }
 
+    /// Accepts at a port until its peer has come or nobody waits there. Who is expected may stand behind others, and
+    /// the port may be replaced in the next turn.
     fn accept_transfer(&mut self, number: usize) {
-        if !self.has_slot() {
-            self.transfers.paused_until = Some(self.now.moment + ACCEPT_PAUSE);
-            return;
-        }
-        let Some(port) = self.transfers.ports.get_mut(number) else { return };
-        let (stream, from) = match self.net.accept(&mut port.socket) {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if error.kind() == io::ErrorKind::WouldBlock {
-                    port.is_ready = false;
-                    self.transfers.ready -= 1;
-                } else if self.net.is_lack(&error) && !self.close_idlers() {
-                    self.transfers.paused_until = Some(self.now.moment + ACCEPT_PAUSE);
-                }
+        for _ in 0..ACCEPTS_MAX {
+            if !self.accept_comer(number) {
                 return;
             }
+        }
+    }
+
+    /// Accepts one who came to a port. True if somebody else may wait there.
+    fn accept_comer(&mut self, number: usize) -> bool {
+        if !self.has_slot() {
+            self.transfers.paused_until = Some(self.now.moment + ACCEPT_PAUSE);
+            return false;
+        }
+        let Some(port) = self.transfers.ports.get_mut(number) else { return false };
+        let (stream, from) = match self.net.accept(&mut port.socket) {
+            Ok(accepted) => accepted,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                port.is_ready = false;
+                self.transfers.ready -= 1;
+                return false;
+            }
+            Err(error) if self.net.is_lack(&error) => {
+                if !self.close_idlers() {
+                    self.transfers.paused_until = Some(self.now.moment + ACCEPT_PAUSE);
+                }
+                return false;
+            }
+            // Interrupted, or of somebody who has gone.
+            Err(_) => return true,
         };
         let control = port.control;
         if from.client() != ClientAddr::Inet(port.from) {
             // It sees a reset or an end, and somebody else may still come.
             drop(stream);
-            return self.tell_transfer(control, &format!("{from} has no business at its data port"));
+            self.tell_transfer(control, &format!("{from} has no business at its data port"));
+            return true;
         }
         let (side, to, by) = (port.side, port.to, port.by);
         self.transfers.close_port(number);
         self.open_transfer(control, Transfer { control: Some(control), side, by }, to, stream, &from);
+        false
     }
 
     /// Somebody came to a port of a control connection: begins to connect to the other end.

@@ -21,6 +21,9 @@ use super::world::{Action, Far, Line, Stage, Watch, World};
 /// Calls in one turn; no scenario has a tenth of it.
 const CALLS_MAX: u32 = 200_000;
 
+/// Nanoseconds in which others have the processor in one turn, all together.
+const TURN_MAX: u64 = 20_000_000;
+
 impl World {
     pub fn close(&mut self, id: usize) {
         self.note(|_| format!("pen closes line {id}"));
@@ -42,9 +45,10 @@ impl World {
         }
     }
 
-    /// An error that interrupts a call for no reason, now and then.
+    /// Before a call: now and then other things happen first, or an error interrupts it for no reason.
     pub fn interruption(&mut self) -> io::Result<()> {
         self.count_call();
+        self.preempt();
         let odds = self.odds().interrupted;
         if !self.choices.one_in(odds) {
             return Ok(());
@@ -52,6 +56,15 @@ impl World {
         // The world is to blame, not the loop.
         self.progress += 1;
         Err(ErrorKind::Interrupted.into())
+    }
+
+    /// Others have the processor within a turn, now and then: what pen finds is news to it.
+    fn preempt(&mut self) {
+        if self.choices.one_in(self.plan.odds.preempted) {
+            let left = (self.turn_began + TURN_MAX).saturating_sub(self.now);
+            let until = self.now + self.choices.below(left + 1);
+            self.sleep_until(until);
+        }
     }
 
     fn count_call(&mut self) {
@@ -342,6 +355,12 @@ impl World {
         // What pen did took some time too.
         self.now += self.choices.below(self.plan.odds.work + 1);
         let deadline = timeout.map(|time| Moment::from_nanos(self.now) + time).map(Moment::as_nanos);
+        let outcome = self.wait_until(events, deadline);
+        self.turn_began = self.now;
+        outcome
+    }
+
+    fn wait_until(&mut self, events: &mut Vec<Event>, deadline: Option<u64>) -> io::Result<()> {
         let lazy = self.odds().lazy;
         loop {
             if self.has_edges() && self.choices.one_in(lazy) {

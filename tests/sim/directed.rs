@@ -11,7 +11,7 @@ use super::peer::Step::{Abort, Close, End, Fin, Heard, Rest, Send, Urge};
 use super::peer::{Peer, Reader, Sight};
 use super::plan::{Buffers, Lack, LackWindow, Plan, Reach, ServerPlan};
 use super::run::{finished, finished_by, proxy, run, turn_until, world};
-use super::world::{Action, World};
+use super::world::{Action, Far, World};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -269,6 +269,23 @@ fn what_came_before_pen_noticed_the_connect_is_not_forgotten() {
         plan.odds.lazy = 2;
         finished_by(plan, seed);
     }
+}
+
+#[test]
+fn a_server_that_never_heard_of_a_client_that_broke_is_told_of_a_break() {
+    // Its connection stands, and pen has not noticed when it learns that the client is gone.
+    let mut unnoticed = 0;
+    for seed in 0..40 {
+        let dialogue = Dialogue::rude(100, 0, &[Send(100), Rest(20 * MS), Abort], &[Heard(100), End]);
+        let mut plan = with_reach(&[&[Reach::Late(20 * MS)]], &[dialogue]);
+        plan.odds.lazy = 1;
+        let world = finished_by(plan, seed);
+        let line = world.lines.iter().find(|line| line.far != Far::Client && !line.was_used);
+        let Some(peer) = line.and_then(|line| line.peer.as_ref()) else { continue };
+        assert_eq!((peer.received, peer.sight), (0, Some(Sight::Reset)), "{seed}: {}", world.trace());
+        unnoticed += 1;
+    }
+    assert!(unnoticed > 0, "it happened");
 }
 
 #[test]

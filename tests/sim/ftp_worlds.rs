@@ -11,7 +11,7 @@ use super::dialogue::Dialogue;
 use super::ftp::{Side, Transfer};
 use super::peer::{Reader, Sight};
 use super::plan::{Lack, LackWindow, Odds, Plan};
-use super::run::{finished, run, world};
+use super::run::{finished, finished_by, run, world};
 use super::world::{Action, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,6 +35,7 @@ fn random(choices: &mut Choices, with_faults: bool) -> Plan {
     let transfers: Vec<Vec<Transfer>> = (0..clients).map(&mut some).collect();
     let mut plan = Plan { odds: Odds::random(choices, with_faults), ..plan(&transfers) };
     plan.odds.leaves = 0;
+    plan.odds.preempted = *choices.pick(&[0, 2, 10]);
     plan.has_faults = with_faults;
     plan.common.debug = *choices.pick(&[0, 1, 2]);
     for client in &mut plan.clients {
@@ -109,6 +110,32 @@ fn transfers_of_both_modes_and_both_directions_follow_each_other() {
         all.into_iter().map(|(is_passive, is_upload)| transfer(is_passive, is_upload, 400_000)).collect();
     let world = finished(plan(&[transfers.clone(), transfers]));
     assert!((0..4).all(|number| outcome(&world, number) == Some(226)));
+}
+
+#[test]
+fn who_stands_behind_a_stranger_is_let_in_before_its_port_is_replaced() {
+    for seed in 0..200 {
+        let behind = Transfer { stranger: true, hurries: true, ..transfer(false, false, 400) };
+        let mut plan = plan(&[vec![behind, transfer(true, false, 400)]]);
+        // So much happens within a turn that the next command may be there in the next.
+        plan.odds.preempted = 2;
+        plan.odds.interrupted = 5;
+        plan.odds.latency = (0, 1);
+        let world = finished_by(plan, seed);
+        assert_eq!((outcome(&world, 0), outcome(&world, 1)), (Some(226), Some(226)));
+    }
+}
+
+#[test]
+fn a_file_that_never_got_through_is_no_empty_file() {
+    // The server's side of the data connection stands, pen has not noticed, and the control connection breaks.
+    for cut_at in 0..400 {
+        let mut plan = plan(&[vec![transfer(true, true, 400)]]);
+        plan.has_faults = true;
+        plan.odds.lazy = 1;
+        plan.events.push((Duration::from_millis(cut_at), Action::Cut(0, true)));
+        finished_by(plan, cut_at);
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use pen::balance::trusted::Trusted;
 use pen::base::proxy_version::ProxyVersion;
 
 use super::dialogue::Dialogue;
-use super::peer::Step::{Abort, Close, End, Rest, Send};
+use super::peer::Step::{Abort, Close, End, Heard, Rest, Send};
 use super::peer::{Lead, Reader, Sight};
 use super::plan::{Buffers, Plan, Reach};
 use super::run::{finished, finished_by};
@@ -164,4 +164,19 @@ fn a_line_that_is_held_back_follows_when_its_sender_ends_or_breaks() {
         let world = finished_by(plan, seed);
         assert_eq!((world.client(1).received, world.client(1).sight), (3_000, Some(Sight::Reset)));
     }
+}
+
+#[test]
+fn a_line_that_is_held_back_follows_though_a_read_finds_the_break_before_any_edge_has_told_of_it() {
+    let mut found = 0;
+    for seed in 0..60 {
+        let up = Dialogue::rude(100, 10, &[Heard(10), Send(100), Abort], &[Send(10), End]);
+        let down = Dialogue::rude(10, 100, &[Send(10), End], &[Heard(10), Send(100), Abort]);
+        let mut plan = plan(&[up, down]);
+        plan.odds.preempted = 2;
+        // The judge of every run wants all that had arrived before the break.
+        let world = finished_by(plan, seed);
+        found += world.trace().matches("Err(Kind(ConnectionReset))").count();
+    }
+    assert!(found > 0, "it happened");
 }

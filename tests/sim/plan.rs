@@ -50,6 +50,9 @@ pub struct Odds {
     pub late_edge: u64,
     /// A call is interrupted by a signal.
     pub interrupted: u64,
+    /// Other programs have the processor for a while before a call of pen's: what happens meanwhile
+    /// is there in the same turn, though no edge has told of it yet.
+    pub preempted: u64,
     /// A server leaves a connection on which nobody has said anything within some seconds.
     pub leaves: u64,
     /// There is no memory to watch a socket.
@@ -79,6 +82,7 @@ impl Odds {
             split: 0,
             late_edge: 0,
             interrupted: 0,
+            preempted: 0,
             leaves: 0,
             unwatchable: 0,
             memory: 0,
@@ -101,6 +105,7 @@ impl Odds {
             split: odds(&[0, 2, 10]),
             late_edge: odds(&[0, 2, 10]),
             interrupted: odds(&[0, 10, 50]),
+            preempted: 0,
             leaves: odds(&[0, 1, 3]),
             unwatchable: odds(&[0, 0, 0, 6]),
             memory: odds(&[0, 0, 2, 6]),
@@ -411,6 +416,7 @@ impl Plan {
         plan.draw_checks(choices);
         plan.draw_queue(choices);
         plan.draw_capture(choices);
+        plan.odds.preempted = *choices.pick(&[0, 2, 10]);
         plan
     }
 

@@ -96,7 +96,8 @@ fn name(number: usize) -> String {
 /// Runs a world to its end, and judges it. Panics if anything is wrong.
 pub fn run(world: &Shared) {
     let mut proxy = proxy(world);
-    turn_until(&mut proxy, world, |_, proxy| proxy.pairs() == 0);
+    let nobody_waits = |world: &World| world.queues.iter().all(|queue| queue.waiting.is_empty());
+    turn_until(&mut proxy, world, |world, proxy| proxy.pairs() == 0 && nobody_waits(world));
     let ends_early = world.borrow().plan.ends_at.is_some();
     if !ends_early {
         let mut servers = proxy.listeners().iter().flat_map(|(_, listener)| listener.balancer.servers.iter());
@@ -301,6 +302,7 @@ fn judge_client(world: &World, number: usize) {
         return assert!(world.server_line(number).is_none(), "client {number} is another process's");
     }
     let client = world.client(number);
+    judge_unnoticed(world, number, client);
     let Some(line) = world.server_line(number) else {
         return judge_unserved(world, number, client);
     };
@@ -337,6 +339,17 @@ fn judge_breaks(world: &World, number: usize, server: &Line) {
             let arrived = giver.wire.halves[PROXY].arrived;
             assert_eq!(peer.received, arrived, "{who} {number} was reset before it had everything");
         }
+    }
+}
+
+/// A client that nobody served is no client that said nothing, for servers whose connection stood before pen knew.
+fn judge_unnoticed(world: &World, number: usize, client: &Peer) {
+    let is_unnoticed = |line: &&Line| matches!(line.far, Far::Server(..)) && line.was_tried && !line.was_used;
+    for line in world.lines.iter().filter(|line| line.client == Some(number)).filter(is_unnoticed) {
+        let sight = line.peer.as_ref().and_then(|peer| peer.sight);
+        let is_complete = sight != Some(Sight::Fin) || client.said_all == Some(0);
+        let is_served = world.server_line(number).is_some();
+        assert!(is_complete || is_served || world.plan.ends_at.is_some(), "client {number} seems to have said nothing");
     }
 }
 

@@ -184,6 +184,8 @@ pub struct World {
     pub fates: Vec<Fate>,
     pub calls: Calls,
     pub calls_in_turn: u32,
+    /// When pen's last wait was over.
+    pub turn_began: u64,
     /// Calls that moved something on.
     pub progress: u64,
     /// Things that happened.
@@ -238,6 +240,7 @@ impl World {
             fates: vec![Fate::default(); plan.clients.len()],
             calls: Calls::default(),
             calls_in_turn: 0,
+            turn_began: 1_000_000_000,
             progress: 0,
             actions: 0,
             open: 0,
