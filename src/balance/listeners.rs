@@ -5,13 +5,15 @@
 //! balancer; it has no name any more.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
 use super::settings::{Common, Settings};
-use super::{Balancer, ServerId};
+use super::{Balancer, Server, ServerId};
 use crate::base::addr::ClientAddr;
+use crate::base::operand::Host;
 
 /// The first listener.
 pub const MAIN: ListenerKey = ListenerKey { slot: 0, serial: 0 };
@@ -101,7 +103,7 @@ impl Listener {
     }
 
     /// A server as diagnostics name it: `server 0 (192.0.2.1:80)`, and which listener's if that is
-    /// not the first.
+    /// not the first. A Unix socket has no port.
     pub fn name_of(&self, id: ServerId) -> String {
         let what = match id {
             ServerId::Regular(_) => format!("server {id}"),
@@ -109,6 +111,8 @@ impl Listener {
         };
         let whose = if self.name == MAIN_NAME { String::new() } else { format!(" of {}", self.name) };
         match self.balancer.servers.server(id) {
+            Some(Server { host: Host::Unix(path), .. }) => format!("{what}{whose} ({})", path.display()),
+            Some(Server { host: Host::Addr(IpAddr::V6(ip)), port, .. }) => format!("{what}{whose} ([{ip}]:{port})"),
             Some(server) => format!("{what}{whose} ({}:{})", server.host, server.port),
             None => format!("{what}{whose}"),
         }
@@ -268,6 +272,7 @@ fn key(slot: usize, serial: u16) -> ListenerKey {
 mod tests {
     use super::*;
     use crate::balance::acl::Entry;
+    use crate::base::operand::{ServerSpec, Services};
     use crate::base::time::Now;
 
     fn listeners() -> Listeners {
@@ -276,6 +281,19 @@ mod tests {
 
     fn names(listeners: &Listeners) -> Vec<&str> {
         listeners.iter().map(|(_, listener)| listener.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_server_is_told_with_its_address_and_a_port_if_it_has_one() {
+        let mut listeners = listeners();
+        let servers = &mut listeners.main_mut().balancer.servers;
+        for (number, operand) in (0..).zip(["192.0.2.1:80", "[2001:db8::1]:80", "/run/web.sock"]) {
+            let spec = ServerSpec::parse(operand, &Services::default()).unwrap();
+            let id = ServerId::Regular(number);
+            servers.set(id, Server::new(&spec, 0)).unwrap();
+        }
+        let told = [0, 1, 2].map(|number| listeners.main().name_of(ServerId::Regular(number)));
+        assert_eq!(told, ["server 0 (192.0.2.1:80)", "server 1 ([2001:db8::1]:80)", "server 2 (/run/web.sock)"]);
     }
 
     #[test]

@@ -229,6 +229,17 @@ mod tests {
     }
 
     #[test]
+    fn a_page_is_asked_for_at_a_host() {
+        for (server, host) in
+            [("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "[2001:db8::1]"), ("/run/web.sock", "localhost")]
+        {
+            let mut dialogue = Dialogue::new(&Check { kind: http(None), port: None }, server, 0);
+            let said = String::from_utf8(dialogue.begin()).unwrap();
+            assert!(said.contains(&format!("\r\nHost: {host}\r\n")), "{said}");
+        }
+    }
+
+    #[test]
     fn what_is_not_ready_is_told_and_left_in_order() {
         let (said, is_over, verdict) = talk(Kind::Smtp, &[b"421 later\r\n"]);
         assert_eq!((said[1].as_str(), is_over), ("QUIT\r\n", false));

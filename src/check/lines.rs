@@ -23,9 +23,14 @@ pub enum Outcome {
     Gone,
 }
 
-/// A request for a page. The name of a host with a colon is an IPv6 address (RFC 3986 section 3.2.2).
+/// A request for a page. The name of a host with a colon is an IPv6 address (RFC 3986 section 3.2.2),
+/// and one with a slash the path of a Unix socket, which no server takes for a host.
 pub fn http_request(path: &str, host: &str) -> Vec<u8> {
-    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { String::from(host) };
+    let host = match host {
+        unix if unix.contains('/') => String::from("localhost"),
+        ipv6 if ipv6.contains(':') && !ipv6.starts_with('[') => format!("[{ipv6}]"),
+        host => String::from(host),
+    };
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: pen\r\nAccept: */*\r\nConnection: close\r\n\r\n").into()
 }
 

@@ -44,7 +44,7 @@ fn check(first: &str, words: &mut Words<'_>) -> Result<Check, Problem> {
         "imap" => Kind::Imap,
         "ldap" => Kind::Ldap,
         "redis" => Kind::Redis,
-        "dns" => Kind::Dns(plain(words.need("a name to ask for")?)?),
+        "dns" => Kind::Dns(name(words.need("a name to ask for")?)?),
         "mysql" => Kind::Mysql(optional(words).map_or_else(|| Ok(MYSQL_USER.into()), plain)?),
         "http" => http(words)?,
         "send" => {
@@ -94,6 +94,16 @@ fn plain(word: &str) -> Result<Box<str>, Problem> {
     } else {
         Err(Problem::NotOneOf(String::from(word), "printable ASCII, 255 bytes at most"))
     }
+}
+
+/// A name to ask a name server for (RFC 1035 section 2.3.4); a dot alone is the root.
+fn name(word: &str) -> Result<Box<str>, Problem> {
+    let labels = word.strip_suffix('.').unwrap_or(word);
+    let is_name = labels.is_empty() || labels.split('.').all(|label| (1..=63).contains(&label.len()));
+    if !is_name || labels.len() > 253 {
+        return Err(Problem::NotOneOf(String::from(word), "a name: labels of 1 to 63 bytes with dots between"));
+    }
+    plain(word)
 }
 
 fn bytes(word: &str) -> Result<Box<[u8]>, Problem> {

@@ -417,7 +417,7 @@ mod tests {
         ),
         Case(
             "check",
-            &["", "none", "tcp", "tcp port 81"],
+            &["", "none", "tcp", "tcp port 81", "dns .", "dns a.example."],
             &[
                 ("none x", "unexpected word 'x'"),
                 (
@@ -426,6 +426,8 @@ mod tests {
                 ),
                 ("tcp port 0", "'0': port 0 is not within 1 to 65535"),
                 ("tcp port", "a port is missing"),
+                ("dns a..b", "'a..b' is not a name: labels of 1 to 63 bytes with dots between"),
+                ("dns .a", "'.a' is not a name: labels of 1 to 63 bytes with dots between"),
             ],
         ),
         Case(
