@@ -75,6 +75,16 @@ fn changes_begin_with_an_open_section() {
 }
 
 #[test]
+fn the_manuals_have_no_line_that_comes_out_otherwise() {
+    let manuals = std::fs::read_dir(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("man")).unwrap();
+    for manual in manuals {
+        let path = manual.unwrap().path();
+        let slips = texts::slips_of_manual(&std::fs::read_to_string(&path).unwrap());
+        assert!(slips.is_empty(), "{} {slips:?}", path.display());
+    }
+}
+
+#[test]
 fn each_difference_names_tests_that_there_are() {
     let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let source = |path: &str| std::fs::read_to_string(top.join(path)).ok();

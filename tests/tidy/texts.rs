@@ -70,6 +70,22 @@ pub fn differences(kind: &str, table: &[String], named: &[(String, String)]) -> 
     found
 }
 
+/// Lines of a manual that come out otherwise than they were meant: such as have no word, and those in
+/// which one quotation stands within another, as `Dq` takes all that follows it on its line (mdoc(7)).
+pub fn slips_of_manual(page: &str) -> Vec<usize> {
+    let mut is_literal = false;
+    let mut found = Vec::new();
+    for (line, number) in page.lines().zip(1..) {
+        is_literal = line.starts_with(".Bd") || is_literal && !line.starts_with(".Ed");
+        let is_empty = !line.starts_with('.') && !line.contains(|letter: char| letter.is_alphanumeric());
+        let quotations = line.split(' ').filter(|word| word.trim_start_matches('.') == "Dq").count();
+        if !is_literal && is_empty || line.starts_with('.') && quotations > 1 {
+            found.push(number);
+        }
+    }
+    found
+}
+
 /// What is wrong with CHANGES; `None` if its first section is open and says something.
 pub fn fault_of_changes(text: &str) -> Option<&'static str> {
     let mut lines = text.lines().skip_while(|line| !line.starts_with("## "));
@@ -97,6 +113,12 @@ fn the_heads_of_a_manual_are_read() {
     assert_eq!(heads(page, "NO SUCH SECTION", "Ic"), []);
     assert_eq!(mentions(page, "OPTIONS", "Fl"), ["a", "-ascii", "b", "-blacklist", "q"]);
     assert_eq!(mentions(".Sh X\n.Fl U , w\nthe\n.Fl A E\nand .Fl no\n", "X", "Fl"), ["U", "w", "A", "E"]);
+}
+
+#[test]
+fn slips_of_a_manual_are_found() {
+    let page = "word\n@@\n.Bd -literal\n}\n\n.Ed\n.Pq Dq A , Dq B\n.Dq A\n.Pp\n\n";
+    assert_eq!(slips_of_manual(page), [2, 7, 10]);
 }
 
 #[test]
