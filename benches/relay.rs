@@ -57,7 +57,7 @@ fn pen_before(server: SocketAddr) -> SocketAddr {
         let servers = &mut listeners.main_mut().balancer.servers;
         servers.set(ServerId::Regular(0), Server::new(&spec, 0)).expect("the table has room for one");
         let any = Endpoint::inet("127.0.0.1:0".parse().expect("this is an address"));
-        let options = ListenOptions { backlog: 500, private: false, shared: false, datagrams: false };
+        let options = ListenOptions { backlog: 500, private: false, shared: false, datagrams: false, foreign: false };
         let socket = net.listen(&any, options, listening_token(0)).expect("loopback has free ports");
         let Ok(Endpoint::Inet(at)) = net.local(&socket) else { unreachable!("it listens on TCP") };
         tell.send(at).expect("the bench waits");

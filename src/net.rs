@@ -222,8 +222,8 @@ pub trait Net {
 
     /// Opens a listening socket for one peer that is to come soon, after which it is closed. A world
     /// where that makes no difference has nothing to do.
-    fn listen_once(&mut self, at: &Endpoint, token: Token) -> io::Result<Self::Listener> {
-        self.listen(at, ListenOptions::ONE_PEER, token)
+    fn listen_once(&mut self, at: &Endpoint, options: ListenOptions, token: Token) -> io::Result<Self::Listener> {
+        self.listen(at, options, token)
     }
 
     /// Closes a listening socket, also where another process has it open, and so would be told of.

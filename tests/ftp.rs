@@ -152,6 +152,45 @@ fn lftp_mirrors_many_files_and_tnftp_fetches_and_stores() {
     }
 }
 
+/// What curl fetches in each mode and family, through a pen that was told `command` for its server.
+#[track_caller]
+fn fetches_in_every_mode(setting: &Setting, command: &str) {
+    let penctl = env!("CARGO_BIN_EXE_penctl");
+    let told = setting.machines.run("pen", &format!("{penctl} ./pen.ctl {command}"));
+    assert!(told.status.success(), "{told:?}");
+    for mode in ["", "--disable-epsv", "-P -", "-P - --disable-eprt"] {
+        for host in PEN {
+            let url = setting.url(host, "name");
+            assert_eq!(setting.client(&format!("curl -sS --max-time 20 {mode} '{url}'")), "here\n", "{mode} {host}");
+        }
+    }
+}
+
+#[test]
+fn servers_see_data_connections_from_the_address_of_the_control_connection() {
+    let options = ["-u", "root", "-C", "./pen.ctl", "-O", "timeout 10"];
+    let at = format!("{}:21", SERVER_ADDRESSES[0]);
+    let name = "vsftpd, which compares addresses";
+    let Some(setting) = Setting::up(name, servers::Kind::Vsftpd, &at, &["curl", "nft"], &options) else { return };
+    let run = |role: &str, line: &str| {
+        let ended = setting.machines.run(role, line);
+        assert!(ended.status.success(), "{line}: {ended:?}");
+        ended.stdout
+    };
+    setting.server.write("name", "here\n");
+    run("pen", "ip address add 10.77.2.9/24 dev net2");
+    fetches_in_every_mode(&setting, "server 0 source 10.77.2.9");
+    run("server", "ip route add 10.77.1.0/24 via 10.77.2.1 && ip -6 route add fd77:1::/64 via fd77:2::1");
+    let pen = support::pen::program().display().to_string();
+    let report = run("pen", &format!("{pen} -n -O transparent 8080 192.0.2.1:80"));
+    for rule in report.lines().filter_map(|line| line.strip_prefix("  ")) {
+        run("pen", rule);
+    }
+    fetches_in_every_mode(&setting, "server 0 source default transparent on");
+    let address = SERVER_ADDRESSES[1];
+    fetches_in_every_mode(&setting, &format!("server 0 address {address} port 21"));
+}
+
 #[test]
 fn a_thousand_transfers_at_the_same_moment_all_arrive() {
     const COUNT: usize = 1_000;

@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn passed(name: &str, at: &str, is_datagrams: bool) -> Passed {
-        let options = ListenOptions { backlog: 5, private: false, shared: false, datagrams: false };
+        let options = ListenOptions { backlog: 5, private: false, shared: false, datagrams: false, foreign: false };
         let listener = Listener::open(&endpoint("127.0.0.1:0"), options, None).unwrap();
         Passed { name: name.into(), at: endpoint(at), is_datagrams, listener: Some(listener), token: None }
     }

@@ -206,7 +206,7 @@ impl<N: Net> Server<N> {
 fn listen<N: Net>(net: &mut N, at: &Endpoint, index: usize) -> io::Result<N::Listener> {
     net.listen(
         at,
-        ListenOptions { backlog: 100, private: false, shared: false, datagrams: false },
+        ListenOptions { backlog: 100, private: false, shared: false, datagrams: false, foreign: false },
         Token(FOREIGN + index),
     )
 }

@@ -195,7 +195,7 @@ impl World {
             }
             let transport = Transport::of(plan.listeners[*at].balancer.settings.protocol);
             let datagrams = transport == Transport::Udp;
-            let options = ListenOptions { backlog, private: false, shared, datagrams };
+            let options = ListenOptions { backlog, private: false, shared, datagrams, foreign: false };
             let (socket, written) = self.listen(there, options, listening_token(place))?;
             listening.push(Arriving::new(*at, socket, written).carrying(transport));
         }
@@ -209,7 +209,7 @@ impl World {
     /// Opens the status port, and notes its port if the system has chosen it.
     fn listen_for_viewers(&mut self, plan: &mut Plan, backlog: u32) -> Result<Option<Listener>, Error> {
         let Some(at) = plan.status.take() else { return Ok(None) };
-        let options = ListenOptions { backlog, private: false, shared: false, datagrams: false };
+        let options = ListenOptions { backlog, private: false, shared: false, datagrams: false, foreign: false };
         let (listener, written) = self.listen(&at, options, STATUS_LISTENER)?;
         plan.listeners.common.status_at = Some(written);
         Ok(Some(listener))
@@ -263,7 +263,7 @@ impl World {
         }
         let (listener, _) = self.listen(
             at,
-            ListenOptions { backlog, private: true, shared: false, datagrams: false },
+            ListenOptions { backlog, private: true, shared: false, datagrams: false, foreign: false },
             CONTROL_LISTENER,
         )?;
         if let (Host::Unix(path), Some(identity)) = (&at.spec.host, &self.identity)

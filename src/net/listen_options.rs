@@ -13,9 +13,12 @@ pub struct ListenOptions {
     /// It takes datagrams (UDP): nobody is accepted there, and [`Net::receive`](super::Net::receive) and [`Net::answer`](super::Net::answer) are
     /// for it. Not on a Unix socket.
     pub datagrams: bool,
+    /// The address is not this machine's but a client's (`IP_TRANSPARENT`, ip(7)).
+    pub foreign: bool,
 }
 
 impl ListenOptions {
     /// Of a socket where one peer is to come. Strangers may come before it.
-    pub const ONE_PEER: ListenOptions = ListenOptions { backlog: 16, private: false, shared: false, datagrams: false };
+    pub const ONE_PEER: ListenOptions =
+        ListenOptions { backlog: 16, private: false, shared: false, datagrams: false, foreign: false };
 }

@@ -42,6 +42,8 @@ pub struct Inspection {
     /// The addresses of the client and of the server, each with the one of this machine that they
     /// are connected to.
     addresses: [[Option<IpAddr>; 2]; 2],
+    /// The server sees the client's own address: the last of those is not one of this machine.
+    is_foreign: bool,
 }
 
 impl Inspection {
@@ -52,6 +54,7 @@ impl Inspection {
             entry: None,
             ends: None,
             addresses: [[None; 2]; 2],
+            is_foreign: false,
         }
     }
 
@@ -178,7 +181,10 @@ impl<N: Net> Proxy<N> {
                 let Phase::Connecting { server: end, .. } = &pair.phase else { return None };
                 let ftp = Ftp::new(Peers { client, server }, !balancer.settings.ftp.auth);
                 let addresses = [[Some(client), local(&pair.client)], [Some(server), local(end)]];
-                Some(Inspection { addresses, ..Inspection::by(Inspector::Ftp(ftp)) })
+                let (id, to) = (pair.place()?.id, pair.to.as_ref()?);
+                let source = balancer.source_for(id, to, pair.search.from());
+                let is_foreign = source.is_some_and(|source| source.is_foreign && local(end) == Some(client));
+                Some(Inspection { addresses, is_foreign, ..Inspection::by(Inspector::Ftp(ftp)) })
             }
             Protocol::Http => {
                 let client = pair.search.from();
@@ -264,10 +270,10 @@ impl<N: Net> Proxy<N> {
             net: &mut self.net,
             transfers: &mut self.transfers,
             settings: &settings.ftp,
-            source: settings.source,
             control: key,
             client: inspection.addresses[0],
             server: inspection.addresses[1],
+            is_foreign: inspection.is_foreign,
             now: self.now.moment,
             most: self.listeners.common.conn_max,
         };

@@ -113,7 +113,7 @@ impl<N: Net> Proxy<N> {
         let common = &self.listeners.common;
         let (backlog, shared) = (common.backlog, common.shares_ports);
         let datagrams = transport == Transport::Udp;
-        let options = ListenOptions { backlog, private: false, shared, datagrams };
+        let options = ListenOptions { backlog, private: false, shared, datagrams, foreign: false };
         let Some(token) = self.listening.vacant() else { return Err(String::from("there are too many addresses")) };
         let socket = self.net.listen(&endpoint, options, token).map_err(|error| reason(&error))?;
         let written = match (endpoint.port(), self.net.local(&socket)) {

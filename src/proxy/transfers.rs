@@ -62,7 +62,7 @@ struct Port<L> {
     from: IpAddr,
     /// Where their bytes are carried on to, and from which address.
     to: SocketAddr,
-    by: Option<IpAddr>,
+    by: Option<Source>,
     due: Moment,
     /// An edge came, and no `WouldBlock` since.
     is_ready: bool,
@@ -76,7 +76,7 @@ struct Transfer {
     /// Who came to the port; the other is connected to.
     side: Side,
     /// From which address.
-    by: Option<IpAddr>,
+    by: Option<Source>,
 }
 
 /// All ports, and which pairs belong to which.
@@ -288,7 +288,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn begin_transfer(&mut self, key: PairKey, place: Place, until: Moment) {
         let Some(to) = self.pairs[key.0].to.clone() else { return self.close(key, CloseReason::Unreachable) };
         let by = self.transfers.pairs.get(&key).and_then(|transfer| transfer.by);
-        match self.net.connect(&to, by.map(Source::own)) {
+        match self.net.connect(&to, by) {
             Ok(stream) => self.await_connect(key, place, stream, until),
             Err(error) if self.net.is_lack(&error) && error.kind() != io::ErrorKind::WouldBlock => {
                 self.wait_for_resources(key, place, until, &error);

@@ -147,8 +147,13 @@ impl<N: Net> Proxy<N> {
             Host::Addr(ip) => Endpoint::inet(SocketAddr::new(*ip, spec.port)),
             Host::Name(_) => unreachable!("{LOOKED_UP}"),
         };
-        let options =
-            ListenOptions { backlog: self.listeners.common.backlog, private: false, shared: false, datagrams: false };
+        let options = ListenOptions {
+            backlog: self.listeners.common.backlog,
+            private: false,
+            shared: false,
+            datagrams: false,
+            foreign: false,
+        };
         let socket = self.net.listen(&endpoint, options, STATUS_LISTENER);
         let socket = socket.map_err(|error| format!("cannot listen on {text}: {}", reason(&error)))?;
         let text = match (endpoint.port(), self.net.local(&socket)) {

@@ -82,10 +82,11 @@ impl Arrivals {
         &mut self,
         poll: &Poll,
         at: &Endpoint,
+        options: ListenOptions,
         keepalive: Option<Keepalive>,
         token: usize,
     ) -> io::Result<Listener> {
-        let listener = Listener::open(at, ListenOptions::ONE_PEER, keepalive)?;
+        let listener = Listener::open(at, options, keepalive)?;
         let fd = listener.as_fd().as_raw_fd();
         // A number that was given anew belongs to a listener that is not there any more.
         self.queues.retain(|queue| queue.fd != fd);

@@ -160,7 +160,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn options() -> crate::net::ListenOptions {
-        crate::net::ListenOptions { backlog: 5, private: false, shared: false, datagrams: false }
+        crate::net::ListenOptions { backlog: 5, private: false, shared: false, datagrams: false, foreign: false }
     }
 
     /// An inheritance with a copy of this listener for clients, and the old pen's end.

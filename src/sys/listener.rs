@@ -7,7 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use super::socket::{NOT_UNIX, Socket};
-use super::tcp::{PROBES, bind, is_listening, is_udp, listen, new_tcp_socket, option, probe, set_option};
+use super::tcp::{
+    PROBES, allow_foreign, bind, is_listening, is_udp, listen, new_tcp_socket, option, probe, set_option,
+};
 use super::udp;
 use super::unix_path::{self, SocketFile};
 use crate::base::addr::Endpoint;
@@ -48,6 +50,9 @@ impl Listener {
                 set_option(&fd, libc::SOL_SOCKET, libc::SO_OOBINLINE, yes)?;
                 if let Some(keepalive) = keepalive {
                     probe(&fd, keepalive)?;
+                }
+                if options.foreign {
+                    allow_foreign(&fd, addr.is_ipv4())?;
                 }
                 bind(&fd, *addr)?;
                 listen(&fd, options.backlog)?;

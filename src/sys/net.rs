@@ -196,8 +196,8 @@ impl Net for OsNet {
         Ok(listener)
     }
 
-    fn listen_once(&mut self, at: &Endpoint, token: Token) -> io::Result<Listener> {
-        self.arrivals.listen_once(&self.poll, at, self.keepalive, token.0)
+    fn listen_once(&mut self, at: &Endpoint, options: ListenOptions, token: Token) -> io::Result<Listener> {
+        self.arrivals.listen_once(&self.poll, at, options, self.keepalive, token.0)
     }
 
     fn local(&self, listener: &Listener) -> io::Result<Endpoint> {

@@ -37,7 +37,7 @@ pub fn world(plan: Plan, choices: Choices, traced: bool) -> Shared {
 pub fn proxy(world: &Shared) -> Proxy<SimNet> {
     let plan = world.borrow().plan.clone();
     let mut net = SimNet::new(world.clone());
-    let options = ListenOptions { backlog: 500, private: false, shared: false, datagrams: false };
+    let options = ListenOptions { backlog: 500, private: false, shared: false, datagrams: false, foreign: false };
     let at = pen::base::addr::Endpoint::inet("192.0.2.1:80".parse().unwrap());
     let mut listeners = Listeners::new(plan.common, plan.settings.clone());
     let mut listening = Vec::new();

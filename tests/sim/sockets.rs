@@ -112,7 +112,7 @@ impl Net for SimNet {
         Ok(SimListener(self.world.clone(), Spot::Queue(listener.expect("there are no others"))))
     }
 
-    fn listen_once(&mut self, at: &Endpoint, token: Token) -> io::Result<SimListener> {
+    fn listen_once(&mut self, at: &Endpoint, _: ListenOptions, token: Token) -> io::Result<SimListener> {
         let port = self.world.borrow_mut().open_port(at, token)?;
         Ok(SimListener(self.world.clone(), Spot::Port(port)))
     }

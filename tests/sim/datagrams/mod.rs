@@ -205,7 +205,7 @@ pub fn world(plan: Plan, choices: Choices, traced: bool) -> Shared {
 fn proxy(world: &Shared) -> Proxy<UdpNet> {
     let plan = world.borrow().plan.clone();
     let mut net = UdpNet::new(Rc::clone(world));
-    let options = ListenOptions { backlog: 500, private: false, shared: false, datagrams: true };
+    let options = ListenOptions { backlog: 500, private: false, shared: false, datagrams: true, foreign: false };
     let at = Endpoint::inet("0.0.0.0:53".parse().unwrap());
     let mut listeners = Listeners::new(plan.common, plan.settings.clone());
     let mut listening = Vec::new();
