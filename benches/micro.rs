@@ -32,23 +32,30 @@ fn balancer(servers: u32, modes: Modes, weighted: bool) -> Balancer {
     balancer
 }
 
-/// How long does it take to choose a server for one client, by each selector?
+/// How long does it take to choose a server for one client, by each selector? Where all are busy, nobody is
+/// the choice before all have been looked at.
 fn selection(criterion: &mut Criterion) {
     let off = Modes { roundrobin: true, ..Modes::default() };
     let table = [
-        ("tracked", Modes::default(), false),
-        ("roundrobin", off, false),
-        ("hash", Modes { hash: true, ..Modes::default() }, false),
-        ("hash of unequal weights", Modes { hash: true, ..Modes::default() }, true),
-        ("weight", Modes { weight: true, ..off }, true),
-        ("prio", Modes { prio: true, ..off }, false),
-        ("least", Modes { least: true, ..off }, false),
-        ("two choices", Modes { p2c: true, ..off }, false),
+        ("tracked", Modes::default(), false, false),
+        ("roundrobin", off, false, false),
+        ("hash", Modes { hash: true, ..Modes::default() }, false, false),
+        ("hash of unequal weights", Modes { hash: true, ..Modes::default() }, true, false),
+        ("weight", Modes { weight: true, ..off }, true, false),
+        ("weight, all busy", Modes { weight: true, ..off }, true, true),
+        ("prio", Modes { prio: true, ..off }, false, false),
+        ("least", Modes { least: true, ..off }, false, false),
+        ("least, all busy", Modes { least: true, ..off }, false, true),
+        ("two choices", Modes { p2c: true, ..off }, false, false),
+        ("stubborn", Modes { stubborn: true, least: true, ..off }, false, true),
     ];
     let mut group = criterion.benchmark_group("selection");
-    for (name, modes, weighted) in table {
+    for (name, modes, weighted, busy) in table {
         for servers in [2, 10, 1_000] {
             let mut balancer = balancer(servers, modes, weighted);
+            for index in 0..if busy { servers } else { 0 } {
+                (0..1 + index % 5).for_each(|_| balancer.claim(ServerId::Regular(index)));
+            }
             let mut n = 0_u32;
             group.bench_function(BenchmarkId::new(name, servers), |bencher| {
                 bencher.iter(|| {

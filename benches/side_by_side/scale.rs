@@ -14,58 +14,90 @@ use super::report::{Cell, Table, median};
 use super::wire::Unit;
 
 const PAGE: Unit = Unit::exchange(64, 1024);
+const REQUEST: Unit = Unit::exchange(64, 64);
+
+/// Connections that do something while others are idle.
+const BUSY: usize = 64;
 
 /// So many short connections, 64 at a time: nanoseconds of the balancer's processor, and of the clock.
 fn short(at: std::net::SocketAddr, units: u64, cpu: impl Fn() -> u64) -> io::Result<(f64, f64)> {
     let mut load = Load::new(at)?;
     let (before, begun) = (cpu(), Instant::now());
-    load.reach(Goal { units, short: Some((64, PAGE)) })?;
+    load.reach(Goal { units, short: Some((BUSY, PAGE)) })?;
     Ok(((cpu() - before) as f64, begun.elapsed().as_nanos() as f64))
+}
+
+/// What a short connection and a small request cost beside whoever else is there: microseconds of the balancer's
+/// processor.
+fn busy(balancer: &Standing, units: u64) -> io::Result<[f64; 2]> {
+    balancer.settle();
+    let connections = short(balancer.at, units, || balancer.cpu())?.0;
+    balancer.settle();
+    let mut load = Load::new(balancer.at)?;
+    load.open(BUSY)?;
+    balancer.settle();
+    let goal = load.begin(REQUEST, units.div_ceil(BUSY as u64) * 4);
+    let before = balancer.cpu();
+    load.reach(goal)?;
+    let requests = (balancer.cpu() - before) as f64;
+    drop(load);
+    balancer.settle();
+    Ok([connections / units as f64 / 1e3, requests / goal.units as f64 / 1e3])
 }
 
 fn number(value: Option<f64>, digits: usize) -> Cell {
     value.map_or(Cell::None, |value| Cell::Number(value, digits))
 }
 
-/// Whether a connection costs more where many others are open.
+/// Whether a connection and a request cost more where many others are open.
 pub fn growth(bench: &mut Bench) -> io::Result<Table> {
     let (few, many) = (100, if bench.is_quick { 1_000 } else { IDLE - 100 });
     let (units, times) = if bench.is_quick { (2_000, 1) } else { (8_000, bench.rounds.min(5)) };
     let mut standing: Vec<Standing> = Vec::new();
     for peer in bench.peers.clone().iter().filter(|(kind, _)| *kind != Kind::Direct) {
-        standing.push(bench.start(peer, many + 64, false)?);
+        standing.push(bench.start(peer, many + BUSY, false)?);
     }
-    let mut costs = vec![[Vec::new(), Vec::new()]; standing.len()];
+    // For each balancer: a connection beside few and beside many, a request beside few and beside many.
+    let mut costs: Vec<[Vec<f64>; 4]> = vec![Default::default(); standing.len()];
     for _ in 0..times {
         for (balancer, costs) in standing.iter_mut().zip(&mut costs) {
             let round = bench.attempt(balancer, |balancer| {
                 let mut idle = Load::new(balancer.at)?;
-                let mut both = [0.0; 2];
+                let mut both = [[0.0; 2]; 2];
                 for (count, cost) in [few, many].into_iter().zip(&mut both) {
                     idle.open(count - idle.len())?;
-                    balancer.settle();
-                    *cost = short(balancer.at, units, || balancer.cpu())?.0 / units as f64 / 1e3;
-                    balancer.settle();
+                    *cost = busy(balancer, units)?;
                 }
                 drop(idle);
                 balancer.settle();
-                Ok(both)
+                let [few, many] = both;
+                Ok([few[0], many[0], few[1], many[1]])
             });
             for (costs, cost) in costs.iter_mut().zip(round.into_iter().flatten()) {
                 costs.push(cost);
             }
         }
     }
-    let rows = standing.iter().zip(&costs).map(|(balancer, [few, many])| {
-        let (few, many) = (median(few), median(many));
-        let growth = few.zip(many).map(|(few, many)| many / few);
-        (balancer.name(), vec![number(few, 1), number(many, 1), number(growth, 2)])
+    let rows = standing.iter().zip(&costs).map(|(balancer, costs)| {
+        let cells = costs.chunks(2).zip([1, 2]).flat_map(|(costs, digits)| {
+            let (few, many) = (median(&costs[0]), median(&costs[1]));
+            let growth = few.zip(many).map(|(few, many)| many / few);
+            [number(few, digits), number(many, digits), number(growth, 2)]
+        });
+        (balancer.name(), cells.collect())
     });
     Ok(Table {
-        title: format!("Growth: short connections beside {few} and beside {many} idle ones"),
-        note: format!("Median of {times} rounds; 64 short connections at a time."),
+        title: format!("Growth: short connections and small requests beside {few} and beside {many} idle connections"),
+        note: format!("Median of {times} rounds; {BUSY} short connections at a time, then {BUSY} kept ones."),
         rows: rows.collect(),
-        columns: vec!["CPU µs/connection beside few", "beside many", "growth"],
+        columns: vec![
+            "CPU µs/connection beside few",
+            "CPU µs/connection beside many",
+            "growth of a connection",
+            "CPU µs/request beside few",
+            "CPU µs/request beside many",
+            "growth of a request",
+        ],
     })
 }
 

@@ -60,7 +60,7 @@ impl Server {
 impl Balancer {
     /// A server has shown that it is there. True if it had failed before.
     pub fn answered(&mut self, id: ServerId) -> bool {
-        self.servers.server_mut(id).is_some_and(|server| std::mem::take(&mut server.failing))
+        self.servers.server_mut(id).is_some_and(|mut server| std::mem::take(&mut server.failing))
     }
 
     /// How a server is checked, if it is.
@@ -78,7 +78,7 @@ impl Balancer {
     /// A check of a server came to this verdict; true if the server is down from now on, or up again.
     pub fn checked(&mut self, id: ServerId, is_good: bool, now: Now) -> bool {
         let (rise, fall) = (self.settings.check_rise, self.settings.check_fall);
-        let Some(server) = self.servers.server_mut(id) else { return false };
+        let Some(mut server) = self.servers.server_mut(id) else { return false };
         let changes = server.health.note(is_good, rise, fall);
         if changes && is_good {
             server.returned_at = Some(now.moment);

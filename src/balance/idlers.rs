@@ -29,7 +29,7 @@ impl Balancer {
             ahead(one, other).cmp(&ahead(other, one))
         })?;
         let id = servers::regular(index);
-        let server = self.servers.server_mut(id)?;
+        let mut server = self.servers.server_mut(id)?;
         server.connections += 1;
         server.idlers += 1;
         self.claimed += 1;
@@ -39,7 +39,7 @@ impl Balancer {
     /// An idler is connected, and can be used. True if the server had failed before.
     pub fn idler_connected(&mut self, id: ServerId) -> bool {
         self.idlers_ready += 1;
-        self.servers.server_mut(id).is_some_and(|server| std::mem::take(&mut server.failing))
+        self.servers.server_mut(id).is_some_and(|mut server| std::mem::take(&mut server.failing))
     }
 
     /// A client has taken over a connected idler, and has claimed a place of its own.
@@ -50,7 +50,7 @@ impl Balancer {
     /// An idler is no more; its place is given back. `was_ready` if it was connected.
     pub fn idler_gone(&mut self, id: ServerId, was_ready: bool) -> Emptied {
         self.idlers_ready -= usize::from(was_ready);
-        if let Some(server) = self.servers.server_mut(id) {
+        if let Some(mut server) = self.servers.server_mut(id) {
             server.idlers = server.idlers.checked_sub(1).expect("an idler goes once");
         }
         self.release(id)
@@ -108,7 +108,7 @@ mod tests {
         balancer.settings.modes.prio = true;
         assert_eq!([(); 4].map(|()| next(&mut balancer)), [1, 2, 1, 2].map(Some));
         for index in [1, 2] {
-            let server = balancer.servers.server_mut(ServerId::Regular(index)).unwrap();
+            let mut server = balancer.servers.server_mut(ServerId::Regular(index)).unwrap();
             server.blacklisted_until = Some(NOW + std::time::Duration::from_secs(1));
         }
         assert_eq!(next(&mut balancer), Some(0));

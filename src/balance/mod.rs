@@ -13,17 +13,20 @@ pub mod legacy;
 pub mod limits;
 pub mod listeners;
 pub mod routes;
+mod server_id;
 pub mod servers;
 pub mod settings;
 pub mod sources;
+pub mod stands;
 pub mod trusted;
+mod view;
 mod waiting;
 
 use std::net::IpAddr;
 
 use crate::base::addr::ClientAddr;
 use crate::base::time::{Moment, Now};
-use crate::select::{Candidates, FULL_SHARE, Kind, Selectors, Stage};
+use crate::select::{Kind, Selectors, Stage};
 
 pub use crate::select::Search;
 pub use acl::Acls;
@@ -34,6 +37,8 @@ pub use limits::{Over, Refusals};
 pub use listeners::{Dropped, Listener, ListenerKey, Listeners, MAIN};
 pub use servers::{Duty, Server, ServerId, Servers};
 pub use settings::{Common, Modes, Settings};
+use stands::Stand;
+use view::{Choice, View};
 
 /// What became of a client that came.
 #[derive(Clone, Debug)]
@@ -142,7 +147,7 @@ impl Balancer {
     /// The next server to try, with a place claimed; `None` if there is none left.
     pub fn next_server(&mut self, search: &mut Search, now: Now) -> Option<ServerId> {
         let id = self.choose(search, now.moment)?;
-        let server = self.servers.server_mut(id).expect("only servers of the table are chosen");
+        let mut server = self.servers.server_mut(id).expect("only servers of the table are chosen");
         server.connections += 1;
         self.claimed += 1;
         Some(id)
@@ -150,7 +155,7 @@ impl Balancer {
 
     /// Claims one more place at a server where the same client has one already, whatever its limits.
     pub fn claim(&mut self, id: ServerId) {
-        let server = self.servers.server_mut(id).expect("a server with places in use stays in the table");
+        let mut server = self.servers.server_mut(id).expect("a server with places in use stays in the table");
         server.connections += 1;
         self.claimed += 1;
     }
@@ -200,7 +205,7 @@ impl Balancer {
             () => Kind::RoundRobin,
         };
         let (servers, acls, settings) = (&self.servers, &self.acls, &self.settings);
-        let view = View { servers, acls, settings, search, moment, choice };
+        let view = View { servers, stands: servers.stands(), acls, settings, search, moment, choice };
         if !modes.roundrobin
             && !modes.hash
             && let Some(index) = self.selectors.pick(Kind::Tracked, search, &view)
@@ -213,7 +218,8 @@ impl Balancer {
     }
 
     fn view<'a>(&'a self, search: &'a Search, moment: Moment, choice: Choice) -> View<'a> {
-        View { servers: &self.servers, acls: &self.acls, settings: &self.settings, search, moment, choice }
+        let (servers, acls, settings) = (&self.servers, &self.acls, &self.settings);
+        View { servers, stands: servers.stands(), acls, settings, search, moment, choice }
     }
 
     /// A connect was made. The client is remembered with its server, if that is a regular one. True if
@@ -226,7 +232,7 @@ impl Balancer {
     /// A client's datagrams go to this server from now on, and it is remembered with it if that is a
     /// regular one. Whether the server is there nobody knows yet.
     pub fn sent_to(&mut self, id: ServerId, client: Option<ClientId>, now: Now) {
-        if let Some(server) = self.servers.server_mut(id) {
+        if let Some(mut server) = self.servers.server_mut(id) {
             server.counts.connects += 1;
         }
         let ServerId::Regular(index) = id else { return };
@@ -246,7 +252,7 @@ impl Balancer {
     /// to be given back.
     pub fn failed(&mut self, id: ServerId, now: Now) -> bool {
         let time = self.settings.blacklist;
-        let Some(server) = self.servers.server_mut(id) else { return false };
+        let Some(mut server) = self.servers.server_mut(id) else { return false };
         let was_failing = std::mem::replace(&mut server.failing, true);
         server.failed_at = now.unix;
         if time.is_zero() {
@@ -260,12 +266,14 @@ impl Balancer {
 
     /// Gives a place back.
     pub fn release(&mut self, id: ServerId) -> Emptied {
-        let server = self.servers.server_mut(id).expect("a server with places in use stays in the table");
+        let mut server = self.servers.server_mut(id).expect("a server with places in use stays in the table");
         server.connections = server.connections.checked_sub(1).expect("a place is given back once");
+        let (duty, is_empty) = (server.duty, server.connections == 0);
+        drop(server);
         self.claimed -= 1;
-        match server.duty {
-            Duty::Draining if server.connections == 0 => Emptied::Drained,
-            Duty::Leaving if server.connections == 0 => {
+        match duty {
+            Duty::Draining if is_empty => Emptied::Drained,
+            Duty::Leaving if is_empty => {
                 self.servers.remove(id);
                 Emptied::Removed
             }
@@ -276,12 +284,13 @@ impl Balancer {
     /// Takes a server out of the table: at once if nobody is connected to it, and else when the last
     /// connection has ended. How many there are.
     pub fn remove_server(&mut self, id: ServerId) -> u32 {
-        let Some(server) = self.servers.server_mut(id) else { return 0 };
+        let Some(mut server) = self.servers.server_mut(id) else { return 0 };
         let clients = server.clients();
         let is_empty = server.connections == 0;
         server.duty = Duty::Leaving;
         // Another may have the name now.
         server.name = None;
+        drop(server);
         if is_empty {
             self.servers.remove(id);
         }
@@ -291,7 +300,7 @@ impl Balancer {
     /// Counts bytes that went to the server (`up`) and came from it (`down`).
     pub fn account(&mut self, id: ServerId, client: Option<ClientId>, up: u64, down: u64) {
         self.traffic = self.traffic.and(Traffic { begun: 0, up, down });
-        if let Some(server) = self.servers.server_mut(id) {
+        if let Some(mut server) = self.servers.server_mut(id) {
             server.sent = server.sent.saturating_add(up);
             server.received = server.received.saturating_add(down);
         }
@@ -310,81 +319,9 @@ impl Balancer {
         let in_use: u64 = self.servers.all().map(|(_, server)| u64::from(server.connections)).sum();
         assert_eq!(in_use, self.claimed, "every place in use was claimed, and every other one given back");
         assert!(self.clients.len() <= self.clients.max(), "there are no more clients than there may be");
-    }
-}
-
-/// What is open to a selector.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Choice {
-    /// Every server that there is.
-    Any,
-    /// Those that could serve the client at this moment.
-    Available,
-}
-
-/// The servers as one search sees them.
-#[derive(Clone, Copy)]
-struct View<'a> {
-    servers: &'a Servers,
-    acls: &'a Acls,
-    settings: &'a Settings,
-    search: &'a Search,
-    moment: Moment,
-    choice: Choice,
-}
-
-impl View<'_> {
-    /// Where clients are not sent back, none comes back to a server that drains.
-    fn is_on_duty(&self, server: &Server, comes_back: bool) -> bool {
-        server.duty.serves(comes_back && !self.settings.modes.roundrobin)
-    }
-
-    fn is_available(&self, server: &Server, comes_back: bool) -> bool {
-        server.has_place(comes_back) && self.could_serve(server, comes_back)
-    }
-
-    /// Whether it could if it has a place.
-    fn could_serve(&self, server: &Server, comes_back: bool) -> bool {
-        self.is_on_duty(server, comes_back)
-            && !server.health.is_down
-            && !server.is_unresolved()
-            && !server.is_blacklisted(self.moment)
-            && server.acl.is_none_or(|list| self.acls.check(list, self.search.from()))
-    }
-}
-
-impl Candidates for View<'_> {
-    fn count(&self) -> usize {
-        self.servers.len()
-    }
-
-    fn is_open(&self, index: usize) -> bool {
-        let Some(server) = self.servers.regular(index) else { return false };
-        let comes_back = self.search.tracked() == Some(index);
-        match self.choice {
-            Choice::Any => self.is_on_duty(server, comes_back),
-            Choice::Available => !self.search.has_tried(index) && self.is_available(server, comes_back),
-        }
-    }
-
-    fn connections(&self, index: usize) -> u32 {
-        self.servers.regular(index).map_or(0, Server::clients)
-    }
-
-    fn weight(&self, index: usize) -> u32 {
-        self.servers.regular(index).map_or(0, |server| server.weight)
-    }
-
-    fn prio(&self, index: usize) -> i32 {
-        self.servers.regular(index).map_or(0, |server| server.prio)
-    }
-
-    fn share(&self, index: usize) -> u32 {
-        let warm_up = self.settings.slow_start;
-        if warm_up.is_zero() {
-            return FULL_SHARE;
-        }
-        self.servers.regular(index).map_or(FULL_SHARE, |server| server.share(self.moment, warm_up))
+        let stand = |index| self.servers.regular(index).map(Stand::of).unwrap_or_default();
+        let stands = (0..self.servers.len()).map(stand);
+        assert!(stands.eq(self.servers.stands().iter().copied()), "selectors see the servers as they are");
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::counts::{Counts, Lately, Traffic};
 use super::health::{Health, OwnCheck};
+pub use super::server_id::ServerId;
+use super::stands::{Changing, Stand};
 use crate::base::addr::Endpoint;
 use crate::base::operand::{Host, ServerSpec};
 use crate::base::proxy_version::ProxyVersion;
@@ -14,38 +16,6 @@ use crate::select::FULL_SHARE;
 
 /// How many regular servers there may be; their indexes are 0 to 65,534.
 pub const SERVERS_MAX: usize = 65_535;
-
-/// Names a server.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum ServerId {
-    /// One of the table, by its index.
-    Regular(u32),
-    /// The one for clients that no regular server may serve.
-    Emergency,
-    /// The one for clients that the access list refuses.
-    Abuse,
-}
-
-impl ServerId {
-    /// Its place in the table, for one that is there.
-    pub fn index(self) -> Option<usize> {
-        match self {
-            ServerId::Regular(index) => Some(index as usize),
-            ServerId::Emergency | ServerId::Abuse => None,
-        }
-    }
-}
-
-impl fmt::Display for ServerId {
-    /// `0`, `emergency` or `abuse`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ServerId::Regular(index) => index.fmt(f),
-            ServerId::Emergency => f.write_str("emergency"),
-            ServerId::Abuse => f.write_str("abuse"),
-        }
-    }
-}
 
 /// Whom a server may serve, as an operator has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -271,6 +241,8 @@ impl std::error::Error for TooManyServers {}
 #[derive(Clone, Debug, Default)]
 pub struct Servers {
     regular: Vec<Option<Server>>,
+    /// What selectors read of each of them.
+    stands: Vec<Stand>,
     emergency: Option<Server>,
     abuse: Option<Server>,
 }
@@ -286,17 +258,26 @@ impl Servers {
     }
 
     /// The server of this name, to be changed.
-    pub fn server_mut(&mut self, id: ServerId) -> Option<&mut Server> {
+    pub fn server_mut(&mut self, id: ServerId) -> Option<Changing<'_>> {
         match id {
-            ServerId::Regular(index) => self.regular.get_mut(index as usize)?.as_mut(),
-            ServerId::Emergency => self.emergency.as_mut(),
-            ServerId::Abuse => self.abuse.as_mut(),
+            ServerId::Regular(index) => {
+                let index = index as usize;
+                let server = self.regular.get_mut(index)?.as_mut()?;
+                Some(Changing::new(server, Some(&mut self.stands[index])))
+            }
+            ServerId::Emergency => Some(Changing::new(self.emergency.as_mut()?, None)),
+            ServerId::Abuse => Some(Changing::new(self.abuse.as_mut()?, None)),
         }
     }
 
     /// The regular server of this index.
     pub fn regular(&self, index: usize) -> Option<&Server> {
         self.regular.get(index)?.as_ref()
+    }
+
+    /// What selectors read of each regular server, by index.
+    pub fn stands(&self) -> &[Stand] {
+        &self.stands
     }
 
     /// The regular server that an operator calls so.
@@ -321,6 +302,7 @@ impl Servers {
         assert!(gone.is_none_or(|server| server.connections == 0), "a server with places in use stays in the table");
         let used = self.regular.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
         self.regular.truncate(used);
+        self.follow(id);
     }
 
     /// Puts a server into its place. The table grows as far as needed, with holes. If there is a
@@ -346,9 +328,18 @@ impl Servers {
                     self.regular.resize_with(index + 1, || None);
                 }
                 self.regular[index] = Some(server);
+                self.follow(id);
             }
         }
         Ok(())
+    }
+
+    /// Another server is in this place now, or none.
+    fn follow(&mut self, id: ServerId) {
+        self.stands.resize(self.regular.len(), Stand::default());
+        if let Some(index) = id.index().filter(|index| *index < self.regular.len()) {
+            self.stands[index] = self.regular[index].as_ref().map(Stand::of).unwrap_or_default();
+        }
     }
 
     /// So many intervals of the history are over: what went on lately.
@@ -361,7 +352,7 @@ impl Servers {
 
     /// Fills in where to connect, once the name of a server is resolved.
     pub fn resolved(&mut self, id: ServerId, addresses: Vec<IpAddr>) {
-        if let Some(server) = self.server_mut(id) {
+        if let Some(mut server) = self.server_mut(id) {
             server.set_addresses(&addresses);
         }
     }
@@ -428,10 +419,10 @@ mod tests {
         let addresses = ["192.0.2.9", "2001:db8::9", "::ffff:192.0.2.3"].map(|text| text.parse().unwrap());
         servers.resolved(ServerId::Regular(0), addresses.to_vec());
         servers.resolved(ServerId::Regular(7), addresses.to_vec());
-        let host1 = servers.server_mut(ServerId::Regular(0)).unwrap();
-        assert_eq!(endpoints(host1), ["192.0.2.9:81", "[2001:db8::9]:81", "192.0.2.3:81"]);
+        let mut host1 = servers.server_mut(ServerId::Regular(0)).unwrap();
+        assert_eq!(endpoints(&host1), ["192.0.2.9:81", "[2001:db8::9]:81", "192.0.2.3:81"]);
         host1.set_port(82);
-        assert_eq!(endpoints(host1), ["192.0.2.9:82", "[2001:db8::9]:82", "192.0.2.3:82"]);
+        assert_eq!(endpoints(&host1), ["192.0.2.9:82", "[2001:db8::9]:82", "192.0.2.3:82"]);
         host1.set_host(Host::Name(String::from("host2")));
         assert!(host1.is_unresolved());
     }
@@ -517,6 +508,35 @@ mod tests {
     }
 
     #[test]
+    fn selectors_see_every_change() {
+        let at = |seconds| Moment::default() + Duration::from_secs(seconds);
+        let mut servers = Servers::default();
+        let see = |servers: &Servers| {
+            let stands: Vec<Stand> =
+                (0..servers.len()).map(|index| servers.regular(index).map(Stand::of).unwrap_or_default()).collect();
+            assert_eq!(servers.stands(), stands);
+            stands.iter().map(|stand| (stand.clients, stand.weight, stand.prio)).collect::<Vec<_>>()
+        };
+        servers.set(ServerId::Regular(2), server("192.0.2.1:80:0:0:7:-3")).unwrap();
+        servers.set(ServerId::Regular(0), server("192.0.2.1")).unwrap();
+        assert_eq!(see(&servers), [(0, 0, 0), (0, 0, 0), (0, 7, -3)]);
+        let mut first = servers.server_mut(ServerId::Regular(0)).unwrap();
+        (first.connections, first.idlers, first.weight, first.prio) = (5, 2, 4, 9);
+        drop(first);
+        servers.server_mut(ServerId::Regular(2)).unwrap().blacklist(Some(at(9)), at(1));
+        assert_eq!(see(&servers), [(3, 4, 9), (0, 0, 0), (0, 7, -3)]);
+        servers.set(ServerId::Regular(0), server("192.0.2.2:80:0:0:1")).unwrap();
+        assert_eq!(see(&servers)[0], (3, 1, 0), "its connections go on");
+        servers.remove(ServerId::Regular(2));
+        assert_eq!(see(&servers), [(3, 1, 0)]);
+        servers.set(ServerId::Regular(1), server("192.0.2.2")).unwrap();
+        let mut second = servers.server_mut(ServerId::Regular(1)).unwrap();
+        second.returned_at = Some(at(10));
+        assert!(Stand::of(&second).may_warm_up(at(14), Duration::from_secs(5)));
+        assert!(!Stand::of(&second).may_warm_up(at(15), Duration::from_secs(5)));
+    }
+
+    #[test]
     fn places_are_limited_softly_and_hard() {
         // max, hard, in use, a place for anybody, a place for who comes back
         let table = [
@@ -537,11 +557,5 @@ mod tests {
                 "{max} {hard} {connections}"
             );
         }
-    }
-
-    #[test]
-    fn servers_are_named_as_people_write_them() {
-        let names = [ServerId::Regular(7), ServerId::Emergency, ServerId::Abuse].map(|id| id.to_string());
-        assert_eq!(names, ["7", "emergency", "abuse"]);
     }
 }

@@ -83,8 +83,9 @@ mod tests {
         assert_eq!(balancer.source_for(id, &to, client("2001:db8::1")), own("192.0.2.8"));
         assert_eq!(balancer.source_for(id, &to, ClientAddr::Unix), own("192.0.2.8"));
         assert_eq!(balancer.source_for(id, &Endpoint::Unix("/s".into()), v4), own("192.0.2.8"));
-        let server = balancer.servers.server_mut(id).unwrap();
+        let mut server = balancer.servers.server_mut(id).unwrap();
         (server.transparent, server.source) = (Some(false), Some(None));
+        drop(server);
         assert_eq!(balancer.source_for(id, &to, v4), None);
     }
 }

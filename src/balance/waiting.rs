@@ -64,8 +64,8 @@ mod tests {
         assert_eq!(is(&balancer), (true, true));
         take(&mut balancer);
         assert_eq!(is(&balancer), (false, true));
-        let first = balancer.servers.server_mut(ServerId::Regular(0)).unwrap();
-        first.blacklist(Some(now.moment + Duration::from_secs(9)), now.moment);
+        let until = Some(now.moment + Duration::from_secs(9));
+        balancer.servers.server_mut(ServerId::Regular(0)).unwrap().blacklist(until, now.moment);
         assert_eq!(is(&balancer), (false, true));
         balancer.servers.server_mut(ServerId::Regular(1)).unwrap().set_duty(Duty::Disabled, now.moment);
         assert_eq!(is(&balancer), (false, false), "one has failed, and the other is to serve nobody");

@@ -621,8 +621,9 @@ mod tests {
     fn a_server_changes_for_later_connections_only() {
         let mut pen = pen();
         let id = ServerId::Regular(0);
-        let server = main(&mut pen).servers.server_mut(id).unwrap();
+        let mut server = main(&mut pen).servers.server_mut(id).unwrap();
         (server.connections, server.sent) = (3, 17);
+        drop(server);
         run(&mut pen, "server 0 blacklist 60");
         let server = main(&mut pen).servers.server(id).unwrap();
         assert!(server.is_blacklisted(NOW.moment + Duration::from_secs(59)));

@@ -48,12 +48,12 @@ fn change_or_refuse(
         let spec = ServerSpec { host, port: None, max: 0, hard: 0, weight: 0, prio: 0 };
         balancer.servers.set(id, Server::new(&spec, 0)).map_err(|error| error.to_string())?;
     }
-    let server = balancer.servers.server_mut(id).expect("it was there or has just been put there");
+    let mut server = balancer.servers.server_mut(id).expect("it was there or has just been put there");
     if let Some(name) = named {
         server.name = Some(name.clone());
     }
     server.acl = acl.unwrap_or(server.acl);
-    change(server, changes, now);
+    change(&mut server, changes, now);
     let reply = match changes.duty {
         Some(Duty::Draining | Duty::Disabled) => left(server.connections),
         Some(Duty::Enabled | Duty::Leaving) | None => String::new(),

@@ -363,8 +363,9 @@ mod tests {
             balancer.servers.server_mut(id).unwrap().duty = duty;
             assert!(line(&balancer).ends_with(&format!(" state {state}")));
         }
-        let server = balancer.servers.server_mut(id).unwrap();
+        let mut server = balancer.servers.server_mut(id).unwrap();
         (server.duty, server.blacklisted_until) = (Duty::Draining, None);
+        drop(server);
         assert!(line(&balancer).ends_with(" state draining"));
         assert_eq!(socket(7, None), "Socket 7 belongs to connection -1\n");
         assert_eq!(socket(7, Some(3)), "Socket 7 belongs to connection 3\n");

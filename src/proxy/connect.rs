@@ -273,7 +273,7 @@ impl<N: Net> Proxy<N> {
 
     pub(super) fn server_failed(&mut self, at: ListenerKey, id: ServerId, error: &io::Error) {
         let listener = &mut self.listeners[at];
-        if let Some(server) = listener.balancer.servers.server_mut(id) {
+        if let Some(mut server) = listener.balancer.servers.server_mut(id) {
             server.counts.fail(Failure::of(error));
         }
         if !listener.balancer.failed(id, self.now) {

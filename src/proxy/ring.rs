@@ -37,6 +37,11 @@ impl Ring {
         self.bytes.capacity() >= RING_SIZE
     }
 
+    /// True if it has never held anything, and so has none of its memory.
+    pub fn is_untouched(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Bytes held.
     pub fn len(&self) -> usize {
         self.len as usize

@@ -40,6 +40,8 @@ pub trait Candidates {
     fn weight(&self, index: usize) -> u32;
     /// Priority, the lowest first.
     fn prio(&self, index: usize) -> i32;
+    /// False if all have their full share.
+    fn some_warm_up(&self) -> bool;
     /// How much of what it could have it is to get at this moment, 1 to [`FULL_SHARE`]: a server
     /// that has come back warms up.
     fn share(&self, index: usize) -> u32;
@@ -160,13 +162,14 @@ impl Selectors {
 
 /// The open candidate whose `key` comes before all others, as `before` tells; of equal ones the
 /// first in the order of `indexes`. Whether one is open is asked only of those that may win, because
-/// it costs more.
+/// it costs more. None comes before one that is `first`.
 #[inline]
 fn first_by<C: Candidates, K: Copy>(
     candidates: &C,
     indexes: [Range<usize>; 2],
     key: impl Fn(usize) -> K,
     before: impl Fn(K, K) -> bool,
+    first: impl Fn(K) -> bool,
 ) -> Option<usize> {
     let mut best: Option<(usize, K)> = None;
     // One range after the other: a chain of both would be asked at each step which one it is in.
@@ -174,6 +177,9 @@ fn first_by<C: Candidates, K: Copy>(
         for index in range {
             let key = key(index);
             if best.is_none_or(|(_, least)| before(key, least)) && candidates.is_open(index) {
+                if first(key) {
+                    return Some(index);
+                }
                 best = Some((index, key));
             }
         }

@@ -8,13 +8,13 @@ pub struct Prio;
 
 impl Selector for Prio {
     fn pick<C: Candidates>(&mut self, candidates: &C) -> Option<usize> {
-        first_by(candidates, all(candidates), |index| candidates.prio(index), |a, b| a < b)
+        first_by(candidates, all(candidates), |index| candidates.prio(index), |a, b| a < b, |prio| prio == i32::MIN)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{PLAIN, Stand};
+    use super::super::testing::{PLAIN, Random, Stand, any_stands};
     use super::*;
 
     #[test]
@@ -29,6 +29,21 @@ mod tests {
         for (prios, pick) in table {
             let servers: Vec<Stand> = prios.iter().map(|prio| Stand { prio: *prio, ..PLAIN }).collect();
             assert_eq!(Prio.pick(&servers), pick, "{prios:?}");
+        }
+    }
+
+    #[test]
+    fn the_choice_is_that_of_a_plain_scan() {
+        for seed in 0..1_000 {
+            let mut random = Random::new(seed);
+            let count = random.below(40) as usize;
+            let mut servers = any_stands(&mut random, count, false);
+            for stand in &mut servers {
+                stand.prio = if random.one_in(10) { i32::MIN } else { stand.prio };
+            }
+            let open = (0..count).filter(|index| servers[*index].open);
+            let expected = open.min_by_key(|index| (servers[*index].prio, *index));
+            assert_eq!(Prio.pick(&servers), expected, "seed {seed}: {servers:?}");
         }
     }
 }

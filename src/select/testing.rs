@@ -37,6 +37,21 @@ pub(crate) struct Stand {
     pub(crate) share: u32,
 }
 
+/// Servers of which some are closed, few or many connections are in use, and some have a weight; with
+/// `warm`, some warm up.
+pub(crate) fn any_stands(random: &mut Random, count: usize, warm: bool) -> Vec<Stand> {
+    let (busy, heavy) = (1 + random.below(5), 1 + random.below(4));
+    let largest = random.one_in(20);
+    let mut stand = || Stand {
+        open: !random.one_in(4),
+        connections: if largest { u32::MAX - random.below(3) as u32 } else { random.below(busy) as u32 },
+        weight: if largest { u32::MAX - random.below(3) as u32 } else { random.below(heavy) as u32 },
+        prio: random.below(4) as i32 - 2,
+        share: if warm && random.one_in(3) { 1 + random.below(1_000) as u32 } else { FULL_SHARE },
+    };
+    (0..count).map(|_| stand()).collect()
+}
+
 /// Open, idle, and nothing set.
 pub(crate) const PLAIN: Stand = Stand { open: true, connections: 0, weight: 0, prio: 0, share: FULL_SHARE };
 
@@ -55,6 +70,9 @@ impl Candidates for Vec<Stand> {
     }
     fn prio(&self, index: usize) -> i32 {
         self[index].prio
+    }
+    fn some_warm_up(&self) -> bool {
+        self.iter().any(|stand| stand.share < FULL_SHARE)
     }
     fn share(&self, index: usize) -> u32 {
         self[index].share

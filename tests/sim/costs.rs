@@ -27,7 +27,7 @@ fn a_small_request_on_a_kept_connection_costs_six_calls_or_eight_where_not_all_i
         assert_eq!(each(|calls| calls.write), 2.0);
         assert_eq!(each(|calls| calls.take_error + calls.connected + calls.unsent + calls.no_delay), 0.0);
         assert_eq!(each(|calls| calls.watch + calls.accept + calls.connect + calls.say + calls.dump), 0.0);
-        assert_eq!(each(|calls| calls.shutdown_write + calls.settle + calls.reset_on_drop), 0.0);
+        assert_eq!(each(|calls| calls.shutdown_write + calls.settle + calls.reset_on_drop + calls.memory), 0.0);
     }
 }
 
@@ -46,6 +46,24 @@ fn a_short_connection_costs_nothing_that_tells_what_is_known_already() {
         assert_eq!((calls.take_error, calls.unsent, calls.reset_on_drop, calls.no_delay), (0, 0, 0, 0));
         assert_eq!(calls.settle, 0);
     }
+}
+
+#[test]
+fn connections_that_come_one_at_a_time_ask_for_memory_once() {
+    let run = |clients: usize| {
+        let mut plan = Plan::plain(1, &vec![Dialogue::exchange(1, 100, 1_000); clients]);
+        plan.odds.tells_all = true;
+        for (number, client) in plan.clients.iter_mut().enumerate() {
+            client.at = Duration::from_secs(number as u64);
+        }
+        finished(plan).calls
+    };
+    let (few, many) = (run(1), run(20));
+    assert_eq!(few.memory, many.memory, "a ring and slots, for the first of them");
+    let each = |count: fn(&Calls) -> u64| (count(&many) - count(&few)) as f64 / 19.0;
+    // Each thing that happens is waited for: who comes, the connect, the request, the answer, both ends; and one more.
+    assert!(each(|calls| calls.wait) <= 7.5, "{many:?}");
+    assert_eq!((each(|calls| calls.read), each(|calls| calls.write)), (4.0, 2.0));
 }
 
 #[test]

@@ -144,6 +144,7 @@ pub struct Calls {
     pub splice: u64,
     pub say: u64,
     pub dump: u64,
+    pub memory: u64,
 }
 
 /// The queue of a listener.
@@ -435,6 +436,7 @@ impl World {
 
     /// True if pen can have so much memory.
     pub fn has_memory(&mut self, bytes: usize) -> bool {
+        self.calls.memory += 1;
         let odds = self.odds().memory;
         let lacks = self.window().is_some_and(|lack| matches!(lack, Lack::Memory | Lack::Buffers));
         let is_there = bytes <= self.plan.memory && !lacks && !self.choices.one_in(odds);

@@ -165,9 +165,9 @@ impl<N: Net> Proxy<N> {
         if !self.listeners.contains(at) {
             return;
         }
-        if let Some(server) = self.listeners[at].balancer.servers.server_mut(id)
-            && std::mem::take(&mut server.health).is_down
-        {
+        let server = self.listeners[at].balancer.servers.server_mut(id);
+        let was_down = server.is_some_and(|mut server| std::mem::take(&mut server.health).is_down);
+        if was_down {
             self.tell_server(at, id, OfServer::Unchecked);
         }
     }
