@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Listeners;
+
 /// How many there may be for a listener.
 pub const ROUTES_MAX: usize = 1_000;
 
@@ -95,9 +97,31 @@ impl fmt::Display for Route {
     }
 }
 
+impl Listeners {
+    /// What to tell of routes that lead nowhere: no client goes there as long as that is so.
+    pub fn lost_routes(&self) -> Vec<String> {
+        let all =
+            self.iter().flat_map(|(_, from)| from.balancer.settings.routes.iter().map(move |route| (from, route)));
+        let lost = all.filter(|(_, route)| self.find(&route.to).is_none());
+        lost.map(|(from, route)| format!("route {route} of {}: there is no listener '{}'", from.name, route.to))
+            .collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::{Common, Settings};
+
+    #[test]
+    fn routes_that_lead_nowhere_are_told() {
+        let mut listeners = Listeners::new(Common::default(), Settings::default());
+        let route = |to: &str| Route { what: What::Ssh, to: to.into() };
+        listeners.main_mut().balancer.settings.routes = vec![route("main"), route("shell")];
+        assert_eq!(listeners.lost_routes(), ["route ssh shell of main: there is no listener 'shell'"]);
+        listeners.add("shell").unwrap();
+        assert!(listeners.lost_routes().is_empty());
+    }
 
     #[test]
     fn a_star_stands_for_what_is_below_a_name() {

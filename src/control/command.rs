@@ -703,6 +703,8 @@ mod tests {
             ("ftp_ports 1000-2000", "ftp_ports: '1000-2000' is not a range of ports from 1024 to 65535"),
             ("ftp_ports x", "ftp_ports: 'x' is not a range of ports from 1024 to 65535"),
             ("ftp_address here", "ftp_address: 'here' is not an IP address"),
+            ("ftp_address ::", "ftp_address: '::' is not an address that clients can connect to"),
+            ("ftp_address 224.0.0.1", "ftp_address: '224.0.0.1' is not an address that clients can connect to"),
             ("ftp_auth maybe", "ftp_auth: 'maybe' is not on or off"),
             ("protocol gopher", "protocol: 'gopher' is not tcp, ftp, http or udp"),
             ("tcp_fastclose on", "tcp_fastclose: 'on' is not up, down, both or off"),

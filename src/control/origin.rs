@@ -143,7 +143,9 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             Effect::Exit | Effect::Reload | Effect::Status(_) | Effect::Write(_) | Effect::Include(..) => {
                 return Err(String::from("exit, reload, status and write are not for the start"));
             }
-            Effect::Subscribe(_) => return Err(String::from("nobody can be told of events at the start")),
+            Effect::Subscribe(subscription) => {
+                return Err(format!("{}: nobody can be told at the start", subscription.topic.name()));
+            }
             Effect::ServerChanged(..) => {}
             // What the settings say already, or what the loop does once it has them.
             Effect::Resolve(..) | Effect::ConnMax(_) | Effect::PendingMax(_) | Effect::Limits | Effect::Reopen(..) => {}

@@ -338,6 +338,9 @@ pub(super) fn ftp_ports(words: &mut Words<'_>) -> Result<Command, Problem> {
 pub(super) fn ftp_address(words: &mut Words<'_>) -> Result<Command, Problem> {
     let Some(word) = words.next() else { return Ok(Command::Ftp(FtpChange::Address(None))) };
     let ip: IpAddr = word.parse().map_err(|_| Problem::NotAnAddress(String::from(word)))?;
+    if ip.is_unspecified() || ip.is_multicast() {
+        return Err(Problem::NotOneOf(String::from(word), "an address that clients can connect to"));
+    }
     Ok(Command::Ftp(FtpChange::Address(Some(Some(ip)))))
 }
 

@@ -32,6 +32,24 @@ pub enum Topic {
     Trace(Box<Trace>),
 }
 
+impl Topic {
+    /// The command that asks for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Topic::Events(_) => "events",
+            Topic::Trace(_) => "trace",
+        }
+    }
+
+    /// The listener that it is about, if it is about one.
+    pub fn listener(&self) -> Option<&str> {
+        match self {
+            Topic::Events(interest) => interest.listener.as_deref(),
+            Topic::Trace(trace) => trace.listener.as_deref(),
+        }
+    }
+}
+
 /// Which events.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Interest {

@@ -19,7 +19,8 @@ pub struct Trace {
     server: Option<ServerRef>,
     connection: Option<usize>,
     protocol: Option<&'static str>,
-    listener: Option<String>,
+    /// Only those of this listener.
+    pub listener: Option<String>,
     /// The bytes as well.
     pub dumps: bool,
 }

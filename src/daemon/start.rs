@@ -127,6 +127,7 @@ impl World {
         foreign: &mut impl Foreign<OsNet>,
     ) -> Result<u8, Error> {
         self.warnings.extend(names::resolve(&mut self.net, &mut plan)?);
+        self.warnings.extend(plan.listeners.lost_routes());
         self.assign(&plan)?;
         self.fit_connections(&mut plan)?;
         let probes = self.net.keep_alive(plan.listeners.common.keepalive, &[]);

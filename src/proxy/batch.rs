@@ -152,7 +152,9 @@ impl<N: Net> Proxy<N> {
             Effect::StatusListen(there) => opened.status = Some(self.prepare_status(there.as_ref())?),
             Effect::ClientsMax(at) => settle(&mut self.listeners, *at)?,
             Effect::Token(path) => opened.token = Some(self.prepare_token(path.clone())?),
-            Effect::Subscribe(_) => return Err(String::from("nobody can be told of events from within a file")),
+            Effect::Subscribe(subscription) => {
+                return Err(format!("{}: nobody can be told from within a file", subscription.topic.name()));
+            }
             Effect::Write(_) | Effect::Reload => return Err(String::from("write and reload are not for files")),
             Effect::Close(_) | Effect::ShowConnection(_) | Effect::Dummy | Effect::Keepalive => {
                 self.take_effect(effect.clone())?;

@@ -294,6 +294,11 @@ impl<N: Net> Proxy<N> {
         if self.control.feeds >= FEEDS_MAX {
             return self.reply(asker, format!("error: {FEEDS_MAX} others are told of events already\n"));
         }
+        if let Some(name) = subscription.topic.listener()
+            && self.listeners.find(name).is_none()
+        {
+            return self.reply(asker, format!("error: there is no listener '{name}'\n"));
+        }
         if self.control.is_open(id) {
             let feed = self.new_feed(subscription);
             self.control.sessions[id.key].state = State::Told(feed);

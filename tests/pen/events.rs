@@ -167,6 +167,10 @@ fn a_subscription_has_the_listener_and_the_length_that_were_asked_for() {
     assert_eq!(events.line(), "", "two lines were asked for");
     let mut short = Subscriber::new(&pen, "events connections seconds 1");
     assert_eq!(short.line(), "", "one second was asked for");
+    for topic in ["events", "trace"] {
+        let refused = pen.penctl(&[topic, "listener", "wab", "seconds", "1"]);
+        assert_eq!((refused.status.code(), refused.stderr.as_str()), (Some(1), "penctl: there is no listener 'wab'\n"));
+    }
 }
 
 #[test]
