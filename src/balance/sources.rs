@@ -3,6 +3,7 @@
 use super::settings::Protocol;
 use super::{Balancer, ServerId};
 use crate::base::addr::{ClientAddr, Endpoint, Source};
+use crate::base::operand::Host;
 use crate::base::proxy_version::ProxyVersion;
 
 impl Balancer {
@@ -41,6 +42,12 @@ impl Balancer {
             return None;
         }
         const WHY: &str = "proxy_protocol v1 has no datagrams: for protocol udp it is v2";
+        if self.settings.fault.is_some() {
+            return Some(String::from("fault is for connections, and protocol udp has none"));
+        }
+        if let Some((id, _)) = self.servers.all().find(|(_, server)| matches!(server.host, Host::Unix(_))) {
+            return Some(format!("server {id}: a Unix socket has no UDP"));
+        }
         if self.settings.proxy_protocol == Some(ProxyVersion::V1) {
             return Some(String::from(WHY));
         }
@@ -58,8 +65,31 @@ impl Balancer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::settings::Fault;
     use crate::balance::{Server, Settings};
     use crate::base::operand::{ServerSpec, Services};
+
+    #[test]
+    fn datagrams_have_no_unix_sockets_no_faults_and_no_lines_of_text_before_them() {
+        let mut balancer = Balancer::new(Settings::default());
+        let set = |balancer: &mut Balancer, operand: &str| {
+            let spec = ServerSpec::parse(operand, &Services::default()).unwrap();
+            balancer.servers.set(ServerId::Regular(0), Server::new(&spec, 0)).unwrap();
+        };
+        set(&mut balancer, "/run/x");
+        balancer.settings.fault = Some(Fault::Blackhole);
+        balancer.settings.proxy_protocol = Some(ProxyVersion::V1);
+        assert_eq!(balancer.contradiction(), None);
+        balancer.settings.protocol = Protocol::Udp;
+        let why = balancer.contradiction().unwrap();
+        assert_eq!(why, "fault is for connections, and protocol udp has none");
+        balancer.settings.fault = None;
+        assert_eq!(balancer.contradiction().unwrap(), "server 0: a Unix socket has no UDP");
+        set(&mut balancer, "192.0.2.1:53");
+        assert!(balancer.contradiction().unwrap().starts_with("proxy_protocol v1"));
+        balancer.settings.proxy_protocol = Some(ProxyVersion::V2);
+        assert_eq!(balancer.contradiction(), None);
+    }
 
     #[test]
     fn a_server_has_its_own_source_or_the_listener_s_or_sees_the_client() {

@@ -17,7 +17,7 @@ use super::origins::obey;
 use super::servers::{change_server, remove_server};
 pub use super::snapshot::Snapshot;
 use super::status;
-use super::watching;
+use super::watching::{self, Watching};
 use crate::balance::acl::{AclError, Acls, ListName};
 use crate::balance::{Balancer, Common, ListenerKey, Listeners, MAIN, Settings};
 use crate::base::keepalive::Keepalive;
@@ -51,8 +51,10 @@ fn may_contradict(command: &Command) -> bool {
     match command {
         Command::Protocol(protocol) => protocol.is_some(),
         Command::ProxyProtocol(version) => version.is_some(),
-        Command::Server { changes, .. } => changes.proxy_protocol.is_some() || changes.transparent.is_some(),
-        Command::Transparent(_) | Command::RemoveServer(_) => true,
+        Command::Server { changes, .. } => {
+            changes.address.is_some() || changes.proxy_protocol.is_some() || changes.transparent.is_some()
+        }
+        Command::Transparent(_) | Command::RemoveServer(_) | Command::Watching(Watching::Fault(None, _)) => true,
         _ => false,
     }
 }

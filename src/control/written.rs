@@ -455,7 +455,7 @@ mod tests {
             transparent: random.one_in(2),
             proxy_protocol: one_of(random, &[None, Some(v1), Some(ProxyVersion::V2)]),
             source: one_of(random, &[None, Some([127, 0, 0, 9].into()), Some("2001:db8::1".parse().unwrap())]),
-            fault: random_fault(random),
+            fault: random_fault(random).filter(|_| protocol != Protocol::Udp),
             // Set with the access lists, of which there must be as many.
             client_acl: 0,
         }
@@ -582,7 +582,10 @@ mod tests {
         let mut ids: Vec<ServerId> = (0..12).filter(|_| random.one_in(2)).map(ServerId::Regular).collect();
         ids.extend([ServerId::Emergency, ServerId::Abuse].into_iter().filter(|_| random.one_in(2)));
         for (count, id) in ids.into_iter().enumerate() {
-            let host = one_of(random, &["127.0.0.1", "[::1]", "host1", "/run/x.sock", "/run/my sock"]);
+            let hosts = ["127.0.0.1", "[::1]", "host1", "/run/x.sock", "/run/my sock"];
+            // Unix sockets carry no datagrams.
+            let count_of_hosts = if balancer.settings.protocol == Protocol::Udp { 3 } else { hosts.len() };
+            let host = one_of(random, &hosts[..count_of_hosts]);
             let spec =
                 ServerSpec::parse(&format!("{host}:{}", 1 + random.below(65_535)), &Services::default()).unwrap();
             let mut server = Server::new(&spec, 0);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::options::{Options, Step, printable};
 use crate::balance::listeners::MAIN_NAME;
-use crate::balance::settings::{Common, Settings};
+use crate::balance::settings::{Common, Protocol, Settings};
 use crate::balance::{Duty, ListenerKey, Listeners, MAIN, OwnCheck, Server, ServerId};
 use crate::base::addr::Endpoint;
 use crate::base::error::{Error, reason};
@@ -93,6 +93,8 @@ where
             draft.server(id, text, port)?;
         }
     }
+    draft.check_together()?;
+    draft.check_places()?;
     if draft.is_dummy
         && let Some((_, server)) = draft.listeners.main().balancer.servers.all().next()
     {
@@ -155,9 +157,31 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
                 Step::Set(..) | Step::PidFile(_) | Step::WebStats(_) => {}
             }
         }
-        match self.listeners.iter().find_map(|(_, listener)| listener.balancer.contradiction()) {
-            Some(why) => Err(Error::config(why)),
-            None => Ok(replies),
+        self.check_together()?;
+        Ok(replies)
+    }
+
+    /// What is asked for must be possible together.
+    fn check_together(&self) -> Result<(), Error> {
+        for (at, listener) in self.listeners.iter() {
+            if let Some(why) = listener.balancer.contradiction() {
+                let whose = if at == MAIN { String::new() } else { format!("listener {}: ", listener.name) };
+                return Err(Error::config(format!("{whose}{why}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same of where pen listens, once all of that is known.
+    fn check_places(&self) -> Result<(), Error> {
+        let is_udp = |at: &ListenerKey| self.listeners[*at].balancer.settings.protocol == Protocol::Udp;
+        let mut places = self.listen.iter();
+        match places.find(|(at, there)| matches!(there.spec.host, Host::Unix(_)) && is_udp(at)) {
+            Some((_, there)) => {
+                let text = printable(&there.text);
+                Err(Error::config(format!("cannot listen on {text}: a Unix socket has no UDP")))
+            }
+            None => Ok(()),
         }
     }
 
@@ -217,7 +241,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             Effect::Exit => return not_yet("exit"),
             Effect::Reload => return not_yet("reload"),
             Effect::Status(_) => return not_yet("status"),
-            Effect::Subscribe(_) => return not_yet("events"),
+            Effect::Subscribe(subscription) => return not_yet(subscription.topic.name()),
             Effect::Write(_) => return not_yet("write"),
             Effect::StatusListen(there) => self.status = there,
             Effect::Token(path) => {
@@ -412,7 +436,7 @@ mod tests {
 
     #[test]
     fn every_mistake_names_its_culprit() {
-        let table: [(&[&str], u8, &str); 17] = [
+        let table: [(&[&str], u8, &str); 22] = [
             (&[], 64, "no listening address; try 'pen --help'"),
             (&["-d"], 64, "no listening address; try 'pen --help'"),
             (&["99999", "h"], 64, "listening address '99999': port 99999 is not within 1 to 65535"),
@@ -427,6 +451,15 @@ mod tests {
             (&["-O", "nosuch 5", "80"], 78, "option -O: unknown command 'nosuch'"),
             (&["-o", "close 1", "80"], 78, "option -O: there are no connections yet"),
             (&["-X", "-O", "exit", "80"], 78, "option -O: exit: pen does not run yet"),
+            (&["-O", "trace", "80"], 78, "option -O: trace: pen does not run yet"),
+            (&["-U", "/run/x", "h:53"], 78, "cannot listen on /run/x: a Unix socket has no UDP"),
+            (&["-U", "53", "h", "/run/x"], 78, "server 1: a Unix socket has no UDP"),
+            (&["-U", "-e", "/run/x", "53", "h"], 78, "server emergency: a Unix socket has no UDP"),
+            (
+                &["-O", "listener u 53", "-O", "fault blackhole", "-O", "protocol udp", "80"],
+                78,
+                "option -O: fault is for connections, and protocol udp has none",
+            ),
             (&["-F", "nosuch.cfg"], 78, "cannot read nosuch.cfg: entity not found"),
             (&["-F", "bad.cfg", "80"], 78, "bad.cfg:3: server: 'x': 'x' is not a port or TCP service"),
             (&["-F", "close.cfg", "80"], 78, "close.cfg:1: there are no connections yet"),
