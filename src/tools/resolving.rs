@@ -55,11 +55,8 @@ impl Names {
         let net = DnsNet::new(options.servers.clone(), LANES).map_err(system)?;
         let now = net.now();
         let mut book = Book::new(most);
-        // A machine may have no file of hosts, but not one that cannot be read.
-        if let Some(text) = read_file(&options.hosts)? {
-            for (address, name) in read_hosts(&text) {
-                book.enter(address, Known::Name(name.into()), FOR_EVER);
-            }
+        for (address, name) in read_hosts(&hosts_text(options.hosts.as_deref())?) {
+            book.enter(address, Known::Name(name.into()), FOR_EVER);
         }
         if let Some(path) = &options.cache
             && let Some(text) = read_file(path)?
@@ -216,6 +213,17 @@ fn read_file(path: &Path) -> Result<Option<Vec<u8>>, Error> {
         return Err(fail(io::Error::other("it is too large")));
     }
     Ok(Some(text))
+}
+
+/// The file of hosts. A machine may have none, but not one that cannot be read; one that was asked for has
+/// to be there.
+fn hosts_text(asked_for: Option<&Path>) -> Result<Vec<u8>, Error> {
+    let path = asked_for.unwrap_or(Path::new("/etc/hosts"));
+    match (read_file(path)?, asked_for) {
+        (Some(text), _) => Ok(text),
+        (None, None) => Ok(Vec::new()),
+        (None, Some(_)) => Err(Error::config(format!("cannot read {}: no such file or directory", path.display()))),
+    }
 }
 
 /// Puts a file in place at one stroke: there is the old one or the new one, never a part.

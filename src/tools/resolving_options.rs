@@ -46,8 +46,8 @@ pub struct Options {
     pub policy: Policy,
     /// The name servers.
     pub servers: Vec<SocketAddr>,
-    /// hosts(5).
-    pub hosts: PathBuf,
+    /// A file like hosts(5) that was asked for; without one /etc/hosts, which a machine may lack.
+    pub hosts: Option<PathBuf>,
     /// `-c`
     pub cache: Option<PathBuf>,
     /// `-v`
@@ -137,7 +137,7 @@ impl Found {
             program,
             policy,
             servers,
-            hosts: self.hosts.unwrap_or_else(|| PathBuf::from("/etc/hosts")),
+            hosts: self.hosts,
             cache: self.cache,
             tell: self.tell,
             files: self.files,
@@ -218,8 +218,7 @@ mod tests {
         };
         assert_eq!(options.policy, policy);
         assert_eq!(options.servers, ["127.0.0.1:53".parse().unwrap()]);
-        assert_eq!(options.hosts, PathBuf::from("/etc/hosts"));
-        assert!(options.files.is_empty() && options.cache.is_none() && !options.tell);
+        assert!(options.hosts.is_none() && options.files.is_empty() && options.cache.is_none() && !options.tell);
     }
 
     #[test]

@@ -191,9 +191,12 @@ fn what_is_no_cache_is_named_and_left_alone() {
 #[test]
 fn mistakes_are_one_line_that_names_the_culprit() {
     let directory = Scratch::new();
+    directory.write("log", "10.0.0.1 x\n");
     let table = [
         ("webresolve", "nowhere", 1, "webresolve: cannot open nowhere: no such file or directory\n"),
         ("webresolve", ".", 1, "webresolve: cannot read .: is a directory\n"),
+        ("webresolve", "-H nowhere", 78, "webresolve: cannot read nowhere: no such file or directory\n"),
+        ("splitwr", "-H nowhere log", 78, "splitwr: cannot read nowhere: no such file or directory\n"),
         ("webresolve", "-j many", 64, "webresolve: -j: 'many' is not a number\n"),
         ("webresolve", "-n ns1", 64, "webresolve: -n: 'ns1' is not an address, or an address and a port\n"),
         ("splitwr", "nowhere", 1, "splitwr: cannot open nowhere: no such file or directory\n"),
