@@ -4,6 +4,7 @@
 //! reaches a log or syslog but the printable bytes of ASCII; a dot stands for any other byte.
 
 use std::borrow::Cow;
+use std::io;
 
 /// The most bytes of one message to syslog: with its header it stays within the 1,024 bytes
 /// that every receiver takes (RFC 3164 section 4.1).
@@ -32,6 +33,18 @@ pub fn syslog_lines(text: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
         .map(shown)
 }
 
+/// The bytes of a file as text.
+///
+/// # Errors
+/// If they are no UTF-8; the message says in which line.
+pub fn text_of(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+        io::Error::new(io::ErrorKind::InvalidData, format!("line {line} is not UTF-8 text"))
+    })
+}
+
 /// The bytes as text, with everything masked that is not printable.
 fn shown(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
@@ -50,6 +63,15 @@ mod tests {
             let plain = (b' '..=b'~').contains(&byte);
             assert_eq!(is_printable(byte), plain, "{byte:#04x}");
             assert_eq!(masked(byte), if plain { byte } else { b'.' }, "{byte:#04x}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_told_with_their_line() {
+        assert_eq!(text_of("caf\u{e9}\n".into()).unwrap(), "caf\u{e9}\n");
+        for (bytes, line) in [(&b"\xff"[..], 1), (b"\n\ncaf\xe9\nx", 3), (b"a\nb\xc3", 2)] {
+            let error = text_of(bytes.to_vec()).unwrap_err();
+            assert_eq!(error.to_string(), format!("line {line} is not UTF-8 text"), "{bytes:?}");
         }
     }
 

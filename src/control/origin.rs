@@ -122,6 +122,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
 
     /// Notes what the loop would do.
     fn take_down(&mut self, effect: Effect) -> Result<(), String> {
+        let not_then = |what| Err(format!("{what}: only while pen runs"));
         match effect {
             Effect::Listen(at, there) => {
                 self.listeners[at].at = there.into_iter().map(|there| there.text).collect();
@@ -140,9 +141,11 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             Effect::FaultConnection(..) | Effect::Close(_) | Effect::ShowConnection(_) | Effect::ShowSocket(_) => {
                 return Err(String::from("there are no connections at the start"));
             }
-            Effect::Exit | Effect::Reload | Effect::Status(_) | Effect::Write(_) | Effect::Include(..) => {
-                return Err(String::from("exit, reload, status and write are not for the start"));
-            }
+            Effect::Exit => return not_then("exit"),
+            Effect::Reload => return not_then("reload"),
+            Effect::Status(_) => return not_then("status"),
+            Effect::Write(_) => return not_then("write"),
+            Effect::Include(..) => return not_then("include"),
             Effect::Subscribe(subscription) => {
                 return Err(format!("{}: nobody can be told at the start", subscription.topic.name()));
             }
@@ -327,7 +330,8 @@ mod tests {
             ("hash\n\nserver 0 port x\n", "pen.cfg:3: server: 'x': 'x' is not a port or TCP service"),
             ("client_acl office", "pen.cfg:1: there is no access list 'office'"),
             ("include nosuch", "pen.cfg:1: cannot read nosuch: entity not found"),
-            ("reload", "pen.cfg:1: exit, reload, status and write are not for the start"),
+            ("reload", "pen.cfg:1: reload: only while pen runs"),
+            ("hash\nwrite x", "pen.cfg:2: write: only while pen runs"),
             ("control_token nosuch", "pen.cfg:1: control_token: nosuch: entity not found"),
         ];
         for (file, message) in table {

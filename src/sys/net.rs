@@ -24,6 +24,7 @@ use super::signal::Signals;
 use super::socket::Socket;
 use super::upgrade::Upgrader;
 use crate::base::addr::{Endpoint, Source};
+use crate::base::bytes::text_of;
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::keepalive::Keepalive;
@@ -315,13 +316,13 @@ impl Net for OsNet {
     }
 
     fn read_commands(&mut self, path: &Path) -> io::Result<String> {
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-        file.take(COMMANDS_MAX + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > COMMANDS_MAX {
+        file.take(COMMANDS_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > COMMANDS_MAX {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "more than a mebibyte"));
         }
-        Ok(text)
+        text_of(bytes)
     }
 
     fn write_file(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {

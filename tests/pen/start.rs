@@ -55,13 +55,16 @@ fn mistakes_in_the_configuration_end_with_78() {
     let directory = Scratch::new();
     let bad = directory.write("bad.cfg", "mode\n\nblacklist x\n");
     let (bad, missing) = (bad.display().to_string(), directory.file("missing.cfg").display().to_string());
-    let table: [(&[&str], String); 6] = [
+    let latin = directory.file("latin.cfg").display().to_string();
+    fs::write(&latin, b"hash\n# caf\xe9\n").unwrap();
+    let table: [(&[&str], String); 7] = [
         (&["127.0.0.1:0", "h:80x"], String::from("server 'h:80x': '80x' is not a port or TCP service")),
         (&["127.0.0.1:0", "::1"], String::from("server '::1': write an IPv6 address in brackets, as [::1]:80")),
         (&["-O", "nosuch", "127.0.0.1:0"], String::from("option -O: unknown command 'nosuch'")),
         (&["-u", "no-such-user", "127.0.0.1:0"], String::from("there is no user 'no-such-user'")),
         (&["-F", &bad, "127.0.0.1:0"], format!("{bad}:3: blacklist: 'x' is not a number")),
         (&["-F", &missing, "127.0.0.1:0"], format!("cannot read {missing}: no such file or directory")),
+        (&["-F", &latin, "127.0.0.1:0"], format!("cannot read {latin}: line 2 is not UTF-8 text")),
     ];
     for (words, line) in &table {
         assert_refused(words, 78, line);
