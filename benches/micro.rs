@@ -33,7 +33,7 @@ fn balancer(servers: u32, modes: Modes, weighted: bool) -> Balancer {
 }
 
 /// How long does it take to choose a server for one client, by each selector? Where all are busy, nobody is
-/// the choice before all have been looked at.
+/// the choice before all have been looked at; where half are down, those have the fewest connections.
 fn selection(criterion: &mut Criterion) {
     let off = Modes { roundrobin: true, ..Modes::default() };
     let table = [
@@ -46,6 +46,7 @@ fn selection(criterion: &mut Criterion) {
         ("prio", Modes { prio: true, ..off }, false, false),
         ("least", Modes { least: true, ..off }, false, false),
         ("least, all busy", Modes { least: true, ..off }, false, true),
+        ("least, half down", Modes { least: true, ..off }, false, true),
         ("two choices", Modes { p2c: true, ..off }, false, false),
         ("stubborn", Modes { stubborn: true, least: true, ..off }, false, true),
     ];
@@ -54,7 +55,13 @@ fn selection(criterion: &mut Criterion) {
         for servers in [2, 10, 1_000] {
             let mut balancer = balancer(servers, modes, weighted);
             for index in 0..if busy { servers } else { 0 } {
-                (0..1 + index % 5).for_each(|_| balancer.claim(ServerId::Regular(index)));
+                let id = ServerId::Regular(index);
+                if name.ends_with("half down") && index % 2 == 1 {
+                    let mut server = balancer.servers.server_mut(id).expect("it was just put there");
+                    server.blacklisted_until = Some(Moment::from_nanos(u64::MAX));
+                } else {
+                    (0..1 + index % 5).for_each(|_| balancer.claim(id));
+                }
             }
             let mut n = 0_u32;
             group.bench_function(BenchmarkId::new(name, servers), |bencher| {

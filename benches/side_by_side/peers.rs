@@ -19,6 +19,8 @@ pub enum Kind {
     Pen,
     /// This one, with connections that are opened ahead.
     PenIdlers,
+    /// This one, with a limit for what the kernel keeps for a connection.
+    PenCapped,
     /// Ulric Eriksson's.
     OldPen,
     Haproxy,
@@ -40,6 +42,7 @@ impl Kind {
             Kind::Direct => "direct",
             Kind::Pen => "pen",
             Kind::PenIdlers => "pen, idlers",
+            Kind::PenCapped => "pen, socket_buffers 64",
             Kind::OldPen => "pen 0.34.1",
             Kind::Haproxy => "haproxy",
             Kind::HaproxySplice => "haproxy splice",
@@ -52,7 +55,7 @@ impl Kind {
     /// How to get it on Debian or Ubuntu.
     pub fn source(self) -> &'static str {
         match self {
-            Kind::Direct | Kind::Pen | Kind::PenIdlers => "cargo build --release",
+            Kind::Direct | Kind::Pen | Kind::PenIdlers | Kind::PenCapped => "cargo build --release",
             Kind::OldPen => "apt-get install pen",
             Kind::Haproxy | Kind::HaproxySplice => "apt-get install haproxy",
             Kind::Nginx => "apt-get install nginx-light libnginx-mod-stream",
@@ -65,7 +68,7 @@ impl Kind {
     pub fn program(self, pen: &Path) -> Option<PathBuf> {
         match self {
             Kind::Direct => Some(PathBuf::new()),
-            Kind::Pen | Kind::PenIdlers => Some(pen.to_path_buf()),
+            Kind::Pen | Kind::PenIdlers | Kind::PenCapped => Some(pen.to_path_buf()),
             // As for the tests: another build of the old pen can be named.
             Kind::OldPen => std::env::var_os("PEN_UNDER_TEST").map_or_else(|| find("pen"), |path| Some(path.into())),
             Kind::Haproxy | Kind::HaproxySplice => find("haproxy"),
@@ -114,11 +117,14 @@ fn command(kind: Kind, program: &Path, task: &Task, dir: &Path) -> io::Result<Ve
         Kind::Direct => unreachable!("nobody is not started"),
         // Room for the connections, and for as many connects at once as the work begins; the queue in the kernel is
         // the peers' default of 4096 or so.
-        Kind::Pen | Kind::PenIdlers | Kind::OldPen => {
+        Kind::Pen | Kind::PenIdlers | Kind::PenCapped | Kind::OldPen => {
             let mut words = vec![String::from("-f"), String::from("-x"), room.to_string()];
             words.extend(["-q", "4096", "-O", "pending_max 1000"].map(String::from));
             if kind == Kind::PenIdlers {
                 words.extend(["-O", "idlers 16"].map(String::from));
+            }
+            if kind == Kind::PenCapped {
+                words.extend(["-O", "socket_buffers 64"].map(String::from));
             }
             if kind != Kind::OldPen {
                 words.extend(task.pen_options.iter().cloned());

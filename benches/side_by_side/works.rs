@@ -137,7 +137,8 @@ impl Work {
         let amount = self.amount();
         let middle = |rounds: &[Round], of: fn(&Round) -> f64| median(&rounds.iter().map(of).collect::<Vec<_>>());
         let cost = |at: usize| middle(&rounds[at], |round| round.cpu).filter(|_| standing[at].kind != Kind::Direct);
-        let is_peer = |at: &usize| !matches!(standing[*at].kind, Kind::Direct | Kind::Pen | Kind::PenIdlers);
+        let is_peer =
+            |at: &usize| !matches!(standing[*at].kind, Kind::Direct | Kind::Pen | Kind::PenIdlers | Kind::PenCapped);
         let best = (0..standing.len()).filter(is_peer).filter_map(cost).min_by(f64::total_cmp);
         let (scale, digits, columns) = match self.is_bulk() {
             true => (1.0, 3, vec!["CPU s/GiB", "to the best peer", "spread", "GiB/s", "calls/GiB", "own MB"]),

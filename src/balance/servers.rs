@@ -532,8 +532,35 @@ mod tests {
         servers.set(ServerId::Regular(1), server("192.0.2.2")).unwrap();
         let mut second = servers.server_mut(ServerId::Regular(1)).unwrap();
         second.returned_at = Some(at(10));
+        assert!(!Stand::of(&second).is_shut(at(0)));
         assert!(Stand::of(&second).may_warm_up(at(14), Duration::from_secs(5)));
         assert!(!Stand::of(&second).may_warm_up(at(15), Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn selectors_see_who_serves_nobody() {
+        let at = |seconds| Moment::default() + Duration::from_secs(seconds);
+        let is_shut = |change: fn(&mut Server), moment| {
+            let mut server = server("192.0.2.1:80:3:5");
+            change(&mut server);
+            Stand::of(&server).is_shut(moment)
+        };
+        assert!(!is_shut(|_| {}, at(0)));
+        assert!(
+            is_shut(|server| server.duty = Duty::Disabled, at(9))
+                && is_shut(|server| server.duty = Duty::Leaving, at(9))
+        );
+        assert!(!is_shut(|server| server.duty = Duty::Draining, at(9)), "some come back");
+        assert!(!is_shut(|server| server.connections = 4, at(9)), "some come back");
+        assert!(is_shut(|server| server.connections = 5, at(9)));
+        assert!(!is_shut(|server| (server.connections, server.idlers) = (5, 1), at(9)));
+        assert!(is_shut(|server| server.health.is_down = true, at(9)));
+        assert!(is_shut(|server| server.set_host(Host::Name(String::from("host1"))), at(9)));
+        let blacklist = |server: &mut Server| {
+            server.blacklisted_until = Some(Moment::default() + Duration::from_secs(7));
+        };
+        assert!(is_shut(blacklist, at(6)) && !is_shut(blacklist, at(7)));
+        assert!(Stand::default().is_shut(at(9)), "there is none");
     }
 
     #[test]

@@ -7,11 +7,14 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use super::Server;
+use super::{Duty, Server};
 use crate::base::time::Moment;
 
-/// One server as a selector sees it; where there is none, as one with nothing set.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// A moment that never comes.
+const NEVER: Moment = Moment::from_nanos(u64::MAX);
+
+/// One server as a selector sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stand {
     /// Places in use by clients.
     pub clients: u32,
@@ -21,13 +24,30 @@ pub struct Stand {
     pub prio: i32,
     /// When it came back last, or will: nothing warms up that has been back for long.
     back: Moment,
+    /// Before this moment it serves nobody, whoever comes; later it depends.
+    shut_until: Moment,
+}
+
+impl Default for Stand {
+    /// No server.
+    fn default() -> Stand {
+        Stand { clients: 0, weight: 0, prio: 0, back: Moment::default(), shut_until: NEVER }
+    }
 }
 
 impl Stand {
     /// What is to be known of this server.
     pub fn of(server: &Server) -> Stand {
         let back = server.blacklisted_until.max(server.returned_at).unwrap_or_default();
-        Stand { clients: server.clients(), weight: server.weight, prio: server.prio, back }
+        let is_out = server.health.is_down || server.is_unresolved() || !server.has_place(true);
+        let is_shut = is_out || matches!(server.duty, Duty::Disabled | Duty::Leaving);
+        let shut_until = if is_shut { NEVER } else { server.blacklisted_until.unwrap_or_default() };
+        Stand { clients: server.clients(), weight: server.weight, prio: server.prio, back, shut_until }
+    }
+
+    /// True if it serves nobody at this moment, whoever comes. Where this is false the server itself tells.
+    pub fn is_shut(&self, moment: Moment) -> bool {
+        moment < self.shut_until
     }
 
     /// False if it gets its full share for sure, where servers take `warm_up` to warm up.

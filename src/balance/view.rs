@@ -53,6 +53,10 @@ impl Candidates for View<'_> {
     }
 
     fn is_open(&self, index: usize) -> bool {
+        // Many may be shut at a time; a server is looked at only where that may be worth it.
+        if self.choice == Choice::Available && self.stands[index].is_shut(self.moment) {
+            return false;
+        }
         let Some(server) = self.servers.regular(index) else { return false };
         let comes_back = self.search.tracked() == Some(index);
         match self.choice {
