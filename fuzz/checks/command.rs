@@ -45,7 +45,7 @@ pub fn check(input: &[u8]) {
         Some("absent") => Err(io::Error::from(io::ErrorKind::NotFound)),
         _ => Ok(text.chars().take(1000).collect()),
     };
-    match read_file(Path::new("file"), "main", &services, read) {
+    match read_file(Path::new("file"), "main", &services, &mut { read }) {
         Err(error) => check_line(&error.to_string()),
         Ok(lines) => {
             let mut pen = new();

@@ -35,7 +35,7 @@ pub fn check(input: &[u8]) {
     let mut naive =
         Naive { services: &services, open: &open, listener, above: Vec::new(), files: 0, lines: Vec::new() };
     let expected = naive.read("a").map(|()| naive.lines);
-    let found = read_file(Path::new("a"), "main", &services, open);
+    let found = read_file(Path::new("a"), "main", &services, &mut { open });
     match (found, expected) {
         (Ok(lines), Ok(expected)) => {
             let parts = lines.iter().map(|line| {
@@ -77,8 +77,8 @@ fn carry_out(listeners: &mut Listeners, lines: Vec<Line>) -> Result<(), String> 
 fn judge_written(before: &Listeners, services: &Services, open: &dyn Fn(&Path) -> io::Result<String>) {
     let blocks = written(before).unwrap_or_else(|error| panic!("{error}"));
     let text = as_file(&blocks);
-    let opens = |path: &Path| if path == Path::new("written") { Ok(text.clone()) } else { open(path) };
-    let lines = read_file(Path::new("written"), "main", services, opens);
+    let mut opens = |path: &Path| if path == Path::new("written") { Ok(text.clone()) } else { open(path) };
+    let lines = read_file(Path::new("written"), "main", services, &mut opens);
     let lines = lines.unwrap_or_else(|error| panic!("{error}\n{text}"));
     let mut after = Listeners::new(Common::default(), Settings::default());
     carry_out(&mut after, lines).unwrap_or_else(|error| panic!("{error}\n{text}"));

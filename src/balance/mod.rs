@@ -298,6 +298,7 @@ impl Balancer {
     }
 
     /// Counts bytes that went to the server (`up`) and came from it (`down`).
+    #[inline]
     pub fn account(&mut self, id: ServerId, client: Option<ClientId>, up: u64, down: u64) {
         self.traffic = self.traffic.and(Traffic { begun: 0, up, down });
         if let Some(mut server) = self.servers.server_mut(id) {

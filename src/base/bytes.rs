@@ -22,6 +22,14 @@ pub const fn masked(byte: u8) -> u8 {
     if is_printable(byte) { byte } else { b'.' }
 }
 
+/// Where a word begins in a text of moderate length, for those who do not ask for it all the time.
+pub fn find(text: &[u8], word: &[u8]) -> Option<usize> {
+    if word.is_empty() {
+        return Some(0);
+    }
+    text.windows(word.len()).position(|part| part == word)
+}
+
 /// Cuts a text into messages for syslog, of at most [`SYSLOG_LINE_MAX`] bytes each.
 ///
 /// One message per line, without its LF or CR LF; empty lines give none, long lines several.
@@ -56,6 +64,22 @@ fn shown(bytes: &[u8]) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_is_found_where_it_first_begins() {
+        let table: [(&[u8], &[u8], Option<usize>); 7] = [
+            (b"", b"", Some(0)),
+            (b"abc", b"", Some(0)),
+            (b"", b"a", None),
+            (b"aab", b"ab", Some(1)),
+            (b"abab", b"ab", Some(0)),
+            (b"abc", b"abcd", None),
+            (b"abc", b"c", Some(2)),
+        ];
+        for (text, word, place) in table {
+            assert_eq!(find(text, word), place, "{text:?} {word:?}");
+        }
+    }
 
     #[test]
     fn only_the_printable_bytes_of_ascii_are_left_alone() {

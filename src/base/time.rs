@@ -37,6 +37,11 @@ impl Add<Duration> for Moment {
     }
 }
 
+/// The first of them that is there.
+pub fn earliest(of: &[Option<Moment>]) -> Option<Moment> {
+    of.iter().flatten().min().copied()
+}
+
 /// One reading of both clocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Now {

@@ -1,9 +1,8 @@
 //! Protocols of lines: what a server's words come to.
 
 use memchr::memchr;
-use memchr::memmem;
 
-use crate::base::bytes::masked;
+use crate::base::bytes::{find, masked};
 
 /// The most bytes of a server's line that are told.
 const TOLD_MAX: usize = 60;
@@ -103,7 +102,7 @@ pub fn imap(heard: &[u8]) -> Outcome {
 
 /// The tagged answer to LOGOUT.
 pub fn imap_goodbye(heard: &[u8]) -> Outcome {
-    let is_done = memmem::find(heard, b"pen ").is_some_and(|at| memchr(b'\n', &heard[at..]).is_some());
+    let is_done = find(heard, b"pen ").is_some_and(|at| memchr(b'\n', &heard[at..]).is_some());
     if is_done { Outcome::Gone } else { Outcome::More }
 }
 
@@ -119,7 +118,7 @@ pub fn redis(heard: &[u8]) -> Outcome {
 
 /// What must come somewhere.
 pub fn talk(heard: &[u8], expect: &[u8]) -> Outcome {
-    if memmem::find(heard, expect).is_some() { Outcome::Good(Vec::new()) } else { Outcome::More }
+    if find(heard, expect).is_some() { Outcome::Good(Vec::new()) } else { Outcome::More }
 }
 
 /// A server's line as it may be told.

@@ -55,14 +55,19 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// What brings the text of a file.
+pub type Source<'a> = dyn FnMut(&Path) -> io::Result<String> + 'a;
+
 /// Reads a file and the files that it includes, which stand in the place of their `include`
 /// lines. `read` brings the text of a file; names are taken as they are written, so a relative
 /// one begins at the directory of the process. Commands are for `listener` up to a `listener` line;
 /// one in a file that is included counts to its end.
-pub fn read_file<R>(path: &Path, listener: &str, services: &Services, read: R) -> Result<Vec<Line>, ConfigError>
-where
-    R: FnMut(&Path) -> io::Result<String>,
-{
+pub fn read_file(
+    path: &Path,
+    listener: &str,
+    services: &Services,
+    read: &mut Source<'_>,
+) -> Result<Vec<Line>, ConfigError> {
     let listener = Rc::from(listener);
     let mut reader = Reader { services, read, listener, open: Vec::new(), files: 0, lines: Vec::new() };
     match reader.file(path) {
@@ -79,9 +84,9 @@ enum Fault {
     Line(ConfigError),
 }
 
-struct Reader<'a, R> {
+struct Reader<'a> {
     services: &'a Services,
-    read: R,
+    read: &'a mut Source<'a>,
     /// Whose commands are read.
     listener: Rc<str>,
     /// The files that are being read, each included by the one before it.
@@ -90,7 +95,7 @@ struct Reader<'a, R> {
     lines: Vec<Line>,
 }
 
-impl<R: FnMut(&Path) -> io::Result<String>> Reader<'_, R> {
+impl Reader<'_> {
     fn file(&mut self, path: &Path) -> Result<(), Fault> {
         let name = path.display();
         if self.open.iter().any(|open| open == path) {
@@ -139,7 +144,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Reader<'_, R> {
                 if let Command::Listener { name, .. } = &command {
                     self.listener = Rc::from(name.as_str());
                 }
-                let command = load(command, &mut self.read).map_err(|error| fail(&error.to_string()))?;
+                let command = load(command, self.read).map_err(|error| fail(&error.to_string()))?;
                 let listener = Rc::clone(&self.listener);
                 self.lines.push(Line { file: Rc::clone(file), number, listener, command });
                 Ok(())
@@ -149,10 +154,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Reader<'_, R> {
 }
 
 /// Reads the file of an access list; other commands are left as they are.
-pub fn load<R>(command: Command, read: R) -> Result<Command, ConfigError>
-where
-    R: FnOnce(&Path) -> io::Result<String>,
-{
+pub fn load(command: Command, read: &mut Source<'_>) -> Result<Command, ConfigError> {
     let (list, path) = match command {
         Command::AclFile { list, path } => (list, path),
         Command::On { listener, command } => {
@@ -191,11 +193,11 @@ mod tests {
 
     /// Reads `main` of some files: file, number and command of each line.
     fn read(files: &[(&str, &str)]) -> Result<Vec<(String, usize, Command)>, String> {
-        let open = |path: &Path| {
+        let mut open = |path: &Path| {
             let found = files.iter().find(|(name, _)| Path::new(name) == path);
             found.map(|(_, text)| String::from(*text)).ok_or_else(|| io::Error::from_raw_os_error(2))
         };
-        match read_file(Path::new("main"), MAIN_NAME, &Services::default(), open) {
+        match read_file(Path::new("main"), MAIN_NAME, &Services::default(), &mut open) {
             Ok(lines) => {
                 let parts = |line: Line| (line.file.display().to_string(), line.number, line.command);
                 Ok(lines.into_iter().map(parts).collect())
@@ -221,11 +223,11 @@ mod tests {
     fn commands_are_for_the_listener_of_their_section_and_a_file_has_sections_of_its_own() {
         let main = "hash\nlistener a 80\nhash\ninclude other\nhash\nlistener\nhash\non b include third\nhash";
         let files = [("main", main), ("other", "hash\nlistener b 81\nhash"), ("third", "hash\non a hash")];
-        let open = |path: &Path| {
+        let mut open = |path: &Path| {
             let found = files.iter().find(|(name, _)| Path::new(name) == path);
             Ok(String::from(found.expect("it is one of them").1))
         };
-        let lines = read_file(Path::new("main"), MAIN_NAME, &Services::default(), open).unwrap();
+        let lines = read_file(Path::new("main"), MAIN_NAME, &Services::default(), &mut open).unwrap();
         let hash = Command::Switch(Mode::Hash, true);
         let of: Vec<String> = lines.iter().map(|line| format!("{} {}", line.listener, line.command == hash)).collect();
         let expected = [
@@ -287,8 +289,8 @@ mod tests {
         let circle = [("main", "include a"), ("a", "include b"), ("b", "\ninclude a")];
         assert_eq!(read(&circle), Err(String::from("b:2: a includes itself")));
         // The same file under another name each time is stopped by the depth.
-        let open = |path: &Path| Ok(format!("include y/../{}", path.display()));
-        let error = read_file(Path::new("x"), MAIN_NAME, &Services::default(), open).unwrap_err().to_string();
+        let mut open = |path: &Path| Ok(format!("include y/../{}", path.display()));
+        let error = read_file(Path::new("x"), MAIN_NAME, &Services::default(), &mut open).unwrap_err().to_string();
         assert!(error.ends_with("is included more than 8 files deep"), "{error}");
         // A file may well be included twice, but not for ever.
         assert_eq!(read(&[("main", "include a\ninclude a"), ("a", "hash")]).unwrap().len(), 2);

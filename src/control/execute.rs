@@ -291,7 +291,8 @@ fn ask_loop(at: ListenerKey, command: Command) -> Outcome {
         Command::Status(form) => Effect::Status(form),
         Command::Subscribe(subscription) => Effect::Subscribe(subscription),
         Command::Write(path) => Effect::Write(path),
-        other => unreachable!("{other:?} is carried out here"),
+        // Without saying which: the code that shows any of them takes 35 kB.
+        _ => unreachable!("other commands are carried out here"),
     })
 }
 
@@ -431,7 +432,7 @@ mod tests {
         assert_eq!(main(&mut pen).servers.server(ServerId::Regular(1)).unwrap().proxy_protocol, None);
         // In a file the end counts.
         let mut obey = |text: &str| {
-            let lines = read_file(Path::new("f"), "main", &Services::default(), |_| Ok(String::from(text)));
+            let lines = read_file(Path::new("f"), "main", &Services::default(), &mut |_| Ok(String::from(text)));
             apply(&mut pen, lines.unwrap(), NOW, &AROUND).map(drop).map_err(|error| error.to_string())
         };
         assert_eq!(obey("proxy_protocol v1\nserver 0 proxy_protocol v1\nprotocol tcp\n"), Ok(()));
@@ -662,7 +663,7 @@ mod tests {
     }
 
     fn apply_text(pen: &mut Listeners, text: &str) -> Result<Batch, String> {
-        let lines = read_file(Path::new("pen.cfg"), "main", &Services::default(), |_| Ok(String::from(text)));
+        let lines = read_file(Path::new("pen.cfg"), "main", &Services::default(), &mut |_| Ok(String::from(text)));
         apply(pen, lines.unwrap(), NOW, &AROUND).map_err(|error| error.to_string())
     }
 

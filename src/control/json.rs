@@ -39,8 +39,12 @@ impl Json {
 
     /// A number as a member.
     pub fn number(&mut self, name: &str, value: impl Display) {
+        self.member(name, &value);
+    }
+
+    fn member(&mut self, name: &str, value: &dyn Display) {
         self.name(name);
-        self.put(&value);
+        self.put(value);
     }
 
     /// A number with one digit after the point, as a member; it must be finite.

@@ -4,12 +4,11 @@
 //! two of these is what a reload applies. So what somebody has changed at run time stays as it is,
 //! unless the file says something new of it.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::command::{Command, parse_for};
-use super::config::{ConfigError, Line, load, read_file};
+use super::config::{ConfigError, Line, Source, load, read_file};
 use super::execute::{Around, Effect, Outcome, apply, direct, execute};
 use super::token::token_of;
 use super::written::Block;
@@ -49,16 +48,13 @@ impl Origin {
 
     /// Reads everything again, and returns the lines of the files as well. A mistake names its file, its
     /// line and what is wrong.
-    pub fn read<R>(
+    pub fn read(
         &self,
         services: &Services,
         now: Now,
         around: &Around<'_>,
-        read: R,
-    ) -> Result<(Listeners, Vec<Line>), String>
-    where
-        R: FnMut(&Path) -> io::Result<String>,
-    {
+        read: &mut Source<'_>,
+    ) -> Result<(Listeners, Vec<Line>), String> {
         let listeners = Listeners::new(self.common.clone(), Settings::default());
         let section = String::from(MAIN_NAME);
         let mut draft = Draft { listeners, section, services, now, around: *around, read, lines: Vec::new() };
@@ -73,21 +69,21 @@ impl Origin {
     }
 }
 
-struct Draft<'a, R> {
+struct Draft<'a> {
     listeners: Listeners,
     /// The name of the listener that commands of `-O` are for.
     section: String,
     services: &'a Services,
     now: Now,
     around: Around<'a>,
-    read: R,
+    read: &'a mut Source<'a>,
     /// The lines of the files.
     lines: Vec<Line>,
 }
 
-impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
+impl Draft<'_> {
     fn command(&mut self, at: ListenerKey, command: Command) -> Result<(), String> {
-        let command = load(command, &mut self.read).map_err(|error| error.to_string())?;
+        let command = load(command, self.read).map_err(|error| error.to_string())?;
         let outcome = execute(&mut self.listeners, at, command, self.now, &self.around);
         self.obey(outcome)
     }
@@ -106,7 +102,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
 
     fn file(&mut self, path: &Path, listener: &str) -> Result<(), String> {
         let text = |error: ConfigError| error.to_string();
-        let lines = read_file(path, listener, self.services, &mut self.read).map_err(text)?;
+        let lines = read_file(path, listener, self.services, self.read).map_err(text)?;
         self.lines.extend_from_slice(&lines);
         let batch = apply(&mut self.listeners, lines, self.now, &self.around).map_err(text)?;
         for (file, number, effect) in batch.effects {
@@ -224,17 +220,14 @@ fn is_back(before: &[Block], after: &[Block], live: &[Block], listener: &str) ->
 }
 
 /// The commands as lines of a file, which are applied all or none.
-pub fn as_lines<R>(changes: &Changes, services: &Services, mut read: R) -> Result<Vec<Line>, ConfigError>
-where
-    R: FnMut(&Path) -> io::Result<String>,
-{
+pub fn as_lines(changes: &Changes, services: &Services, read: &mut Source<'_>) -> Result<Vec<Line>, ConfigError> {
     let file: Rc<Path> = Rc::from(Path::new("reload"));
     let mut lines = Vec::new();
     for (number, (listener, text)) in (1..).zip(&changes.commands) {
         let command =
             parse_for(listener, text, services).map_err(|error| ConfigError::at(&file, number, &error.to_string()))?;
         let Some(command) = command else { continue };
-        let command = load(command, &mut read).map_err(|error| ConfigError::at(&file, number, &error.to_string()))?;
+        let command = load(command, read).map_err(|error| ConfigError::at(&file, number, &error.to_string()))?;
         lines.push(Line { file: Rc::clone(&file), number, listener: Rc::clone(listener), command });
     }
     Ok(lines)
@@ -265,6 +258,7 @@ mod tests {
     use super::*;
     use crate::base::time::Moment;
     use crate::control::written::{as_file, written};
+    use std::io;
 
     const NOW: Now = Now { moment: Moment::from_nanos(7), unix: 7 };
     const AROUND: Around<'_> = Around { pid: 1, control: "" };
@@ -276,12 +270,12 @@ mod tests {
     }
 
     fn read(origin: &Origin, file: &str) -> Result<Listeners, String> {
-        let open = |path: &Path| match path.to_str() {
+        let mut open = |path: &Path| match path.to_str() {
             Some("pen.cfg") => Ok(String::from(file)),
             Some("list") => Ok(String::from("10.0.0.0/8\n")),
             _ => Err(io::ErrorKind::NotFound.into()),
         };
-        origin.read(&Services::default(), NOW, &AROUND, open).map(|(listeners, _)| listeners)
+        origin.read(&Services::default(), NOW, &AROUND, &mut open).map(|(listeners, _)| listeners)
     }
 
     fn blocks(origin: &Origin, file: &str) -> Vec<Block> {
@@ -316,7 +310,7 @@ mod tests {
             assert!(changes.shown.iter().any(|shown| shown == line), "{line}: {:#?}", changes.shown);
         }
         assert!(changes.shown.iter().all(|line| !line.contains("client_max")));
-        let lines = as_lines(&changes, &Services::default(), |_| Err(io::ErrorKind::NotFound.into())).unwrap();
+        let lines = as_lines(&changes, &Services::default(), &mut |_| Err(io::ErrorKind::NotFound.into())).unwrap();
         apply(&mut live, lines, NOW, &AROUND).unwrap();
         assert_eq!(live.main().balancer.settings.client_max, 7);
         live.main_mut().balancer.settings.client_max = 0;
@@ -347,7 +341,7 @@ mod tests {
         let (before, after) = (blocks(&origin, old), blocks(&origin, new));
         let lines_of = |live: &Listeners| {
             let changes = changes(&before, &after, &written(live).unwrap());
-            let lines = as_lines(&changes, &Services::default(), |_| Err(io::ErrorKind::NotFound.into())).unwrap();
+            let lines = as_lines(&changes, &Services::default(), &mut |_| Err(io::ErrorKind::NotFound.into())).unwrap();
             (changes, lines)
         };
         let mut live = read(&origin, old).unwrap();

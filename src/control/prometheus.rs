@@ -52,7 +52,7 @@ impl Overview<'_> {
 }
 
 impl Metrics {
-    fn family(&mut self, name: &'static str, kind: Kind, help: &str, write: impl FnOnce(&mut Family<'_>)) {
+    fn family(&mut self, name: &'static str, kind: Kind, help: &str, write: &mut dyn FnMut(&mut Family<'_>)) {
         let kind = match kind {
             Kind::Gauge => "gauge",
             Kind::Counter => "counter",
@@ -63,16 +63,21 @@ impl Metrics {
     }
 
     fn gauge(&mut self, name: &'static str, help: &str, value: impl Display) {
-        self.family(name, Kind::Gauge, help, |family| family.sample(&[], value));
+        self.one(name, Kind::Gauge, help, &value);
     }
 
     fn counter(&mut self, name: &'static str, help: &str, value: impl Display) {
-        self.family(name, Kind::Counter, help, |family| family.sample(&[], value));
+        self.one(name, Kind::Counter, help, &value);
+    }
+
+    /// A family of one sample.
+    fn one(&mut self, name: &'static str, kind: Kind, help: &str, value: &dyn Display) {
+        self.family(name, kind, help, &mut |family| family.sample(&[], value));
     }
 
     fn process(&mut self, seen: Overview<'_>) {
         let process = seen.process;
-        self.family("pen_build_info", Kind::Gauge, "Always 1; the version of pen is a label.", |family| {
+        self.family("pen_build_info", Kind::Gauge, "Always 1; the version of pen is a label.", &mut |family| {
             family.sample(&[("version", Overview::VERSION)], 1);
         });
         self.gauge("pen_start_time_seconds", "When pen was started, since the epoch.", process.started.unix);
@@ -96,19 +101,19 @@ impl Metrics {
 
     fn ended(&mut self, seen: Overview<'_>) {
         let help = "Connections that are over, by how they ended.";
-        self.family("pen_connections_closed_total", Kind::Counter, help, |family| {
+        self.family("pen_connections_closed_total", Kind::Counter, help, &mut |family| {
             seen.process.closed.iter().for_each(|(why, count)| family.sample(&[("reason", why)], count));
         });
     }
 
     /// One sample of each listener.
-    fn of_listeners<V: Display>(
+    fn of_listeners(
         &mut self,
         seen: Overview<'_>,
         (name, kind, help): (&'static str, Kind, &str),
-        value: impl Fn(&Listener) -> V,
+        value: &dyn Fn(&Listener) -> u64,
     ) {
-        self.family(name, kind, help, |family| {
+        self.family(name, kind, help, &mut |family| {
             for (_, listener) in seen.listeners.iter() {
                 family.sample(&[("listener", &listener.name)], value(listener));
             }
@@ -118,27 +123,27 @@ impl Metrics {
     fn listeners(&mut self, seen: Overview<'_>) {
         use Kind::{Counter, Gauge};
         let healthy = ("pen_listener_healthy", Gauge, "1 if the listener has a server that can be used.");
-        self.family(healthy.0, healthy.1, healthy.2, |family| {
+        self.family(healthy.0, healthy.1, healthy.2, &mut |family| {
             for (_, listener) in seen.listeners.iter() {
                 family.sample(&[("listener", &listener.name)], u8::from(seen.serves(listener)));
             }
         });
         let open = ("pen_listener_connections", Gauge, "Connections that came in here and are open.");
-        self.of_listeners(seen, open, |listener| listener.pairs);
+        self.of_listeners(seen, open, &|listener| listener.pairs as u64);
         let pending = ("pen_listener_pending", Gauge, "Those of them that have no server yet.");
-        self.of_listeners(seen, pending, |listener| listener.pending);
+        self.of_listeners(seen, pending, &|listener| listener.pending as u64);
         let clients = ("pen_listener_clients", Gauge, "Clients that are remembered.");
-        self.of_listeners(seen, clients, |listener| listener.balancer.clients.len());
+        self.of_listeners(seen, clients, &|listener| listener.balancer.clients.len() as u64);
         let most = ("pen_listener_clients_max", Gauge, "How many are remembered at most.");
-        self.of_listeners(seen, most, |listener| listener.balancer.settings.clients_max);
+        self.of_listeners(seen, most, &|listener| listener.balancer.settings.clients_max as u64);
         let idlers = ("pen_listener_idlers", Gauge, "Connections to servers that are ready ahead.");
-        self.of_listeners(seen, idlers, |listener| listener.balancer.idlers_ready);
+        self.of_listeners(seen, idlers, &|listener| listener.balancer.idlers_ready as u64);
         let accepted = ("pen_listener_accepted_total", Counter, "Connections that came in here.");
-        self.of_listeners(seen, accepted, |listener| listener.balancer.traffic.begun);
+        self.of_listeners(seen, accepted, &|listener| listener.balancer.traffic.begun);
         let unserved = ("pen_listener_unserved_total", Counter, "Those of them that no server could serve.");
-        self.of_listeners(seen, unserved, |listener| listener.balancer.unserved);
+        self.of_listeners(seen, unserved, &|listener| listener.balancer.unserved);
         let help = "Bytes carried: up is from clients to servers, down the other way.";
-        self.family("pen_listener_bytes_total", Counter, help, |family| {
+        self.family("pen_listener_bytes_total", Counter, help, &mut |family| {
             for (_, listener) in seen.listeners.iter() {
                 let traffic = listener.balancer.traffic;
                 family.sample(&[("listener", &listener.name), ("direction", "up")], traffic.up);
@@ -149,7 +154,7 @@ impl Metrics {
 
     fn refused(&mut self, seen: Overview<'_>) {
         let help = "Connections refused: by client_acl, and at the limits client_max and client_rate.";
-        self.family("pen_listener_refused_total", Kind::Counter, help, |family| {
+        self.family("pen_listener_refused_total", Kind::Counter, help, &mut |family| {
             for (_, listener) in seen.listeners.iter() {
                 let refused = listener.balancer.refusals;
                 for (reason, count) in
@@ -163,7 +168,7 @@ impl Metrics {
 
     fn dropped(&mut self, seen: Overview<'_>) {
         let help = "Datagrams that could not be passed on.";
-        self.family("pen_listener_datagrams_dropped_total", Kind::Counter, help, |family| {
+        self.family("pen_listener_datagrams_dropped_total", Kind::Counter, help, &mut |family| {
             for (_, listener) in seen.listeners.iter() {
                 let Dropped { no_server, full, too_long, lacking, bad_header } = listener.dropped;
                 let counts = [
@@ -185,9 +190,9 @@ impl Metrics {
         &mut self,
         seen: Overview<'_>,
         (name, kind, help): (&'static str, Kind, &str),
-        write: impl Fn(&mut Family<'_>, &[Label<'_>; 2], &Seen<'_>),
+        write: &dyn Fn(&mut Family<'_>, &[Label<'_>; 2], &Seen<'_>),
     ) {
-        self.family(name, kind, help, |family| {
+        self.family(name, kind, help, &mut |family| {
             for (_, listener) in seen.listeners.iter() {
                 for server in seen.servers(listener) {
                     let id = server.id.to_string();
@@ -200,37 +205,37 @@ impl Metrics {
     fn servers(&mut self, seen: Overview<'_>) {
         use Kind::{Counter, Gauge};
         let known = ("pen_server_info", Gauge, "Always 1; the name and the address of the server are labels.");
-        self.of_servers(seen, known, |family, labels, one| {
+        self.of_servers(seen, known, &|family, labels, one| {
             let (name, address) = (one.server.name.as_deref().unwrap_or_default(), one.address());
             family.sample(&[labels[0], labels[1], ("name", name), ("address", &address)], 1);
         });
         let up = ("pen_server_up", Gauge, "1 if any client may be sent to the server.");
-        self.of_servers(seen, up, |family, labels, one| family.sample(labels, u8::from(one.is_up())));
+        self.of_servers(seen, up, &|family, labels, one| family.sample(labels, u8::from(one.is_up())));
         let state = ("pen_server_state", Gauge, "1 for the state that the server is in.");
-        self.of_servers(seen, state, |family, labels, one| {
+        self.of_servers(seen, state, &|family, labels, one| {
             for state in STATES {
                 family.sample(&[labels[0], labels[1], ("state", state)], u8::from(one.state == state));
             }
         });
         let left = ("pen_server_blacklisted_seconds", Gauge, "How long the server is still left out.");
-        self.of_servers(seen, left, |family, labels, one| family.sample(labels, one.left_out.as_secs_f64()));
+        self.of_servers(seen, left, &|family, labels, one| family.sample(labels, one.left_out.as_secs_f64()));
         let failed =
             ("pen_server_failed_time_seconds", Gauge, "When the server last failed, since the epoch; 0: never.");
-        self.of_servers(seen, failed, |family, labels, one| family.sample(labels, one.server.failed_at));
+        self.of_servers(seen, failed, &|family, labels, one| family.sample(labels, one.server.failed_at));
         let open = ("pen_server_connections", Gauge, "Connections of clients to the server.");
-        self.of_servers(seen, open, |family, labels, one| family.sample(labels, one.server.clients()));
+        self.of_servers(seen, open, &|family, labels, one| family.sample(labels, one.server.clients()));
         let most = ("pen_server_connections_max", Gauge, "How many there may be; 0: any number.");
-        self.of_servers(seen, most, |family, labels, one| family.sample(labels, one.server.max));
+        self.of_servers(seen, most, &|family, labels, one| family.sample(labels, one.server.max));
         let idlers = ("pen_server_idlers", Gauge, "Connections to the server that are opened ahead.");
-        self.of_servers(seen, idlers, |family, labels, one| family.sample(labels, one.server.idlers));
+        self.of_servers(seen, idlers, &|family, labels, one| family.sample(labels, one.server.idlers));
         let connects = ("pen_server_connects_total", Counter, "Connects to the server that were made.");
-        self.of_servers(seen, connects, |family, labels, one| family.sample(labels, one.server.counts.connects));
+        self.of_servers(seen, connects, &|family, labels, one| family.sample(labels, one.server.counts.connects));
         let checks = ("pen_server_checks_total", Counter, "Checks of the server.");
-        self.of_servers(seen, checks, |family, labels, one| family.sample(labels, one.server.health.checks));
+        self.of_servers(seen, checks, &|family, labels, one| family.sample(labels, one.server.health.checks));
         let bad = ("pen_server_checks_failed_total", Counter, "Checks that the server failed.");
-        self.of_servers(seen, bad, |family, labels, one| family.sample(labels, one.server.health.failures));
+        self.of_servers(seen, bad, &|family, labels, one| family.sample(labels, one.server.health.failures));
         let help = "Bytes carried: up is to the server, down from it.";
-        self.of_servers(seen, ("pen_server_bytes_total", Counter, help), |family, labels, one| {
+        self.of_servers(seen, ("pen_server_bytes_total", Counter, help), &|family, labels, one| {
             family.sample(&[labels[0], labels[1], ("direction", "up")], one.server.sent);
             family.sample(&[labels[0], labels[1], ("direction", "down")], one.server.received);
         });
@@ -238,7 +243,7 @@ impl Metrics {
 
     fn failures(&mut self, seen: Overview<'_>) {
         let failures = ("pen_server_failures_total", Kind::Counter, "Connects to the server that failed.");
-        self.of_servers(seen, failures, |family, labels, one| {
+        self.of_servers(seen, failures, &|family, labels, one| {
             let counts = one.server.counts;
             for (reason, count) in
                 [("refused", counts.refused), ("timeout", counts.timed_out), ("other", counts.failed)]
@@ -251,6 +256,10 @@ impl Metrics {
 
 impl Family<'_> {
     fn sample(&mut self, labels: &[Label<'_>], value: impl Display) {
+        self.write(labels, &value);
+    }
+
+    fn write(&mut self, labels: &[Label<'_>], value: &dyn Display) {
         self.text.push_str(self.name);
         for (place, (label, value)) in labels.iter().enumerate() {
             self.text.push(if place == 0 { '{' } else { ',' });

@@ -620,7 +620,7 @@ mod tests {
             let entries = entries_of(before, path)?;
             Some(entries.iter().map(|entry| format!("{entry}\n")).collect::<String>())
         };
-        let lines = read_file(Path::new("written"), MAIN_NAME, &Services::default(), |path| match path.to_str() {
+        let lines = read_file(Path::new("written"), MAIN_NAME, &Services::default(), &mut |path| match path.to_str() {
             Some("written") => Ok(String::from(text)),
             _ => list_of(path).ok_or_else(|| io::ErrorKind::NotFound.into()),
         });

@@ -19,7 +19,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     options.notes.iter().for_each(super::complain);
     let mut world = World::open(options)?;
     let now = world.net.now();
-    let mut plan = plan::check(options, &world.services, now, |path| world.net.read_commands(path))?;
+    let mut plan = plan::check(options, &world.services, now, &mut |path| world.net.read_commands(path))?;
     names::resolve(&mut world.net, &mut plan)?.iter().for_each(super::complain);
     plan.listeners.lost_routes().iter().for_each(super::complain);
     if is_transparent(&plan) && check_foreign().is_err() {

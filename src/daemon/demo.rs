@@ -221,7 +221,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     }
     let cannot = |what: &str, error: &io::Error| Error::system(format!("cannot {what}: {}", reason(error)));
     let mut world = World::open(options)?;
-    let mut demo = Demo::open(&mut world.net).map_err(|error| cannot("start a server", &error))?;
+    let demo = Demo::open(&mut world.net).map_err(|error| cannot("start a server", &error))?;
     let port = free_port(&mut world.net).map_err(|error| cannot("find a port to listen on", &error))?;
     let mut options = options.clone();
     options.operands.push(format!("127.0.0.1:{port}"));
@@ -230,11 +230,11 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let ours = [Step::Set(Id::RoundRobin, 0), Step::Set(Id::Blacklist, 5), Step::Set(Id::Debug, 0)];
     options.steps.splice(0..0, ours);
     let now = world.net.now();
-    let plan = plan::check(&options, &world.services, now, |path| world.net.read_commands(path))?;
+    let plan = plan::check(&options, &world.services, now, &mut |path| world.net.read_commands(path))?;
     let mut out = io::stdout();
     let said = out.write_all(advice(port, &options.operands).as_bytes()).and_then(|()| out.flush());
     said.map_err(|error| cannot("write", &error))?;
-    world.run(plan, &options, Readiness::foreground(), &mut demo)
+    world.run(plan, &options, Readiness::foreground(), Some(demo))
 }
 
 /// The first port from [`PORT`] on that can be listened on.

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use crate::base::bytes::find;
 use crate::net::Stream;
 
 /// The most bytes of a head; who sends more is answered as if it ended there.
@@ -101,7 +102,7 @@ pub fn ok(content_type: &str, body: &str) -> Vec<u8> {
 }
 
 fn is_complete(head: &[u8]) -> bool {
-    head.len() >= HEAD_MAX || head.ends_with(b"\n\n") || memchr::memmem::find(head, b"\r\n\r\n").is_some()
+    head.len() >= HEAD_MAX || head.ends_with(b"\n\n") || find(head, b"\r\n\r\n").is_some()
 }
 
 fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {

@@ -3,7 +3,6 @@
 //! Everything that can be checked without asking anybody is checked here. Files of commands are
 //! read, and nothing is changed: a plan that fails has never happened.
 
-use std::io;
 use std::path::Path;
 
 use super::options::{Options, Step, printable};
@@ -15,7 +14,7 @@ use crate::base::error::{Error, reason};
 use crate::base::operand::{Host, ListenSpec, ServerSpec, Services};
 use crate::base::time::Now;
 use crate::control::command::{self, Command, ListenAt, LogSpec, ServerChanges, ServerRef};
-use crate::control::config::{self, ConfigError};
+use crate::control::config::{self, ConfigError, Source};
 use crate::control::execute::{Around, Effect, Outcome, apply, direct, execute, settle_all};
 use crate::control::origin::{Origin, Said};
 use crate::control::token::token_of;
@@ -56,10 +55,7 @@ impl Plan {
 
 /// Makes the plan. Options and the commands of `-O` count in the order in which they were given,
 /// then comes the file of `-F`, then the operands. `read` brings the text of a file.
-pub fn check<R>(options: &Options, services: &Services, now: Now, read: R) -> Result<Plan, Error>
-where
-    R: FnMut(&Path) -> io::Result<String>,
-{
+pub fn check(options: &Options, services: &Services, now: Now, read: &mut Source<'_>) -> Result<Plan, Error> {
     let listeners = Listeners::new(Common::default(), Settings::default());
     let (listen, control, status, token, log) = (Vec::new(), None, None, None, None);
     let said = Vec::new();
@@ -113,7 +109,7 @@ where
     Ok(Plan { listeners, origin, listen, control, status, token, log, is_dummy, replies })
 }
 
-struct Draft<'a, R> {
+struct Draft<'a> {
     listeners: Listeners,
     /// The name of the listener that commands of `-O` are for.
     section: String,
@@ -126,10 +122,10 @@ struct Draft<'a, R> {
     is_dummy: bool,
     services: &'a Services,
     now: Now,
-    read: R,
+    read: &'a mut Source<'a>,
 }
 
-impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
+impl Draft<'_> {
     fn steps(&mut self, steps: &[Step]) -> Result<String, Error> {
         let mut replies = String::new();
         for step in steps {
@@ -197,7 +193,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
             self.file(path, &listener)?;
             return Ok(String::new());
         }
-        let command = config::load(command, &mut self.read).map_err(|error| wrong(&error))?;
+        let command = config::load(command, self.read).map_err(|error| wrong(&error))?;
         let control = self.control_text();
         let around = Around { pid: std::process::id(), control: &control };
         let outcome = execute(&mut self.listeners, at, command, self.now, &around);
@@ -207,7 +203,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Draft<'_, R> {
 
     fn file(&mut self, path: &Path, listener: &str) -> Result<(), Error> {
         let wrong = |error: &dyn std::fmt::Display| Error::config(error.to_string());
-        let lines = config::read_file(path, listener, self.services, &mut self.read).map_err(|error| wrong(&error))?;
+        let lines = config::read_file(path, listener, self.services, self.read).map_err(|error| wrong(&error))?;
         let control = self.control_text();
         let around = Around { pid: std::process::id(), control: &control };
         let batch = apply(&mut self.listeners, lines, self.now, &around).map_err(|error| wrong(&error))?;
@@ -330,6 +326,7 @@ mod tests {
     use super::*;
     use crate::control::command::LogTo;
     use std::ffi::OsString;
+    use std::io;
     use std::time::Duration;
 
     const FILE: &str = "listen 127.0.0.1:81\n# a comment\nserver 0 address 10.0.0.1 port 8001\n\
@@ -338,7 +335,7 @@ mod tests {
     fn plan(words: &[&str]) -> Result<Plan, Error> {
         let Wish::Run(options) = parse(words.iter().map(OsString::from))? else { panic!("{words:?} is to run") };
         let services = Services::parse("http 80/tcp\npop3 110/tcp\n");
-        check(&options, &services, Now::default(), |path| match path.to_str() {
+        check(&options, &services, Now::default(), &mut |path| match path.to_str() {
             Some("good.cfg") => Ok(String::from(FILE)),
             Some("bad.cfg") => Ok(String::from("blacklist 3\n\nserver 0 port x\n")),
             Some("close.cfg") => Ok(String::from("close 3\n")),

@@ -23,7 +23,7 @@ use crate::net::{ListenOptions, LogTarget, Net, Token};
 use crate::proxy::capture::{self, Capture};
 use crate::proxy::listener::{Arriving, Transport, listening_token};
 use crate::proxy::memory::fit_connections;
-use crate::proxy::{CONTROL_LISTENER, Ending, Foreign, LISTENING_MAX, Nobody, Proxy, Rights, STATUS_LISTENER, Start};
+use crate::proxy::{CONTROL_LISTENER, Ending, LISTENING_MAX, Proxy, Rights, STATUS_LISTENER, Start};
 use crate::sys::activation::Passed;
 use crate::sys::capability::check_foreign;
 use crate::sys::console::Console;
@@ -63,15 +63,16 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     world.passed = passed;
     let services = &world.services;
     let now = world.net.now();
-    let mut plan = plan::check(options, services, now, |path| world.net.read_commands(path))?;
+    let mut plan = plan::check(options, services, now, &mut |path| world.net.read_commands(path))?;
+    let mut servers = None;
     if plan.is_dummy {
-        let mut servers = Demo::dummy(&mut world.net).map_err(|error| failed("start the server of dummy", &error))?;
-        for (id, at) in (0..).zip(servers.addresses()) {
+        let dummy = Demo::dummy(&mut world.net).map_err(|error| failed("start the server of dummy", &error))?;
+        for (id, at) in (0..).zip(dummy.addresses()) {
             plan.add_server(id, at)?;
         }
-        return world.run(plan, options, readiness, &mut servers);
+        servers = Some(dummy);
     }
-    world.run(plan, options, readiness, &mut Nobody)
+    world.run(plan, options, readiness, servers)
 }
 
 /// The world that pen runs in, before it runs.
@@ -118,13 +119,14 @@ impl World {
         })
     }
 
-    /// Carries the plan out: opens everything, tells `readiness`, and runs until the end.
+    /// Carries the plan out: opens everything, tells `readiness`, and runs until the end, perhaps with
+    /// servers of its own.
     pub fn run(
         mut self,
         mut plan: Plan,
         options: &Options,
         readiness: Readiness,
-        foreign: &mut impl Foreign<OsNet>,
+        mut servers: Option<Demo<OsNet>>,
     ) -> Result<u8, Error> {
         self.warnings.extend(names::resolve(&mut self.net, &mut plan)?);
         self.warnings.extend(plan.listeners.lost_routes());
@@ -165,7 +167,7 @@ impl World {
         let mut proxy = Proxy::new(self.net, plan.listeners, start);
         proxy.show_status(status);
         self.supervisor.ready();
-        let ending = proxy.run_with(foreign);
+        let ending = proxy.run_with(&mut servers);
         if !matches!(ending, Ok(Ending::Upgrade)) {
             self.supervisor.stopping();
         }

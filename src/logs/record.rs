@@ -140,6 +140,7 @@ pub fn parse_datagram(line: &[u8]) -> Option<(ClientAddr, IpAddr, &[u8])> {
 }
 
 /// The bytes before the next blank, and those after it.
+#[inline(always)]
 fn word(line: &[u8]) -> Option<(&str, &[u8])> {
     let end = memchr(b' ', line)?;
     Some((std::str::from_utf8(&line[..end]).ok()?, &line[end + 1..]))

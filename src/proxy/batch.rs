@@ -92,7 +92,7 @@ impl<N: Net> Proxy<N> {
             return Err(ConfigError::of("the listener was removed"));
         }
         let listener = &self.listeners[at].name;
-        let lines = read_file(path, listener, &self.control.services, |path| self.net.read_commands(path))?;
+        let lines = read_file(path, listener, &self.control.services, &mut |path| self.net.read_commands(path))?;
         for Line { file, number, command, .. } in &lines {
             self.check_trust(command, trust).map_err(|why| ConfigError::at(file, *number, &why))?;
         }

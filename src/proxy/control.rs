@@ -126,6 +126,9 @@ impl<N: Net> Control<N> {
 
     /// When to look at it again without an event, if somebody is there.
     pub(super) fn next_due(&self) -> Option<Moment> {
+        if self.sessions.is_empty() {
+            return self.paused_until;
+        }
         self.sessions.iter().map(|(_, session)| session.next_due()).chain(self.paused_until).min()
     }
 
@@ -189,6 +192,7 @@ impl<N: Net> Control<N> {
 
 impl<N: Net> Proxy<N> {
     /// Something happened at the control port, or is said to have.
+    #[cold]
     pub(super) fn control_event(&mut self, token: Token) {
         match token {
             CONTROL_LISTENER => self.control.is_ready = self.control.socket.is_some(),

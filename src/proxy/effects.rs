@@ -87,7 +87,7 @@ impl<N: Net> Proxy<N> {
         if let Err(why) = self.check_trust(&command, trust) {
             return Work::refused(why);
         }
-        let command = match load(command, |path| self.net.read_commands(path)) {
+        let command = match load(command, &mut |path| self.net.read_commands(path)) {
             Ok(command) => command,
             Err(error) => return Work::refused(error.to_string()),
         };

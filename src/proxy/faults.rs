@@ -163,6 +163,7 @@ impl Faults {
 
 impl<N: Net> Proxy<N> {
     /// How much of `most` bytes a direction of a pair may carry now.
+    #[cold]
     pub(super) fn allowance(&mut self, key: PairKey, direction: Direction, most: usize) -> usize {
         let delays = self.faults.delays(key, direction);
         let pair = &mut self.pairs[key.0];
@@ -183,6 +184,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// A direction of a pair has carried so much, which was all if it is nothing.
+    #[cold]
     pub(super) fn note_carried(&mut self, key: PairKey, direction: Direction, count: usize) {
         self.faults.carried(key, direction, count, self.now.moment);
         let pair = &self.pairs[key.0];
@@ -205,6 +207,7 @@ impl<N: Net> Proxy<N> {
 
     /// Ends a pair with which that is to go wrong, once the client has had what it is to have. True
     /// if it is gone.
+    #[cold]
     pub(super) fn end_by_fault(&mut self, key: PairKey) -> bool {
         let Some(fault) = self.faults.end_of(key) else { return false };
         let Phase::Relaying { down, .. } = &self.pairs[key.0].phase else { return false };

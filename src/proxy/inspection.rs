@@ -209,6 +209,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Carries one piece in a direction of a pair that has an inspection.
+    #[inline(never)]
     pub(super) fn inspect(&mut self, key: PairKey, direction: Direction, most: usize) -> Piece {
         let pair = &mut self.pairs[key.0];
         if !settle(pair, &mut self.pool) {
@@ -314,6 +315,7 @@ impl<N: Net> Proxy<N> {
 
     /// Sees to a client that waits because its inspector does: it goes on if it may now. True if it
     /// does.
+    #[inline(never)]
     pub(super) fn wake_inspected(&mut self, key: PairKey) -> bool {
         let pair = &mut self.pairs[key.0];
         let (waits, goes_on) = match pair.inspection.as_deref() {
@@ -334,6 +336,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Ends a pair whose inspector has asked for that, once all was sent. True if it is gone.
+    #[inline(never)]
     pub(super) fn end_by_inspector(&mut self, key: PairKey) -> bool {
         let pair = &mut self.pairs[key.0];
         let Some(why) = pair.inspection.as_ref().and_then(|inspection| inspection.ends) else { return false };

@@ -18,6 +18,7 @@ mod fake;
 mod faults;
 mod feed;
 pub mod flow;
+mod foreign;
 pub mod idlers;
 pub mod inspection;
 pub mod limits;
@@ -59,12 +60,13 @@ use crate::control::history::History;
 use crate::control::origin::Origin;
 use crate::control::recent::Recent;
 use crate::inspect::Turned;
-use crate::net::{Event, LogTarget, Net, Ready, Stream, Token};
+use crate::net::{Event, LogTarget, Net, Stream, Token};
 use capture::Capture;
 use checks::Checks;
 use control::Control;
 use ending::CLOSE_REASONS;
 use faults::Faults;
+pub use foreign::{Foreign, Nobody};
 use idlers::Idlers;
 use listener::{Arriving, Listening};
 use names::Names;
@@ -152,32 +154,6 @@ pub struct Rights {
     pub directories: Vec<PathBuf>,
     /// The word that those by TCP must know.
     pub token: Option<Box<[u8]>>,
-}
-
-/// Somebody else who uses the same loop, such as the servers of the demonstration.
-pub trait Foreign<N: Net> {
-    /// An event whose token is [`FOREIGN`] or above.
-    fn event(&mut self, net: &mut N, token: Token, ready: Ready, now: Now);
-
-    /// When to be called again without an event.
-    fn next_due(&self) -> Option<Moment>;
-
-    /// It is that time.
-    fn tick(&mut self, net: &mut N, now: Now);
-}
-
-/// Nobody else.
-#[derive(Clone, Copy, Debug)]
-pub struct Nobody;
-
-impl<N: Net> Foreign<N> for Nobody {
-    fn event(&mut self, _: &mut N, _: Token, _: Ready, _: Now) {}
-
-    fn next_due(&self) -> Option<Moment> {
-        None
-    }
-
-    fn tick(&mut self, _: &mut N, _: Now) {}
 }
 
 /// The event loop and all that it owns.
@@ -321,6 +297,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// The settings that hold for a pair.
+    #[inline]
     fn settings_of(&self, key: PairKey) -> &Settings {
         &self.listeners[self.pairs[key.0].listener].balancer.settings
     }

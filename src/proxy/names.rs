@@ -111,6 +111,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// An answer came.
+    #[cold]
     pub(super) fn resolved(&mut self, request: usize, answer: Result<Vec<IpAddr>, NoAddress>) {
         let first =
             answer.as_ref().map_err(|why| *why).and_then(|found| found.first().copied().ok_or(NoAddress::NoSuchName));

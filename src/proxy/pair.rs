@@ -246,6 +246,7 @@ impl<S: Stream> Pair<S> {
     }
 
     /// How far it has come.
+    #[inline]
     pub fn progress(&self) -> Progress {
         let flows = match &self.phase {
             Phase::Relaying { up, down, .. } => [Some(up.state()), Some(down.state())],

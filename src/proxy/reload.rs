@@ -48,7 +48,7 @@ impl<N: Net> Proxy<N> {
     fn read_origin(&mut self) -> Result<(Vec<Block>, Vec<Line>), String> {
         let around = Around { pid: self.control.pid, control: &self.control.written };
         let (services, net) = (&self.control.services, &mut self.net);
-        let (pen, files) = self.reload.origin.read(services, self.now, &around, |path| net.read_commands(path))?;
+        let (pen, files) = self.reload.origin.read(services, self.now, &around, &mut |path| net.read_commands(path))?;
         let blocks = written(&pen).map_err(|error| error.to_string())?;
         Ok((blocks, files))
     }
@@ -59,7 +59,7 @@ impl<N: Net> Proxy<N> {
         let (blocks, files) = self.read_origin()?;
         let live = written(&self.listeners).map_err(|error| error.to_string())?;
         let changes = changes(&self.reload.origin.loaded, &blocks, &live);
-        let lines = as_lines(&changes, &self.control.services, |path| self.net.read_commands(path));
+        let lines = as_lines(&changes, &self.control.services, &mut |path| self.net.read_commands(path));
         let mut lines = lines.map_err(|error| error.to_string())?;
         place(&mut lines, &files);
         let text: String = changes.shown.iter().map(|line| format!("{line}\n")).collect();

@@ -76,6 +76,7 @@ impl<L: Write> ReqLog<L> {
     }
 
     /// Notes what a client sent.
+    #[inline(never)]
     pub fn record(&mut self, client: ClientAddr, unix: u64, server: &Endpoint, chunk: &[u8]) {
         let Some((target, _)) = &self.log else { return };
         if self.waiting.len() >= WAITING_MAX {

@@ -63,12 +63,16 @@ impl Timers {
 
     /// The next entry that is due, if any; it is taken away.
     pub fn pop_due(&mut self, now: Moment) -> Option<(PairKey, Timer)> {
-        KINDS_IN_ORDER.into_iter().find_map(|kind| {
+        for kind in KINDS_IN_ORDER {
             let queue = &mut self.queues[kind as usize];
-            let &(due, key) = queue.front().filter(|entry| entry.0 <= now)?;
-            queue.pop_front();
-            Some((key, Timer { kind, due }))
-        })
+            if let Some(&(due, key)) = queue.front()
+                && due <= now
+            {
+                queue.pop_front();
+                return Some((key, Timer { kind, due }));
+            }
+        }
+        None
     }
 
     /// Makes room for all that so many pairs can wait for, so that arming needs no memory.
@@ -92,19 +96,18 @@ impl Timers {
     /// The moment of the first entry that still counts, as `counts` tells; entries before it
     /// that do not are dropped.
     pub fn next_due(&mut self, counts: impl Fn(PairKey, Timer) -> bool) -> Option<Moment> {
-        KINDS_IN_ORDER
-            .into_iter()
-            .filter_map(|kind| {
-                let queue = &mut self.queues[kind as usize];
-                while let Some(&(due, key)) = queue.front() {
-                    if counts(key, Timer { kind, due }) {
-                        return Some(due);
-                    }
-                    queue.pop_front();
+        let mut first: Option<Moment> = None;
+        for kind in KINDS_IN_ORDER {
+            let queue = &mut self.queues[kind as usize];
+            while let Some(&(due, key)) = queue.front() {
+                if counts(key, Timer { kind, due }) {
+                    first = Some(first.map_or(due, |first| first.min(due)));
+                    break;
                 }
-                None
-            })
-            .min()
+                queue.pop_front();
+            }
+        }
+        first
     }
 }
 

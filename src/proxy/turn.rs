@@ -13,6 +13,7 @@ use super::{
     ASSOCIATIONS_END, Ending, FIRST_ASSOCIATION, FIRST_CHECK, FIRST_IDLER, FIRST_LISTENING, FIRST_PAIR, FIRST_TRANSFER,
     FOREIGN, Foreign, Nobody, Proxy, STATUS_LISTENER,
 };
+use crate::base::time::{Moment, earliest};
 use crate::net::{Event, Net, Ready, Signal, Token};
 
 impl<N: Net> Proxy<N> {
@@ -40,7 +41,27 @@ impl<N: Net> Proxy<N> {
 
     /// One pass: wait, then do all there is to do now.
     pub fn turn(&mut self, foreign: &mut impl Foreign<N>) -> io::Result<()> {
-        let timeout = self.timeout(foreign);
+        let mut events = self.wait(foreign.next_due())?;
+        for event in events.drain(..) {
+            match event {
+                Event::Ready { token, ready } if token.0 >= FOREIGN => {
+                    foreign.event(&mut self.net, token, ready, self.now);
+                }
+                event => self.event(event),
+            }
+        }
+        self.events = events;
+        self.go_on_and_expire();
+        if foreign.next_due().is_some_and(|due| due <= self.now.moment) {
+            foreign.tick(&mut self.net, self.now);
+        }
+        self.serve();
+        Ok(())
+    }
+
+    /// Waits for events, until somebody else is due at the latest.
+    fn wait(&mut self, foreign_due: Option<Moment>) -> io::Result<Vec<Event>> {
+        let timeout = self.timeout(foreign_due);
         let mut events = std::mem::take(&mut self.events);
         let before = self.now.moment;
         self.now = self.net.wait(&mut events, timeout)?;
@@ -48,26 +69,27 @@ impl<N: Net> Proxy<N> {
         let waited = timeout.filter(|_| events.is_empty()).unwrap_or_default();
         self.seen_until = (before + waited).min(self.now.moment);
         self.note_history();
-        for event in events.drain(..) {
-            match event {
-                Event::Ready { token, ready } if token.0 >= FOREIGN => {
-                    foreign.event(&mut self.net, token, ready, self.now);
-                }
-                Event::Ready { token, ready } => self.dispatch(token, ready),
-                Event::Signal(signal) => self.signal(signal),
-                Event::Resolved { request, answer } => self.resolved(request, answer),
-                Event::Successor(outcome) => self.successor(outcome),
-            }
+        Ok(events)
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Ready { token, ready } => self.dispatch(token, ready),
+            Event::Signal(signal) => self.signal(signal),
+            Event::Resolved { request, answer } => self.resolved(request, answer),
+            Event::Successor(outcome) => self.successor(outcome),
         }
-        self.events = events;
+    }
+
+    fn go_on_and_expire(&mut self) {
         self.run_runnable();
         self.run_associations();
         self.expire();
         self.expire_associations();
         self.expire_faults();
-        if foreign.next_due().is_some_and(|due| due <= self.now.moment) {
-            foreign.tick(&mut self.net, self.now);
-        }
+    }
+
+    fn serve(&mut self) {
         self.expire_sessions();
         self.accept_sessions();
         self.serve_viewers();
@@ -88,37 +110,35 @@ impl<N: Net> Proxy<N> {
         if cfg!(debug_assertions) {
             self.check();
         }
-        Ok(())
     }
 
-    pub(super) fn timeout(&mut self, foreign: &impl Foreign<N>) -> Option<Duration> {
+    pub(super) fn timeout(&mut self, foreign_due: Option<Moment>) -> Option<Duration> {
         let is_busy = !self.runnable.is_empty() || self.udp.is_runnable();
         let is_busy = is_busy || self.viewers.may_go_on();
         if is_busy || self.may_accept() || self.may_receive() || self.control.may_accept() {
             return Some(Duration::ZERO);
         }
         let pairs = &self.pairs;
-        let due = self
-            .timers
-            .next_due(|key, timer| pairs.get(key.0).is_some_and(|pair| pair.timer == Some(timer)))
-            .into_iter()
-            .chain(self.listening.paused_until())
-            .chain(self.control.next_due())
-            .chain(self.viewers.next_due())
-            .chain(self.names.next_due())
-            .chain(self.idlers.next_due())
-            .chain(self.udp.next_due())
-            .chain(self.transfers.next_due(self.now.moment))
-            .chain(self.checks.next_due())
-            .chain(self.queue.next_due())
-            .chain(self.reqlog.next_due(self.now.moment))
-            .chain(self.watch.next_due(self.now.moment))
-            .chain(self.faults.next_due())
-            .chain(self.drain_ends())
-            .chain(self.upgrade.next_due())
-            .chain(foreign.next_due())
-            .min()?;
-        Some(due.since(self.now.moment))
+        let now = self.now.moment;
+        let due = earliest(&[
+            self.timers.next_due(|key, timer| pairs.get(key.0).is_some_and(|pair| pair.timer == Some(timer))),
+            self.listening.paused_until(),
+            self.control.next_due(),
+            self.viewers.next_due(),
+            self.names.next_due(),
+            self.idlers.next_due(),
+            self.udp.next_due(),
+            self.transfers.next_due(now),
+            self.checks.next_due(),
+            self.queue.next_due(),
+            self.reqlog.next_due(now),
+            self.watch.next_due(now),
+            self.faults.next_due(),
+            self.drain_ends(),
+            self.upgrade.next_due(),
+            foreign_due,
+        ])?;
+        Some(due.since(now))
     }
 
     fn dispatch(&mut self, token: Token, ready: Ready) {
@@ -198,6 +218,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
+    #[cold]
     pub(super) fn signal(&mut self, signal: Signal) {
         match signal {
             Signal::Terminate => self.ending = Some(Ending::Signal),

@@ -76,6 +76,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// What became of the successor.
+    #[cold]
     pub(super) fn successor(&mut self, outcome: Successor) {
         // At the end of this process the successor is ended, too.
         if !matches!(self.upgrade, Upgrade::Starting(_)) || self.ending.is_some() {
@@ -319,7 +320,7 @@ mod tests {
             assert_eq!(story(&mut proxy, USR2), ["no upgrade: an upgrade is under way"]);
             let failed = Some(Event::Successor(Successor::Failed(String::from("it fell"))));
             assert_eq!(story(&mut proxy, failed), ["upgrade failed, this process goes on: the new one: it fell"]);
-            assert_eq!(proxy.timeout(&Nobody), None, "nothing is waited for");
+            assert_eq!(proxy.timeout(None), None, "nothing is waited for");
         }
         assert_eq!(proxy.ending, None);
     }

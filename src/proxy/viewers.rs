@@ -76,6 +76,9 @@ impl<N: Net> Viewers<N> {
 
     /// When to look at them again without an event.
     pub(super) fn next_due(&self) -> Option<Moment> {
+        if self.all.is_empty() {
+            return self.paused_until;
+        }
         self.all.iter().map(|(_, viewer)| viewer.until()).chain(self.paused_until).min()
     }
 
@@ -179,6 +182,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Something happened at the status port, or is said to have.
+    #[cold]
     pub(super) fn viewer_event(&mut self, token: Token) {
         match token {
             STATUS_LISTENER => self.viewers.is_ready = self.viewers.socket.is_some(),

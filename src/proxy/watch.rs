@@ -134,6 +134,7 @@ impl<N: Net> Watch<N> {
     }
 
     /// Bytes came, and go on as they are.
+    #[cold]
     pub fn passed(&mut self, net: &mut N, control: &mut Control<N>, now: Now, at: Place, chunk: &[u8]) {
         self.came(net, control, now, at, chunk);
         let (key, direction) = at;
@@ -144,6 +145,7 @@ impl<N: Net> Watch<N> {
     }
 
     /// Bytes came.
+    #[cold]
     pub fn came(&mut self, net: &mut N, control: &mut Control<N>, now: Now, at: Place, chunk: &[u8]) {
         let (key, direction) = at;
         let Some(watched) = self.pairs.get_mut(&key.0) else { return };
@@ -170,6 +172,7 @@ impl<N: Net> Watch<N> {
     }
 
     /// Bytes go on that an inspector has looked at, and may have changed; the dump tells so.
+    #[cold]
     pub fn went(&mut self, net: &mut N, now: Now, at: (PairKey, Direction), bytes: &[u8], is_changed: bool) {
         let (key, direction) = at;
         if bytes.is_empty() {
@@ -248,6 +251,7 @@ impl<N: Net> Watch<N> {
 
 impl<N: Net> Proxy<N> {
     /// A pair is relayed while somebody watches: takes note of what is to be known of it.
+    #[cold]
     pub(super) fn watch_pair(&mut self, key: PairKey) {
         if self.watch.pairs.contains_key(&key.0) {
             return;
@@ -287,6 +291,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Takes note of ends and breaks that have come to light.
+    #[cold]
     pub(super) fn watch_ends(&mut self, key: PairKey) {
         if !self.watch.is_capturing() {
             return;

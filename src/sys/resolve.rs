@@ -166,6 +166,8 @@ impl Resolver {
 
 impl Running {
     /// Reads until there is nothing more; false if the child is gone.
+    // Never within whoever waits for events, whose every turn would touch this buffer's pages.
+    #[inline(never)]
     fn read(&mut self) -> bool {
         let mut bytes = [0; 4096];
         loop {

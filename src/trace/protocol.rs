@@ -2,6 +2,7 @@
 
 use super::lines::{is_one_of, word};
 use super::{dns, http, ldap, tls};
+use crate::base::bytes::find;
 
 /// The protocols that are decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,7 +132,7 @@ fn by_binary(up: &[u8], down: &[u8]) -> Option<Protocol> {
 /// By what the server says first, with the first command where the greeting leaves it open.
 fn by_greeting(down: &[u8], up: &[u8]) -> Option<Protocol> {
     let text = down.to_ascii_uppercase();
-    let has = |word: &[u8]| memchr::memmem::find(&text, word).is_some();
+    let has = |word: &[u8]| find(&text, word).is_some();
     if text.starts_with(b"+OK") {
         return Some(Protocol::Pop3);
     }

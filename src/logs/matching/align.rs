@@ -41,7 +41,8 @@ pub(super) struct Sides<'a> {
 
 impl Sides<'_> {
     /// What it costs that these two are partners.
-    #[inline]
+    // For each cell of a table; and where pen is built for size, only this is heard.
+    #[inline(always)]
     pub(super) fn cost(&self, web: usize, pen: usize) -> Option<i32> {
         let residual = self.webs[web] - self.pens[pen];
         let is_near = residual.abs() <= self.reach;
@@ -175,7 +176,7 @@ impl Aligner {
     }
 
     /// The cost of a cell; beyond the last column of a row, further requests of pen are skipped.
-    #[inline]
+    #[inline(always)]
     fn cell(&self, row: usize, column: usize) -> i32 {
         let Band { columns, start } = &self.bands[row];
         if column < columns.start {

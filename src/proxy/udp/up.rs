@@ -33,6 +33,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Takes one batch; false if there may be no more.
+    #[inline(never)]
     fn receive_at(&mut self, place: usize) -> bool {
         let Some(arriving) = self.listening.datagrams(place).filter(|arriving| arriving.is_ready) else { return false };
         let mut inbox = self.udp.inbox.take().unwrap_or_default();
