@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+/// The level of `debug` from which on it is told in words what bytes say.
+pub const WORDS: u32 = 3;
+
 /// How urgent a diagnostic is: the severities of syslog (RFC 5424 section 6.2.1) that pen uses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Severity {

@@ -6,6 +6,8 @@ use super::command::{FtpChange, Number};
 use super::execute::{Effect, Outcome};
 use crate::balance::settings::{Common, FastClose, FtpSettings, Protocol, Queueing, Rate};
 use crate::balance::{Balancer, ListenerKey, Settings};
+use crate::base::diag::WORDS;
+use crate::base::features::DECODERS;
 
 /// Sets a number if there is one to set, and tells what it is then.
 pub(super) fn set_number(
@@ -16,6 +18,9 @@ pub(super) fn set_number(
     value: Option<u32>,
 ) -> Outcome {
     let mut effects = Vec::new();
+    if number == Number::Debug && value.is_some_and(|level| level >= WORDS) && !DECODERS.is_there() {
+        return Outcome::refused(DECODERS.lack());
+    }
     if let Some(value) = value {
         let seconds = Duration::from_secs(u64::from(value));
         let count = value as usize;

@@ -4,6 +4,7 @@ use super::http::{Answer, Code, Method, Request, TEXT, Target};
 use super::live;
 use super::overview::Overview;
 use super::prometheus;
+use crate::base::features::PAGES;
 
 /// The answer to a request.
 pub fn answer(seen: Overview<'_>, request: Request) -> Answer {
@@ -11,6 +12,10 @@ pub fn answer(seen: Overview<'_>, request: Request) -> Answer {
     match request.target {
         Target::Nothing => Answer::plain(Code::NotFound),
         _ if request.method == Method::Other => Answer::plain(Code::NotAllowed),
+        // An address that is asked for by a program must not look as if it were well.
+        Target::Page | Target::Json | Target::Metrics if !PAGES.is_there() => {
+            Answer { code: Code::NotFound, media_type: TEXT, fields: "", body: format!("{}\n", PAGES.lack()) }
+        }
         Target::Page => live::page(seen),
         Target::Json => ok("application/json", seen.json()),
         Target::Metrics => ok(prometheus::MEDIA_TYPE, seen.prometheus()),
@@ -33,6 +38,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "pages")]
     fn each_path_has_its_answer() {
         let pen = Pen::busy();
         let table = [
@@ -49,6 +55,17 @@ mod tests {
         }
         for method in [Method::Get, Method::Other] {
             assert_eq!(asked(&pen, method, Target::Nothing), Answer::plain(Code::NotFound));
+        }
+        assert_eq!(asked(&pen, Method::Get, Target::Health).body, "ok\n");
+    }
+
+    #[test]
+    #[cfg(not(feature = "pages"))]
+    fn without_pages_there_is_health_alone_and_the_refusal_says_so() {
+        let pen = Pen::busy();
+        for target in [Target::Page, Target::Json, Target::Metrics] {
+            let answer = asked(&pen, Method::Get, target);
+            assert_eq!((answer.code, &*answer.body), (Code::NotFound, "this pen was built without pages\n"));
         }
         assert_eq!(asked(&pen, Method::Get, Target::Health).body, "ok\n");
     }

@@ -362,6 +362,8 @@ mod tests {
     use crate::balance::acl::{Entry, ListName, Subnet};
     use crate::balance::routes::{Hosts, Route, What};
     use crate::balance::settings::{FastClose, Fault, FtpSettings, Modes, Protocol, Queueing, Rate, Settings};
+    use crate::base::diag::WORDS;
+    use crate::base::features::DECODERS;
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::proxy_version::ProxyVersion;
     use crate::base::time::{Moment, Now};
@@ -512,7 +514,7 @@ mod tests {
             drain: seconds(random, 0),
             keepalive,
             conn_max: 1 + random.below(1_000_000) as usize,
-            debug: random.below(10) as u32,
+            debug: random.below(if DECODERS.is_there() { 10 } else { u64::from(WORDS) }) as u32,
             dump_form: one_of(random, &[DumpForm::Columns, DumpForm::Ascii, DumpForm::Auto]),
             log: file(random).map(String::from),
             web_stats: file(random).map(Into::into),

@@ -10,7 +10,9 @@ use crate::balance::listeners::MAIN_NAME;
 use crate::balance::settings::{Common, Protocol, Settings};
 use crate::balance::{Duty, ListenerKey, Listeners, MAIN, OwnCheck, Server, ServerId};
 use crate::base::addr::Endpoint;
+use crate::base::diag::WORDS;
 use crate::base::error::{Error, reason};
+use crate::base::features::DECODERS;
 use crate::base::operand::{Host, ListenSpec, ServerSpec, Services};
 use crate::base::time::Now;
 use crate::control::command::{self, Command, ListenAt, LogSpec, ServerChanges, ServerRef};
@@ -152,6 +154,9 @@ impl Draft<'_> {
                 }
                 Step::Set(..) | Step::PidFile(_) | Step::WebStats(_) => {}
             }
+        }
+        if self.listeners.common.debug >= WORDS && !DECODERS.is_there() {
+            return Err(Error::usage(format!("option -d three times: {}", DECODERS.lack())));
         }
         self.check_together()?;
         Ok(replies)
@@ -355,6 +360,16 @@ mod tests {
 
     fn listen(plan: &Plan) -> Vec<(&str, u16)> {
         plan.listen.iter().map(|(_, there)| (there.text.as_str(), there.spec.port)).collect()
+    }
+
+    #[test]
+    fn level_3_is_refused_where_there_are_no_decoders() {
+        for words in [&["-ddd", "80"][..], &["-O", "debug 3", "80"], &["-O", "debug 9", "80"]] {
+            let outcome = plan(words).map(|plan| plan.listeners.common.debug >= WORDS);
+            let lack = || outcome.as_ref().unwrap_err().to_string().ends_with(": this pen was built without decoders");
+            assert!(if DECODERS.is_there() { outcome == Ok(true) } else { lack() }, "{words:?}: {outcome:?}");
+        }
+        assert!(plan(&["-dd", "-O", "debug 2", "80"]).is_ok());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::upgrade::Upgrade;
 use crate::balance::{ClientId, ListenerKey, Traffic};
 use crate::base::diag::Severity;
 use crate::base::error::reason;
+use crate::base::features::PAGES;
 use crate::control::command::StatusForm;
 use crate::control::history::Sample;
 use crate::control::overview::{Overview, Process, Standing};
@@ -39,6 +40,7 @@ impl<N: Net> Proxy<N> {
         match form {
             StatusForm::Page => self.status_page(),
             StatusForm::Text => Ok(self.statistics().iter().map(|text| format!("{}\n", text.trim_end())).collect()),
+            StatusForm::Json | StatusForm::Prometheus if !PAGES.is_there() => Err(PAGES.lack()),
             StatusForm::Json => Ok(self.with_overview(|seen| seen.json())),
             StatusForm::Prometheus => Ok(self.with_overview(|seen| seen.prometheus())),
         }

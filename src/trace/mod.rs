@@ -33,7 +33,7 @@ mod tls_hello;
 mod told;
 
 pub use crate::base::bytes::syslog_lines as for_syslog;
-use crate::base::diag::DumpForm;
+use crate::base::diag::{DumpForm, WORDS};
 pub use conversation::Conversation;
 pub use dump::Direction;
 pub use protocol::Protocol;
@@ -42,8 +42,6 @@ pub use protocol::Protocol;
 const EVENTS: u32 = 1;
 /// From this level on (`-d -d`) the bytes are dumped as well.
 const DUMPS: u32 = 2;
-/// From this level on (`-d -d -d`) what they say is told in words, too.
-const WORDS: u32 = 3;
 /// What the scratch may keep from one dump to the next: the columns of a chunk of 64 KiB fit.
 const SCRATCH_KEPT: usize = 384 * 1024;
 

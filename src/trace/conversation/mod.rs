@@ -2,6 +2,9 @@
 //!
 //! Whatever it keeps of a connection is bounded. It veils what is secret in the bytes that it is
 //! given, so that whoever shows them afterwards shows no secret either.
+//!
+//! Without the decoders, which can be left out, nothing is told, and only what shows to be secret in
+//! a line by itself is veiled.
 
 use super::dns::Dns;
 use super::dump::Direction;
@@ -15,6 +18,7 @@ use super::protocol::{OPENING_MAX, Protocol, Verdict, judge};
 use super::smtp::Smtp;
 use super::tls::Tls;
 use super::told::Told;
+use crate::base::features::DECODERS;
 
 /// What is said on a connection.
 #[derive(Debug)]
@@ -108,7 +112,7 @@ impl Conversation {
     pub fn take(&mut self, direction: Direction, chunk: &mut [u8], lines: &mut Vec<u8>, shows_secrets: bool) {
         let mut told = Told::new(lines, shows_secrets);
         self.settle(direction, chunk, &mut told);
-        let Some(protocol) = self.decoder.protocol() else {
+        let Some(protocol) = self.decoder.protocol().filter(|_| DECODERS.is_there()) else {
             self.veil_lines(direction, chunk, &told);
             return;
         };
@@ -124,6 +128,9 @@ impl Conversation {
     /// Finds out which protocol it is, with what this chunk adds, and then goes through all that
     /// was said before it.
     fn settle(&mut self, direction: Direction, chunk: &[u8], told: &mut Told<'_>) {
+        if !DECODERS.is_there() {
+            self.decoder = Decoder::None;
+        }
         let Decoder::Open { said, first } = &mut self.decoder else { return };
         if said.iter().all(Vec::is_empty) {
             *first = direction;

@@ -1,5 +1,7 @@
 //! Conversations as they are told and veiled, whole and split at every byte.
 
+#![cfg(feature = "decoders")]
+
 use super::Conversation;
 use crate::trace::dump;
 use dump::Direction::{self, Down, Up};
