@@ -138,7 +138,7 @@ impl<N: Net> Proxy<N> {
             self.upgrade.next_due(),
             foreign_due,
         ])?;
-        Some(due.since(now))
+        Some(due.since(self.now.moment))
     }
 
     fn dispatch(&mut self, token: Token, ready: Ready) {
