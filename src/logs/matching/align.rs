@@ -45,8 +45,10 @@ impl Sides<'_> {
     #[inline(always)]
     pub(super) fn cost(&self, web: usize, pen: usize) -> Option<i32> {
         let residual = self.webs[web] - self.pens[pen];
-        let is_near = residual.abs() <= self.reach;
-        is_near.then(|| self.likelihood.cost(residual) - self.evidence.of(web, pen))
+        if residual.abs() > self.reach {
+            return None;
+        }
+        Some(self.likelihood.cost(residual) - self.evidence.of(web, pen))
     }
 }
 
