@@ -11,6 +11,7 @@ pub mod config;
 mod effect;
 pub mod event;
 pub mod execute;
+mod ftp;
 pub mod history;
 pub mod http;
 pub mod json;

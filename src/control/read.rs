@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::checks;
-use super::command::{
-    CONN_MAX, Command, FtpChange, ListenAt, LogSpec, LogTo, SECONDS_MAX, ServerChanges, ServerRef, StatusForm,
-};
+use super::command::{CONN_MAX, Command, ListenAt, LogSpec, LogTo, SECONDS_MAX, ServerChanges, ServerRef, StatusForm};
 use super::origins;
 use super::words::{Problem, Words, number, unsigned};
 use crate::balance::acl::{Entry, ListName, parse_list};
@@ -31,9 +29,6 @@ const QUEUE_TIME: u32 = 30;
 
 /// The longest time in seconds within which connections of a client are counted.
 const DAY: u32 = 86_400;
-
-/// The lowest port where data connections may arrive: those below are for services.
-const FTP_PORT_MIN: u16 = 1024;
 
 /// Numbers of connections are below the table's greatest size; those of associations follow.
 const CONNECTION_MAX: u32 = 2 * CONN_MAX - 1;
@@ -322,36 +317,6 @@ pub(super) fn status(words: &mut Words<'_>) -> Result<Command, Problem> {
         Some("prometheus") => Ok(Command::Status(StatusForm::Prometheus)),
         Some(other) => Err(Problem::NotOneOf(String::from(other), "text, json or prometheus")),
     }
-}
-
-pub(super) fn ftp_ports(words: &mut Words<'_>) -> Result<Command, Problem> {
-    let Some(word) = words.next() else { return Ok(Command::Ftp(FtpChange::Ports(None))) };
-    let (low, high) = word.split_once('-').unwrap_or((word, word));
-    match (low.parse(), high.parse()) {
-        (Ok(low), Ok(high)) if low >= FTP_PORT_MIN && low <= high => {
-            Ok(Command::Ftp(FtpChange::Ports(Some(Some((low, high))))))
-        }
-        _ => Err(Problem::NotOneOf(String::from(word), "a range of ports from 1024 to 65535")),
-    }
-}
-
-pub(super) fn ftp_address(words: &mut Words<'_>) -> Result<Command, Problem> {
-    let Some(word) = words.next() else { return Ok(Command::Ftp(FtpChange::Address(None))) };
-    let ip: IpAddr = word.parse().map_err(|_| Problem::NotAnAddress(String::from(word)))?;
-    if ip.is_unspecified() || ip.is_multicast() {
-        return Err(Problem::NotOneOf(String::from(word), "an address that clients can connect to"));
-    }
-    Ok(Command::Ftp(FtpChange::Address(Some(Some(ip)))))
-}
-
-pub(super) fn ftp_auth(words: &mut Words<'_>) -> Result<Command, Problem> {
-    let auth = match words.next() {
-        None => None,
-        Some("on") => Some(true),
-        Some("off") => Some(false),
-        Some(other) => return Err(Problem::NotOneOf(String::from(other), "on or off")),
-    };
-    Ok(Command::Ftp(FtpChange::Auth(auth)))
 }
 
 pub(super) fn protocol(words: &mut Words<'_>) -> Result<Command, Problem> {

@@ -4,6 +4,7 @@
 
 use super::checks;
 use super::command::{Command, FtpChange, Mode, Number, Trust};
+use super::ftp;
 use super::origins;
 use super::read;
 use super::scope::{Scope, scope_of};
@@ -150,10 +151,10 @@ pub static COMMANDS: &[Row] = &[
     is("exit", "Ends pen, if it was started with -X.", Command::Exit),
     is("ftp", "Carries FTP with its data connections: protocol ftp.", Command::Protocol(Some(Protocol::Ftp))),
     is("no ftp", "Carries bytes that mean nothing: protocol tcp.", Command::Protocol(Some(Protocol::Tcp))),
-    by("ftp_address", "[ADDRESS]", "Tells FTP clients this address for data connections.", read::ftp_address),
+    by("ftp_address", "[ADDRESS]", "Tells FTP clients this address for data connections.", ftp::address),
     is("no ftp_address", "Tells them the one that they know.", Command::Ftp(FtpChange::Address(Some(None)))),
-    by("ftp_auth", "[on|off]", "Lets FTP clients encrypt what they say, or refuses that.", read::ftp_auth),
-    by("ftp_ports", "[LOW-HIGH]", "Awaits data connections of FTP at these ports alone.", read::ftp_ports),
+    by("ftp_auth", "[on|off]", "Lets FTP clients encrypt what they say, or refuses that.", ftp::auth),
+    by("ftp_ports", "[LOW-HIGH]", "Awaits data connections of FTP at these ports alone.", ftp::ports),
     is("no ftp_ports", "Awaits them at any port.", Command::Ftp(FtpChange::Ports(Some(None)))),
     number(
         "half_closed_timeout",
