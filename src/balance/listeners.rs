@@ -5,15 +5,13 @@
 //! balancer; it has no name any more.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
 use super::settings::{Common, Settings};
-use super::{Balancer, Server, ServerId};
+use super::{Balancer, ServerId};
 use crate::base::addr::ClientAddr;
-use crate::base::operand::Host;
 
 /// The first listener.
 pub const MAIN: ListenerKey = ListenerKey { slot: 0, serial: 0 };
@@ -111,9 +109,7 @@ impl Listener {
         };
         let whose = if self.name == MAIN_NAME { String::new() } else { format!(" of {}", self.name) };
         match self.balancer.servers.server(id) {
-            Some(Server { host: Host::Unix(path), .. }) => format!("{what}{whose} ({})", path.display()),
-            Some(Server { host: Host::Addr(IpAddr::V6(ip)), port, .. }) => format!("{what}{whose} ([{ip}]:{port})"),
-            Some(server) => format!("{what}{whose} ({}:{})", server.host, server.port),
+            Some(server) => format!("{what}{whose} ({})", server.place()),
             None => format!("{what}{whose}"),
         }
     }
@@ -271,6 +267,7 @@ fn key(slot: usize, serial: u16) -> ListenerKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::Server;
     use crate::balance::acl::Entry;
     use crate::base::operand::{ServerSpec, Services};
     use crate::base::time::Now;

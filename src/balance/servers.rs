@@ -132,6 +132,15 @@ impl Server {
         server
     }
 
+    /// Where it is, as an operator says it: `192.0.2.1:80`, `[2001:db8::1]:80`, `www.example.org:80`, a path.
+    pub fn place(&self) -> String {
+        match &self.host {
+            Host::Unix(path) => path.display().to_string(),
+            Host::Addr(IpAddr::V6(ip)) => format!("[{ip}]:{}", self.port),
+            host => format!("{host}:{}", self.port),
+        }
+    }
+
     /// Changes the host, for later connections. A name must then be resolved.
     pub fn set_host(&mut self, host: Host) {
         self.endpoints = match &host {

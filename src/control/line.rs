@@ -49,7 +49,7 @@ impl Line {
             if let Some(name) = &server.name {
                 self.put("name", name);
             }
-            self.put("address", &format_args!("{}:{}", server.host, server.port));
+            self.put("address", &server.place());
         }
     }
 
@@ -70,6 +70,25 @@ pub(super) fn cut(value: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::{Common, Listeners, Server, Settings};
+    use crate::base::operand::{ServerSpec, Services};
+
+    #[test]
+    fn the_address_of_a_server_is_the_one_that_an_operator_would_write() {
+        for (text, address) in [
+            ("192.0.2.1:80", "192.0.2.1:80"),
+            ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+            ("web.example:80", "web.example:80"),
+            ("/run/web", "/run/web"),
+        ] {
+            let mut listeners = Listeners::new(Common::default(), Settings::default());
+            let server = Server::new(&ServerSpec::parse(text, &Services::default()).unwrap(), 0);
+            listeners.main_mut().balancer.servers.set(ServerId::Regular(3), server).unwrap();
+            let mut line = Line::begin(0, "e");
+            line.server(Some(listeners.main()), ServerId::Regular(3));
+            assert_eq!(line.end(), format!("time=1970-01-01T00:00:00Z event=e server=3 address={address}\n"));
+        }
+    }
 
     #[test]
     fn a_value_stands_in_quotes_where_it_would_not_be_one_word() {

@@ -284,7 +284,8 @@ impl World {
     /// What users of the control port may do. Directories are those of the jail, if there is one.
     fn rights(&self, plan: &Plan, options: &Options) -> Result<Rights, Error> {
         let real = |dir: &PathBuf| {
-            let real = fs::canonicalize(dir);
+            // With the dot, a file that is no directory is not found.
+            let real = fs::canonicalize(dir.join("."));
             real.map_err(|error| failed(&format!("find the directory {}", dir.display()), &error))
         };
         let directories = options.control_dirs.iter().map(real).collect::<Result<Vec<_>, _>>()?;

@@ -99,7 +99,12 @@ fn what_the_system_refuses_ends_with_1() {
     let name = |name: &str| directory.file(name).display().to_string();
     let (dir, link, nowhere) = (name("dir"), name("link"), name("no/such/place"));
     // TEST-NET-1 (RFC 5737) is nobody's, so it is no address of this machine.
-    let table: [(&[&str], String); 7] = [
+    let table: [(&[&str], String); 9] = [
+        (&["--control-dir", &link, "127.0.0.1:0"], format!("cannot find the directory {link}: not a directory")),
+        (
+            &["--control-dir", &nowhere, "127.0.0.1:0"],
+            format!("cannot find the directory {nowhere}: no such file or directory"),
+        ),
         (&[&taken], format!("cannot listen on {taken}: address already in use")),
         (&["192.0.2.1:80"], String::from("cannot listen on 192.0.2.1:80: cannot assign requested address")),
         (&["-l", &dir, "127.0.0.1:0"], format!("cannot open the log {dir}: is a directory")),
