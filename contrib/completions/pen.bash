@@ -65,7 +65,7 @@ _penctl() {
         acl) words='deny file permit' ;;
         ascii) words='auto' ;;
         capture) words='rotate seconds size' ;;
-        check) words='none port' ;;
+        check) words='tcp http smtp ftp pop3 imap ldap dns redis mysql send expect none' ;;
         client_rate) words='per' ;;
         events) words='connections lines listener process seconds servers' ;;
         fault) words='after blackhole connection delay reset throttle truncate' ;;
@@ -75,7 +75,7 @@ _penctl() {
         proxy_protocol) words='v1 v2' ;;
         route) words='alpn host http sni ssh tls' ;;
         secrets) words='hide show' ;;
-        server) words='address port max hard weight prio acl name blacklist enable disable drain' ;;
+        server) words='address port max hard weight prio check acl proxy_protocol source transparent name blacklist enable disable drain' ;;
         status) words='json prometheus text' ;;
         tcp_fastclose) words='both down off up' ;;
         trace) words='client connection dump lines listener protocol seconds server' ;;

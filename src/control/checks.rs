@@ -9,7 +9,7 @@ use crate::base::operand::{Services, parse_port};
 use crate::check::{Check, Kind, MYSQL_USER, decoded};
 
 /// The words of all kinds, for messages.
-const KINDS: &str = "tcp, http, smtp, ftp, pop3, imap, ldap, dns, redis, mysql, send, expect or none";
+pub const KINDS: &str = "tcp, http, smtp, ftp, pop3, imap, ldap, dns, redis, mysql, send, expect or none";
 
 /// The longest name of a user, and of a host (RFC 1035 section 2.3.4).
 const NAME_MAX: usize = 255;

@@ -7,8 +7,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use super::checks::KINDS as CHECK_KINDS;
 pub use super::origins::{RouteChange, Trust, Trustee};
 pub use super::parse::{parse, parse_for};
+pub use super::read::{SERVER_DUTIES, SERVER_KEYS};
 use super::subscription::Subscription;
 pub use super::table::{COMMANDS, Row};
 pub use super::watching::Watching;

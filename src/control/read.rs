@@ -249,19 +249,35 @@ fn name(word: &str) -> Result<Box<str>, Problem> {
     if is_name(word) { Ok(word.into()) } else { Err(Problem::NotAName(String::from(word))) }
 }
 
+/// The keys of `server` that have a value; there are no others.
+pub const SERVER_KEYS: [&str; 13] = [
+    "address",
+    "port",
+    "max",
+    "hard",
+    "weight",
+    "prio",
+    "check",
+    "acl",
+    "proxy_protocol",
+    "source",
+    "transparent",
+    "name",
+    "blacklist",
+];
+
 /// The keys of `server` that have no value.
+pub const SERVER_DUTIES: [(&str, Duty); 3] =
+    [("enable", Duty::Enabled), ("disable", Duty::Disabled), ("drain", Duty::Draining)];
+
 fn duty(key: &str) -> Option<Duty> {
-    match key {
-        "enable" => Some(Duty::Enabled),
-        "disable" => Some(Duty::Disabled),
-        "drain" => Some(Duty::Draining),
-        _ => None,
-    }
+    SERVER_DUTIES.iter().find(|(word, _)| *word == key).map(|(_, duty)| *duty)
 }
 
 fn change(changes: &mut ServerChanges, key: &str, value: &str, services: &Services) -> Result<(), Problem> {
     let limit = |value| unsigned(value, 0, u32::MAX);
     match key {
+        _ if !SERVER_KEYS.contains(&key) => Err(Problem::UnknownKey(String::from(key))),
         "address" => once(&mut changes.address, key, parse_host(value).map_err(|error| operand(value, error))?),
         "port" => once(&mut changes.port, key, parse_port(value, services).map_err(|error| operand(value, error))?),
         "max" => once(&mut changes.max, key, limit(value)?),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 
-use pen::control::command::COMMANDS;
+use pen::control::command::{CHECK_KINDS, COMMANDS, SERVER_DUTIES, SERVER_KEYS};
 use pen::daemon::options::{FLAGS, Flag, Id, Value};
 
 /// Options of penctl with their values and what they do.
@@ -24,9 +24,6 @@ const OWN: [(&str, &str); 3] = [
 
 /// Options of `penctl PEN top`.
 const TOP: &str = "--once -n --every --sort";
-
-/// The keys of `server N`, which the manual describes.
-const SERVER: &str = "address port max hard weight prio acl name blacklist enable disable drain";
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/contrib/completions")).join(name)
@@ -67,8 +64,16 @@ fn words() -> Vec<&'static str> {
 /// What may follow the first word: for `no` the commands that can be taken back, else the words of the
 /// row's arguments that stand for themselves.
 fn followers(first: &str) -> Vec<String> {
-    if first == "server" {
-        return SERVER.split(' ').map(String::from).collect();
+    match first {
+        "server" => {
+            let duties = SERVER_DUTIES.iter().map(|(word, _)| *word);
+            return SERVER_KEYS.into_iter().chain(duties).map(String::from).collect();
+        }
+        "check" => {
+            let words = CHECK_KINDS.split([',', ' ']).filter(|word| !word.is_empty() && *word != "or");
+            return words.map(String::from).collect();
+        }
+        _ => {}
     }
     let rows = COMMANDS.iter().filter(|row| row.exists());
     let mut words: Vec<String> = if first == "no" {
@@ -321,16 +326,32 @@ fn what_follows_a_word_is_known() {
 }
 
 #[test]
-fn keys_of_server_are_those_of_the_language() {
+fn all_keys_of_server_and_all_kinds_of_checks_are_offered() {
     use pen::base::operand::Services;
-    for key in SERVER.split(' ') {
-        let value = match key {
-            "enable" | "disable" | "drain" => "",
-            "address" => "127.0.0.1",
-            "name" | "acl" => "none",
-            _ => "1",
-        };
+    let keys = followers("server");
+    for (key, value) in [
+        ("address", "127.0.0.1"),
+        ("port", "80"),
+        ("max", "1"),
+        ("hard", "1"),
+        ("weight", "1"),
+        ("prio", "-1"),
+        ("check", "tcp"),
+        ("acl", "none"),
+        ("proxy_protocol", "v2"),
+        ("source", "off"),
+        ("transparent", "on"),
+        ("name", "web"),
+        ("blacklist", "5"),
+        ("enable", ""),
+        ("disable", ""),
+        ("drain", ""),
+    ] {
+        assert!(keys.contains(&String::from(key)), "{key}");
         let line = format!("server 0 {key} {value}");
         assert!(pen::control::command::parse(line.trim(), &Services::default()).is_ok(), "{line}");
     }
+    assert_eq!(keys.len(), 16, "a new key belongs into this test: {keys:?}");
+    let kinds = "tcp http smtp ftp pop3 imap ldap dns redis mysql send expect none";
+    assert_eq!(followers("check").join(" "), kinds);
 }

@@ -34,7 +34,7 @@ fn bash_completes_options_commands_and_files() {
     if !is_installed("bash") {
         return not_tested_here("bash_completes_options_commands_and_files", "no bash");
     }
-    let table: [(&[&str], &[&str]); 15] = [
+    let table: [(&[&str], &[&str]); 17] = [
         (&["pen", "--contr"], &["--control", "--control-dir", "--control-mode"]),
         (&["pen", "-F", "pen.b"], &["pen.bash"]),
         (&["pen", "-l", "_penc"], &["_penctl"]),
@@ -48,6 +48,8 @@ fn bash_completes_options_commands_and_files() {
         (&["penctl", "--token", "f", "localhost", ":", "8888", "to"], &["top"]),
         (&["penctl", "ctl", "no", "round"], &["roundrobin"]),
         (&["penctl", "ctl", "server", "0", "na"], &["name"]),
+        (&["penctl", "ctl", "server", "0", "proxy"], &["proxy_protocol"]),
+        (&["penctl", "ctl", "check", "htt"], &["http"]),
         (&["penctl", "ctl", "tcp_fastclose", ""], &["both", "down", "off", "up"]),
         (&["penctl", "ctl", "write", "pen.f"], &["pen.fish"]),
     ];
@@ -61,12 +63,13 @@ fn fish_completes_options_commands_and_files() {
     if !is_installed("fish") {
         return not_tested_here("fish_completes_options_commands_and_files", "no fish");
     }
-    let table: [(&str, &[&str]); 6] = [
+    let table: [(&str, &[&str]); 7] = [
         ("pen --contr", &["--control", "--control-dir", "--control-mode"]),
         ("penctl ctl half", &["half_closed_timeout"]),
         ("penctl --token f localhost:8888 to", &["top"]),
         ("penctl ctl no round", &["roundrobin"]),
         ("penctl ctl server 0 na", &["name"]),
+        ("penctl ctl server 0 tran", &["transparent"]),
         ("penctl ctl tcp_fastclose ", &["both", "down", "off", "up"]),
     ];
     for (line, expected) in table {
