@@ -15,7 +15,7 @@ pub fn parse(line: &str, services: &Services) -> Result<Option<Command>, Command
 /// Reads one line for the listener of this name. `None` stands for a blank line or a comment.
 ///
 /// A line is at most 4096 bytes; its words are separated by blanks and tabs; a word that begins
-/// with `#` begins a comment. An error says in one sentence which word is wrong.
+/// with `#` begins a comment, one that begins with `"` ends at the next one. An error says in one sentence which word is wrong.
 pub fn parse_for(listener: &str, line: &str, services: &Services) -> Result<Option<Command>, CommandError> {
     let fail = |problem| CommandError::new(None, problem);
     if line.len() > LINE_MAX {
@@ -23,6 +23,10 @@ pub fn parse_for(listener: &str, line: &str, services: &Services) -> Result<Opti
     }
     if line.chars().any(|c| c.is_control() && c != '\t') {
         return Err(fail(Problem::ControlCharacter));
+    }
+    // What stands in quotes has none itself.
+    if let Some(word) = Words::new(line, services).find(|word| word.starts_with('"')) {
+        return Err(fail(Problem::LooseQuote(String::from(word))));
     }
     let mut words = Words::new(line, services);
     let Some(first) = words.next() else { return Ok(None) };

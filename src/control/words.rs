@@ -49,6 +49,8 @@ pub(super) enum Problem {
     LongLine,
     /// A control character other than TAB; it would get into logs and onto terminals.
     ControlCharacter,
+    /// A quote at the beginning of a word to which there is none at its end.
+    LooseQuote(String),
     /// No such command.
     Unknown(String),
     /// A command for the process where this listener is meant.
@@ -90,6 +92,7 @@ impl fmt::Display for Problem {
         match self {
             Problem::LongLine => write!(f, "the line is longer than {LINE_MAX} bytes"),
             Problem::ControlCharacter => f.write_str("the line has a control character"),
+            Problem::LooseQuote(word) => write!(f, "'{}' begins with a quote and does not end with one", shown(word)),
             Problem::Unknown(word) => write!(f, "unknown command '{}'", shown(word)),
             Problem::OfProcess(listener) => write!(f, "it is for all of pen, and not for listener {}", shown(listener)),
             Problem::WithinOn => f.write_str("what is for no listener in particular cannot be within 'on'"),

@@ -343,13 +343,15 @@ fn path_word(path: &Path) -> Result<String, Unspeakable> {
     word(&path.to_string_lossy())
 }
 
-/// A text as one word of a line: in quotes where it has to be.
+/// A text as one word of a line: in quotes where it has to be. Quotes within a word without blanks are like any letter.
 fn word(text: &str) -> Result<String, Unspeakable> {
-    let is_plain = !text.is_empty() && !text.contains([' ', '\t', '"', '#']);
+    let is_plain = !text.contains([' ', '\t']) && !text.starts_with(['"', '#']) && !text.is_empty();
+    let fits_quotes = !text.contains('"') && !text.is_empty();
     match text {
-        _ if is_plain => Ok(String::from(text)),
-        _ if text.contains(['"', '\n', '\r', '\0']) || text.is_empty() => Err(Unspeakable(String::from(text))),
-        _ => Ok(format!("\"{text}\"")),
+        _ if text.contains(['\n', '\r', '\0']) => Err(Unspeakable(String::from(text))),
+        _ if is_plain && !(fits_quotes && text.contains('#')) => Ok(String::from(text)),
+        _ if fits_quotes => Ok(format!("\"{text}\"")),
+        _ => Err(Unspeakable(String::from(text))),
     }
 }
 
@@ -749,8 +751,18 @@ mod tests {
 
     #[test]
     fn a_word_that_no_line_can_have_is_named() {
-        let common = Common { log: Some(String::from("a\"b")), ..Common::default() };
-        let error = written(&Listeners::new(common, Settings::default())).unwrap_err();
-        assert_eq!(error.to_string(), "no command can have the word 'a\\\"b'");
+        let of = |log: &str| {
+            let common = Common { log: Some(String::from(log)), ..Common::default() };
+            written(&Listeners::new(common, Settings::default()))
+        };
+        for log in ["a \"b", "\"a", "\"", "\"a\"", "a\nb", ""] {
+            let error = of(log).unwrap_err().to_string();
+            assert_eq!(error, format!("no command can have the word '{}'", log.escape_debug()));
+        }
+        for (log, word) in [("a\"b", "a\"b"), ("a\"#", "a\"#"), ("a#b", "\"a#b\""), ("a b", "\"a b\""), ("#", "\"#\"")]
+        {
+            let blocks = of(log).unwrap();
+            assert!(blocks.iter().any(|block| block.lines == [format!("log {word}")]), "{log}: {blocks:?}");
+        }
     }
 }
