@@ -138,8 +138,11 @@ impl<N: Net> Proxy<N> {
         if until <= self.now.moment {
             // The end of a data connection without a byte is an empty file.
             let is_transfer = self.pairs[key.0].tie != Tie::None;
-            let why = if is_transfer { CloseReason::Unreachable } else { CloseReason::NoResources };
-            return self.close(key, why);
+            if is_transfer {
+                return self.close(key, CloseReason::Unreachable);
+            }
+            self.tell_lack(key, place, error);
+            return self.close(key, CloseReason::NoResources);
         }
         self.enter(key, Phase::Searching { place: Some(place), until });
         self.arm(key, TimerKind::Retry, RETRY_PAUSE);

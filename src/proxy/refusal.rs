@@ -1,4 +1,4 @@
-//! Clients that have reached a limit of their own: what the operator hears of them.
+//! Clients that are sent away for what is no fault of a server: what the operator hears of them.
 //!
 //! Those who send many are not to fill the log, so at most one line is said every ten seconds.
 
@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::Proxy;
 use super::arrival::client_of;
-use super::pair::PairKey;
+use super::pair::{PairKey, Place};
 use crate::balance::{ListenerKey, Over, ServerId};
 use crate::base::addr::{Endpoint, Source};
+use crate::base::error::reason;
 use crate::base::time::Moment;
 use crate::control::event::{OfProcess, What};
 use crate::net::Net;
@@ -60,6 +61,21 @@ impl<N: Net> Proxy<N> {
             let why = "no answer to its address; do such answers come back to pen? pen -n tells the rules";
             self.tell_refused(at, "client", &from, why);
         }
+    }
+
+    /// Says what was lacking here for so long that a client cannot be served.
+    pub(super) fn tell_lack(&mut self, key: PairKey, place: Place, error: &io::Error) {
+        let pair = &self.pairs[key.0];
+        let at = pair.listener;
+        let balancer = &self.listeners[at].balancer;
+        let endpoints = balancer.servers.server(place.id).map(|server| &server.endpoints);
+        let to = endpoints.and_then(|endpoints| endpoints.get(usize::from(place.address)));
+        let source = to.and_then(|to| balancer.source_for(place.id, to, pair.search.from()));
+        let by = source.map_or_else(String::new, |source| format!(" from {}", source.ip));
+        let server = self.listeners[at].name_of(place.id);
+        let why = format!("cannot connect to {server}{by}: {}", reason(error));
+        let from = client_of(pair);
+        self.tell_refused(at, "client", &from, &why);
     }
 
     /// Says that somebody is refused, unless that was said of somebody a moment ago.

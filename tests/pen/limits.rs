@@ -54,6 +54,20 @@ fn clients_wait_in_a_queue_while_all_servers_are_full() {
 }
 
 #[test]
+fn what_is_lacking_for_a_client_is_said_without_debug_as_well() {
+    let server = Server::start(echo);
+    let at = server.address();
+    // No machine has this address (RFC 5737).
+    let mut pen = Pen::start(&["-t", "1", "-O", "source 192.0.2.9"], &[at]);
+    let client = pen.connect();
+    let from = client.local_addr().unwrap();
+    assert_eq!(read_to_end(&client).0, b"");
+    pen.process().wait_for_stderr(&format!(
+        "client {from} is refused: cannot connect to server 0 ({at}) from 192.0.2.9: cannot assign requested address"
+    ));
+}
+
+#[test]
 fn a_half_closed_connection_in_which_nothing_moves_is_reset() {
     let server = Server::start(hold);
     let mut pen = Pen::start(&["-d", "-O", "half_closed_timeout 1"], &[server.address()]);
