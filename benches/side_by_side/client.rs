@@ -24,6 +24,8 @@ struct Connection {
     units: u64,
     sent: u64,
     got: u64,
+    /// The server has closed behind its answer.
+    has_ended: bool,
 }
 
 /// How a connection was left.
@@ -163,7 +165,7 @@ impl Load {
         let slot = self.connections.vacant_entry();
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(slot.key()), interest)?;
-        slot.insert(Connection { stream, unit, units, sent: 0, got: 0 });
+        slot.insert(Connection { stream, unit, units, sent: 0, got: 0, has_ended: false });
         Ok(())
     }
 
@@ -202,7 +204,7 @@ impl Connection {
         for _ in 0..SHARE {
             let wrote = self.send(sequence)?;
             let read = self.receive(sequence, buffer)?;
-            if self.units > 0 && self.sent == self.unit.sent() && self.got == self.unit.received() {
+            if self.units > 0 && self.has_everything() && self.has_ended == self.unit.is_last {
                 return Ok(Left::Complete);
             }
             if !wrote && !read {
@@ -210,6 +212,10 @@ impl Connection {
             }
         }
         Ok(Left::OutOfShare)
+    }
+
+    fn has_everything(&self) -> bool {
+        self.sent == self.unit.sent() && self.got == self.unit.received()
     }
 
     fn send(&mut self, sequence: &Sequence) -> io::Result<bool> {
@@ -237,6 +243,10 @@ impl Connection {
     fn receive(&mut self, sequence: &Sequence, buffer: &mut [u8]) -> io::Result<bool> {
         // The end of a connection is looked for as well as bytes.
         match self.stream.read(buffer) {
+            Ok(0) if self.unit.is_last && self.has_everything() => {
+                self.has_ended = true;
+                Ok(true)
+            }
             Ok(0) => Err(super::wire::wrong("a connection ends before its time")),
             Ok(count) if self.units == 0 || self.got + count as u64 > self.unit.received() => {
                 Err(super::wire::wrong("more arrives than was sent"))

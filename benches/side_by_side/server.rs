@@ -172,7 +172,9 @@ impl Connection {
             }
             wrote = true;
         }
-        if is_heard && self.gone == unit.received() {
+        if is_heard && self.gone == unit.received() && unit.is_last {
+            self.has_ended = true;
+        } else if is_heard && self.gone == unit.received() {
             (self.unit, self.has_head, self.came, self.gone) = (None, 0, 0, 0);
             return Ok(true);
         }

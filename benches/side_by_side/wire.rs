@@ -17,6 +17,9 @@ const PERIOD: usize = 65_521;
 
 const MAGIC: u64 = 0x7065_6e20_756e_6974;
 
+/// The head of a unit behind which the server closes.
+const LAST: u64 = MAGIC + 1;
+
 /// What one unit is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Unit {
@@ -26,12 +29,19 @@ pub struct Unit {
     pub early: u64,
     /// Bytes that come back once everything is there.
     pub late: u64,
+    /// The server closes the connection behind its answer.
+    pub is_last: bool,
 }
 
 impl Unit {
     /// A request of so many bytes, the head among them, and its answer.
     pub const fn exchange(request: u64, reply: u64) -> Unit {
-        Unit { up: request - HEAD as u64, early: 0, late: reply }
+        Unit { up: request - HEAD as u64, early: 0, late: reply, is_last: false }
+    }
+
+    /// The same, and the server closes behind its answer.
+    pub const fn last(self) -> Unit {
+        Unit { is_last: true, ..self }
     }
 
     /// Bytes from the client, the head among them.
@@ -47,7 +57,8 @@ impl Unit {
     /// The head as it travels.
     pub fn head(&self) -> [u8; HEAD] {
         let mut head = [0; HEAD];
-        for (place, number) in head.chunks_exact_mut(8).zip([MAGIC, self.up, self.early, self.late]) {
+        let magic = if self.is_last { LAST } else { MAGIC };
+        for (place, number) in head.chunks_exact_mut(8).zip([magic, self.up, self.early, self.late]) {
             place.copy_from_slice(&number.to_be_bytes());
         }
         head
@@ -56,10 +67,10 @@ impl Unit {
     /// Reads a head.
     pub fn parse(head: &[u8; HEAD]) -> io::Result<Unit> {
         let number = |at: usize| head[8 * at..8 * at + 8].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        if number(0) != MAGIC {
+        if ![MAGIC, LAST].contains(&number(0)) {
             return Err(wrong("a unit begins with something else than a head"));
         }
-        Ok(Unit { up: number(1), early: number(2), late: number(3) })
+        Ok(Unit { up: number(1), early: number(2), late: number(3), is_last: number(0) == LAST })
     }
 }
 

@@ -27,28 +27,36 @@ pub struct Work {
 
 const REQUEST: Unit = Unit::exchange(64, 64);
 const PAGE: Unit = Unit::exchange(64, 1024);
-const DOWN: Unit = Unit { up: 0, early: 1024 * MIB, late: 0 };
-const UP: Unit = Unit { up: 1024 * MIB, early: 0, late: 1 };
-const BOTH: Unit = Unit { up: 48 * MIB, early: 48 * MIB, late: 0 };
+const DOWN: Unit = Unit { up: 0, early: 1024 * MIB, late: 0, is_last: false };
+const UP: Unit = Unit { up: 1024 * MIB, early: 0, late: 1, is_last: false };
+const BOTH: Unit = Unit { up: 48 * MIB, early: 48 * MIB, late: 0, is_last: false };
 
 const fn kept(name: &'static str, title: &'static str, connections: usize, unit: Unit, each: u64) -> Work {
     Work { name, title, connections, unit, units: connections as u64 * each, is_short: false }
 }
 
-const fn short(name: &'static str, title: &'static str, connections: usize, units: u64) -> Work {
-    Work { name, title, connections, unit: PAGE, units, is_short: true }
+const fn short(name: &'static str, title: &'static str, connections: usize, unit: Unit, units: u64) -> Work {
+    Work { name, title, connections, unit, units, is_short: true }
 }
 
 /// All of them, each about as much as a balancer does in a second.
-pub const WORKS: [Work; 8] = [
+pub const WORKS: [Work; 10] = [
     kept("bulk16", "Bulk, 16 connections, both directions at once", 16, BOTH, 1),
     kept("bulk1", "Bulk, 1 connection, from the server", 1, DOWN, 1),
     kept("bulk1up", "Bulk, 1 connection, to the server", 1, UP, 1),
     kept("small1", "64 bytes there and back on 1 kept connection", 1, REQUEST, 12_000),
     kept("small64", "64 bytes there and back on 64 kept connections", 64, REQUEST, 900),
     kept("small1000", "64 bytes there and back on 1000 kept connections", 1_000, REQUEST, 45),
-    short("short1", "Connect, 64 bytes there, 1 KiB back, close: one at a time", 1, 6_000),
-    short("short64", "Connect, 64 bytes there, 1 KiB back, close: 64 at a time", 64, 12_000),
+    short("short1", "Connect, 64 bytes there, 1 KiB back, close: one at a time", 1, PAGE, 6_000),
+    short("short64", "Connect, 64 bytes there, 1 KiB back, close: 64 at a time", 64, PAGE, 12_000),
+    short("page1", "Connect, 64 bytes there, 1 KiB back, and the server closes: one at a time", 1, PAGE.last(), 6_000),
+    short(
+        "page64",
+        "Connect, 64 bytes there, 1 KiB back, and the server closes: 64 at a time",
+        64,
+        PAGE.last(),
+        12_000,
+    ),
 ];
 
 /// What one round of one balancer came to.
@@ -66,9 +74,9 @@ impl Work {
 
     /// The same in less time.
     pub fn quick(self) -> Work {
-        let Unit { up, early, late } = self.unit;
+        let Unit { up, early, late, is_last } = self.unit;
         match self.is_bulk() {
-            true => Work { unit: Unit { up: up / 8, early: early / 8, late }, ..self },
+            true => Work { unit: Unit { up: up / 8, early: early / 8, late, is_last }, ..self },
             false => {
                 Work { units: (self.units / 8 / self.connections as u64).max(1) * self.connections as u64, ..self }
             }
