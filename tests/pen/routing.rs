@@ -136,6 +136,20 @@ fn pools_and_routes_are_written_and_read_back() {
 }
 
 #[test]
+fn routes_that_lead_nowhere_are_told_at_the_start_and_after_a_reload() {
+    let other = named("other");
+    let scratch = Scratch::new();
+    let file = scratch.file("pen.conf");
+    fs::write(&file, "route ssh shell\n").unwrap();
+    let mut pen = Pen::start_with_control(&["-F", &file.display().to_string()], &[other.address()]);
+    pen.process().wait_for_stderr("route ssh shell of main: there is no listener 'shell'");
+    fs::write(&file, "route tls web\nroute http main\n").unwrap();
+    pen.obey("reload");
+    pen.process().wait_for_stderr("route tls web of main: there is no listener 'web'");
+    assert!(!pen.stderr().contains("route http main"), "{}", pen.stderr());
+}
+
+#[test]
 fn tls_clients_go_where_they_ask_for() {
     const NAME: &str = "routing by SNI and ALPN with openssl, curl, nginx and ssh";
     if let Some(missing) = ["openssl", "curl", "nginx", "ssh"].into_iter().find(|program| !is_installed(program)) {
