@@ -17,6 +17,7 @@ pub mod console;
 pub mod datagram;
 #[cfg(feature = "tools")]
 pub mod dns;
+pub mod exec;
 pub mod folder;
 pub mod inheritance;
 pub mod listener;

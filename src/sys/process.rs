@@ -36,12 +36,6 @@ pub fn fork() -> io::Result<Fork> {
     }
 }
 
-impl From<std::process::Child> for Child {
-    fn from(child: std::process::Child) -> Child {
-        Child { pid: libc::pid_t::try_from(child.id()).expect("a process number is a pid_t") }
-    }
-}
-
 impl Child {
     /// The number of the process.
     pub fn number(&self) -> u32 {

@@ -12,10 +12,9 @@ use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
+use super::exec::Program;
 use super::pid_file::PidFile;
 use super::process::Child;
 use super::{checked, set_nonblocking};
@@ -197,21 +196,18 @@ impl Launch {
         let words = fds.iter().map(|fd| fd.map_or(String::from(NONE), |fd| fd.to_string()));
         let words: Vec<String> = std::iter::once(std::process::id().to_string()).chain(words).collect();
         let passed: Vec<RawFd> = fds.into_iter().flatten().collect();
-        let mut command = Command::new(&self.program);
-        command.args(&self.args).env(VARIABLE, words.join(" "));
-        let stderr = if self.is_background {
+        let (reader, writer) = if self.is_background {
             let (reader, writer) = io::pipe()?;
             set_nonblocking(&reader)?;
-            command.stderr(Stdio::from(writer));
-            Some(reader)
+            (Some(reader), Some(writer))
         } else {
-            None
+            (None, None)
         };
-        // SAFETY: between fork and exec it calls nothing but fcntl(2), which may be called there.
-        unsafe { command.pre_exec(move || passed.iter().try_for_each(|fd| keep_on_exec(*fd))) };
-        let process = Child::from(command.spawn()?);
+        let words = words.join(" ");
+        let (path, args, variable) = (&self.program, &self.args, (VARIABLE, words.as_str()));
+        let process = Program { path, args, variable, stderr: writer, kept: &passed }.start()?;
         let sockets = 1 + listeners.len();
-        Ok(Running { process, channel, clients, stderr, said: Vec::new(), took: Vec::new(), sockets })
+        Ok(Running { process, channel, clients, stderr: reader, said: Vec::new(), took: Vec::new(), sockets })
     }
 }
 
@@ -276,11 +272,6 @@ impl Running {
             None => String::from("it ended without a status"),
         }
     }
-}
-
-fn keep_on_exec(fd: RawFd) -> io::Result<()> {
-    // SAFETY: the descriptor is open in the parent, and so in the child; no memory is passed.
-    checked(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }).map(drop)
 }
 
 /// A file in memory that is closed on exec.
