@@ -301,10 +301,7 @@ impl Balancer {
     #[inline]
     pub fn account(&mut self, id: ServerId, client: Option<ClientId>, up: u64, down: u64) {
         self.traffic = self.traffic.and(Traffic { begun: 0, up, down });
-        if let Some(mut server) = self.servers.server_mut(id) {
-            server.sent = server.sent.saturating_add(up);
-            server.received = server.received.saturating_add(down);
-        }
+        self.servers.account(id, up, down);
         if let Some(client) = client {
             self.clients.account(client, down, up);
         }

@@ -279,6 +279,18 @@ impl Servers {
         }
     }
 
+    /// Counts bytes that were carried to a server and from it. No selector reads them, so nothing has to follow.
+    pub fn account(&mut self, id: ServerId, up: u64, down: u64) {
+        let server = match id {
+            ServerId::Regular(index) => self.regular.get_mut(index as usize).and_then(Option::as_mut),
+            ServerId::Emergency => self.emergency.as_mut(),
+            ServerId::Abuse => self.abuse.as_mut(),
+        };
+        let Some(server) = server else { return };
+        server.sent = server.sent.saturating_add(up);
+        server.received = server.received.saturating_add(down);
+    }
+
     /// The regular server of this index.
     pub fn regular(&self, index: usize) -> Option<&Server> {
         self.regular.get(index)?.as_ref()
