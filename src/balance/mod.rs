@@ -7,6 +7,7 @@
 pub mod acl;
 pub mod clients;
 pub mod counts;
+mod duty;
 pub mod health;
 pub mod idlers;
 pub mod legacy;

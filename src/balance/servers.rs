@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::counts::{Counts, Lately, Traffic};
+pub use super::duty::Duty;
 use super::health::{Health, OwnCheck};
 pub use super::server_id::ServerId;
 use super::stands::{Changing, Stand};
@@ -16,31 +17,6 @@ use crate::select::FULL_SHARE;
 
 /// How many regular servers there may be; their indexes are 0 to 65,534.
 pub const SERVERS_MAX: usize = 65_535;
-
-/// Whom a server may serve, as an operator has it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Duty {
-    /// Everybody.
-    #[default]
-    Enabled,
-    /// Clients that are sent where they were before, but nobody new.
-    Draining,
-    /// Nobody; the connections that there are go on.
-    Disabled,
-    /// Nobody; it goes from the table with its last connection.
-    Leaving,
-}
-
-impl Duty {
-    /// Whether a client may be sent to a server with this duty; `comes_back` if it had it before.
-    pub fn serves(self, comes_back: bool) -> bool {
-        match self {
-            Duty::Enabled => true,
-            Duty::Draining => comes_back,
-            Duty::Disabled | Duty::Leaving => false,
-        }
-    }
-}
 
 /// A server: what somebody configured, and how it is doing.
 #[derive(Clone, PartialEq, Eq, Debug)]
