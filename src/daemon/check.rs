@@ -11,15 +11,15 @@ use crate::balance::listeners::MAIN_NAME;
 use crate::base::error::Error;
 use crate::base::operand::Host;
 use crate::control::command::ListenAt;
-use crate::net::Net;
 use crate::sys::capability::check_foreign;
+use crate::sys::folder::read_text;
 
 /// Checks what pen would run with, and tells it; the exit status.
 pub fn run(options: &Options) -> Result<u8, Error> {
     options.notes.iter().for_each(super::complain);
     let mut world = World::open(options)?;
     let now = world.net.now();
-    let mut plan = plan::check(options, &world.services, now, &mut |path| world.net.read_commands(path))?;
+    let mut plan = plan::check(options, &world.services, now, &mut |path| read_text(path, true))?;
     names::resolve(&mut world.net, &mut plan)?.iter().for_each(super::complain);
     plan.listeners.lost_routes().iter().for_each(super::complain);
     if is_transparent(&plan) && check_foreign().is_err() {

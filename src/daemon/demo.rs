@@ -20,6 +20,7 @@ use crate::base::error::{Error, reason};
 use crate::base::time::{Moment, Now};
 use crate::net::{ListenOptions, Net, Ready, Token};
 use crate::proxy::{FOREIGN, Foreign};
+use crate::sys::folder::read_text;
 use crate::sys::process::Readiness;
 
 /// How many servers there are; their listeners have the first of the foreign tokens.
@@ -230,7 +231,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let ours = [Step::Set(Id::RoundRobin, 0), Step::Set(Id::Blacklist, 5), Step::Set(Id::Debug, 0)];
     options.steps.splice(0..0, ours);
     let now = world.net.now();
-    let plan = plan::check(&options, &world.services, now, &mut |path| world.net.read_commands(path))?;
+    let plan = plan::check(&options, &world.services, now, &mut |path| read_text(path, true))?;
     let mut out = io::stdout();
     let said = out.write_all(advice(port, &options.operands).as_bytes()).and_then(|()| out.flush());
     said.map_err(|error| cannot("write", &error))?;

@@ -27,6 +27,7 @@ use crate::proxy::{CONTROL_LISTENER, Ending, LISTENING_MAX, Proxy, Rights, STATU
 use crate::sys::activation::Passed;
 use crate::sys::capability::check_foreign;
 use crate::sys::console::Console;
+use crate::sys::folder::read_text;
 use crate::sys::inheritance::{Inheritance, is_at};
 use crate::sys::listener::Listener;
 use crate::sys::log::Log;
@@ -61,9 +62,10 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     // A variable may have come farther than the sockets.
     passed.retain(|one| one.listener.is_some() || world.inheritance.is_some());
     world.passed = passed;
-    let services = &world.services;
-    let now = world.net.now();
-    let mut plan = plan::check(options, services, now, &mut |path| world.net.read_commands(path))?;
+    let (services, now) = (&world.services, world.net.now());
+    // What came by a pipe at the first start is not there for a successor, which must not go on without.
+    let is_first = world.inheritance.is_none();
+    let mut plan = plan::check(options, services, now, &mut |path| read_text(path, is_first))?;
     let mut servers = None;
     if plan.is_dummy {
         let dummy = Demo::dummy(&mut world.net).map_err(|error| failed("start the server of dummy", &error))?;
@@ -285,8 +287,8 @@ impl World {
     fn rights(&self, plan: &Plan, options: &Options) -> Result<Rights, Error> {
         let real = |dir: &PathBuf| {
             // With the dot, a file that is no directory is not found.
-            let real = fs::canonicalize(dir.join("."));
-            real.map_err(|error| failed(&format!("find the directory {}", dir.display()), &error))
+            fs::canonicalize(dir.join("."))
+                .map_err(|error| failed(&format!("find the directory {}", dir.display()), &error))
         };
         let directories = options.control_dirs.iter().map(real).collect::<Result<Vec<_>, _>>()?;
         let origin = plan.origin.clone();

@@ -5,14 +5,47 @@
 //! in force everywhere.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::process;
+use super::{poll_one, process};
+use crate::base::bytes::text_of;
+
+/// Bytes that a file of commands, or of an access list, has at most.
+const TEXT_MAX: u64 = 1024 * 1024;
 
 /// How many symbolic links may lead to a file (path_resolution(7)).
 const LINKS_MAX: usize = 40;
+
+/// Reads a file of text, at most a mebibyte of it.
+///
+/// If it `waits`, a pipe is read to its end, until a signal comes. Otherwise only files are read: a pipe has as
+/// much in it as happens to be, and after the start standard input has nothing.
+///
+/// # Errors
+/// As well if it is longer, and if it is not UTF-8.
+pub fn read_text(path: &Path, waits: bool) -> io::Result<String> {
+    let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let about = file.metadata()?;
+    if !waits && !about.is_file() && !about.is_dir() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 8192]);
+    while bytes.len() as u64 <= TEXT_MAX {
+        if waits && !poll_one(&file, libc::POLLIN, -1) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        match file.read(&mut chunk) {
+            Ok(0) => return text_of(bytes),
+            Ok(count) => bytes.extend_from_slice(&chunk[..count]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && waits => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, "more than a mebibyte"))
+}
 
 /// Opens a file for append, and creates it if it is not there. Never waits, for a reader of a
 /// named pipe for instance.
@@ -165,6 +198,27 @@ mod tests {
         let said = io::read_to_string(&mut reader).unwrap();
         assert_eq!(child.wait(), Some(0));
         said
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_text_for_those_who_cannot_wait() {
+        let dir = test_dir("pipe");
+        let path = dir.join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        for (path, waits, message) in [
+            (path.as_path(), false, "it is not a file"),
+            (Path::new("/dev/null"), false, "it is not a file"),
+            (Path::new("/dev/zero"), true, "more than a mebibyte"),
+        ] {
+            assert_eq!(read_text(path, waits).unwrap_err().to_string(), message);
+        }
+        assert_eq!(read_text(&dir, false).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        let text = "x".repeat(TEXT_MAX as usize);
+        fs::write(dir.join("text"), &text).unwrap();
+        assert!(read_text(&dir.join("text"), false).unwrap() == text);
+        fs::write(dir.join("text"), text + "x").unwrap();
+        assert!(read_text(&dir.join("text"), true).is_err());
+        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

@@ -1,9 +1,7 @@
 //! The real world behind the seam: epoll or kqueue by mio, and the clocks.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +22,6 @@ use super::signal::Signals;
 use super::socket::Socket;
 use super::upgrade::Upgrader;
 use crate::base::addr::{Endpoint, Source};
-use crate::base::bytes::text_of;
 use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::keepalive::Keepalive;
@@ -33,9 +30,6 @@ use crate::net::{Event, Inbox, ListenOptions, LogTarget, Lost, Net, Outbox, Read
 
 /// Events taken from the kernel in one turn at most; the others come in the next.
 const EVENTS_MAX: usize = 256;
-
-/// Bytes that a file of commands has at most.
-const COMMANDS_MAX: u64 = 1024 * 1024;
 
 /// Tokens of what this part watches for itself.
 const SIGNALS: usize = usize::MAX - 2;
@@ -316,13 +310,7 @@ impl Net for OsNet {
     }
 
     fn read_commands(&mut self, path: &Path) -> io::Result<String> {
-        let mut bytes = Vec::new();
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-        file.take(COMMANDS_MAX + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > COMMANDS_MAX {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "more than a mebibyte"));
-        }
-        text_of(bytes)
+        folder::read_text(path, false)
     }
 
     fn write_file(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {

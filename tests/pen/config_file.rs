@@ -1,5 +1,7 @@
 //! The example of pen.conf(5) is one from which pen starts.
 
+use std::fs;
+use std::io::Write;
 use std::process::Command;
 
 use crate::support::pen;
@@ -47,4 +49,26 @@ fn the_example_of_the_manual_passes_the_check_and_starts() {
     let listeners = Process::run(penctl).stdout;
     assert!(listeners.contains("main conn 0 pending 0 servers 3 ") && listeners.contains("tls conn 0 "), "{listeners}");
     process.stop("TERM");
+}
+
+#[test]
+fn commands_come_from_a_pipe_whenever_they_are_written() {
+    let files = Scratch::new();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let mut command = Command::new(pen::program());
+    command.args(["-n", "-F", "/dev/stdin", "127.0.0.1:0", "127.0.0.1:9"]);
+    let mut process = Process::start_with(command, reader.into(), &files, "pen");
+    // Once it has the pipe open a second time, it reads.
+    let descriptors = format!("/proc/{}/fd", process.pid());
+    wait::until_true("it reads", || {
+        let links =
+            || fs::read_dir(&descriptors).into_iter().flatten().filter_map(|one| one.ok()?.path().read_link().ok());
+        let pipe = fs::read_link(format!("{descriptors}/0")).ok();
+        process.has_ended() || links().filter(|link| Some(link) == pipe.as_ref()).count() == 2
+    });
+    writer.write_all(b"hash\nblacklist x\n").unwrap();
+    drop(writer);
+    let ended = process.wait();
+    assert_eq!(ended.stderr, "pen: /dev/stdin:2: blacklist: 'x' is not a number\n");
+    assert_eq!(ended.status.code(), Some(78));
 }
