@@ -92,6 +92,14 @@ fn commands_are_answered() {
     {
         assert_eq!(control(&pen, command), reply, "{command}");
     }
+    // Of what is then in force, as the manual says.
+    let none = "check ftp_address http_trust proxy_accept proxy_protocol queue udp_responses";
+    let nothing = "capture client_rate fault keepalive log route status_listen web_stats";
+    for (commands, reply) in [(none, "none\n"), ("ftp_ports", "any\n"), ("ftp", "tcp\n"), (nothing, "")] {
+        for command in commands.split(' ') {
+            assert_eq!(control(&pen, &format!("no {command}")), reply, "no {command}");
+        }
+    }
     for command in ["conn_max 10", "clients_max 10"] {
         assert_eq!(control(&pen, command), "10\n", "{command}");
     }
