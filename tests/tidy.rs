@@ -165,6 +165,15 @@ fn the_manuals_of_the_log_tools_have_every_flag_and_no_other() {
 }
 
 #[test]
+fn the_manual_has_every_way_in_which_a_connection_ends() {
+    let page = texts::text("man/pen.1");
+    for reason in pen::proxy::ending::CLOSE_REASONS {
+        let is_told = page.lines().any(|line| line.split(' ').take(2).eq([".Dq", reason]));
+        assert!(is_told, "{reason}: describe it at pen_connections_closed_total");
+    }
+}
+
+#[test]
 fn the_manuals_have_every_command_and_no_other() {
     let table: Vec<String> = COMMANDS.iter().filter(|row| row.exists()).map(|row| String::from(row.name)).collect();
     let mut described = Vec::new();
