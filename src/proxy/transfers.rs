@@ -365,7 +365,9 @@ impl<N: Net> Proxy<N> {
     /// What must hold between turns.
     pub(super) fn check_transfers(&self) {
         let transfers = &self.transfers;
-        let with = |tie| self.pairs.iter().filter(|(_, pair)| pair.tie == tie).count();
+        // One that is only let go by itself has no control connection any more.
+        let staying = |pair: &Pair<N::Stream>| !pair.is_leaving();
+        let with = |tie| self.pairs.iter().filter(|(_, pair)| pair.tie == tie && staying(pair)).count();
         let (tied, orphans) = (with(Tie::Control), with(Tie::Orphan));
         assert_eq!((tied + orphans, tied), (transfers.pairs.len(), transfers.of.len()), "data connections are known");
         assert_eq!(transfers.open.len(), transfers.ports.len(), "a port is of one control connection");

@@ -233,6 +233,19 @@ fn a_client_by_ipv6_gets_files_of_a_server_by_ipv4_and_the_other_way_round() {
 }
 
 #[test]
+fn a_fault_cuts_a_file_off_and_the_control_connection_goes_on() {
+    let talk = Talk::begin(&["-O", "fault truncate 200"]);
+    let (listener, at) = talk.passive();
+    let at_client = bounded(TcpStream::connect(at).unwrap());
+    let at_server = bounded(listener.accept().unwrap().0);
+    (&at_server).write_all(&some_bytes(1_000)).unwrap();
+    assert_eq!(read_to_end(&at_client), (some_bytes(200), End::Finished));
+    // The client still has its end, and pen waits for that to go.
+    talk.says("226 done", "226 done");
+    talk.asks("NOOP", "NOOP");
+}
+
+#[test]
 fn a_data_connection_ends_with_its_control_connection_as_what_is_not_complete() {
     let talk = Talk::begin(&[]);
     let (listener, to) = talk.passive();
