@@ -324,6 +324,9 @@ fn mistakes_are_one_line_and_nothing_else() {
         assert_eq!(ended.status.code(), Some(status), "{words:?}: {ended:?}");
         assert_eq!((ended.stdout.as_str(), ended.stderr), ("", format!("{message}\n")), "{words:?}");
     }
+    // TEST-NET-1 (RFC 5737) is nobody's, so it is no address of this machine.
+    let ended = Process::run(command(PENLOGD, &directory, &["-f", "192.0.2.1:10000"]));
+    assert_eq!(ended.stderr, "penlogd: cannot listen on UDP port 192.0.2.1:10000: cannot assign requested address\n");
     let taken = UdpSocket::bind(SocketAddr::from(([0, 0, 0, 0], 0))).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let ended = Process::run(command(PENLOGD, &directory, &["-f", &port]));

@@ -139,11 +139,11 @@ fn start(options: &Options) -> Result<u8, Error> {
     };
     let identity = options.user.as_deref().map(find_user).transpose()?;
     let signals = Signals::install().map_err(|error| failed("catch signals", &error))?;
-    let receiver = match options.at {
-        Some(ip) => Receiver::at(SocketAddr::new(ip, options.port)),
-        None => Receiver::any(options.port),
+    let (receiver, there) = match options.at.map(|ip| SocketAddr::new(ip, options.port)) {
+        Some(at) => (Receiver::at(at), at.to_string()),
+        None => (Receiver::any(options.port), options.port.to_string()),
     };
-    let receiver = receiver.map_err(|error| failed(&format!("listen on UDP port {}", options.port), &error))?;
+    let receiver = receiver.map_err(|error| failed(&format!("listen on UDP port {there}"), &error))?;
     // What it writes to stays open, also when the terminal is let go.
     let console = if options.is_foreground { Console::stderr() } else { Console::syslog() };
     let out = if options.log.is_none() {
