@@ -59,7 +59,7 @@ impl World {
     }
 
     /// Others have the processor within a turn, now and then: what pen finds is news to it.
-    fn preempt(&mut self) {
+    pub fn preempt(&mut self) {
         if self.choices.one_in(self.plan.odds.preempted) {
             let left = (self.turn_began + TURN_MAX).saturating_sub(self.now);
             let until = self.now + self.choices.below(left + 1);
@@ -154,6 +154,7 @@ impl World {
 
     pub fn connected(&mut self, id: usize) -> io::Result<bool> {
         self.calls.connected += 1;
+        self.preempt();
         let line = &mut self.lines[id];
         let (outcome, stage) = match line.stage {
             Stage::Connecting => (Ok(false), Stage::Connecting),

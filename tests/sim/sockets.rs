@@ -283,6 +283,7 @@ impl Stream for SimStream {
     fn take_error(&self) -> io::Result<Option<io::Error>> {
         let mut world = self.world.borrow_mut();
         world.calls.take_error += 1;
+        world.preempt();
         let line = &mut world.lines[self.line];
         let kind = match &mut line.stage {
             Stage::Failed(why) => why.take(),
@@ -294,6 +295,7 @@ impl Stream for SimStream {
     fn shutdown_write(&mut self) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
         world.calls.shutdown_write += 1;
+        world.preempt();
         world.progress += 1;
         let outcome = world.lines[self.line].wire.shutdown_write(PROXY);
         world.note(|_| format!("pen ends line {}: {outcome:?}", self.line));
@@ -304,6 +306,7 @@ impl Stream for SimStream {
     fn unsent(&self) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
         world.calls.unsent += 1;
+        world.preempt();
         Ok(world.lines[self.line].wire.halves[PROXY].unsent())
     }
 
