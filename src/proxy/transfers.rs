@@ -316,12 +316,7 @@ impl<N: Net> Proxy<N> {
         let Phase::Connecting { server, .. } = &mut pair.phase else { return false };
         std::mem::swap(&mut pair.client, server);
         let watched = self.net.rewatch(&mut pair.client.stream, token(key, Side::Client));
-        if watched.and_then(|()| self.net.rewatch(&mut server.stream, token(key, Side::Server))).is_ok() {
-            return true;
-        }
-        // The one who came is where nobody looks for it any more.
-        let _ = server.stream.reset_on_drop();
-        false
+        watched.and_then(|()| self.net.rewatch(&mut server.stream, token(key, Side::Server))).is_ok()
     }
 
     /// A pair is gone: nothing is tied to it any more. If it was a control connection that ended

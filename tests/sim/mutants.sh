@@ -165,8 +165,8 @@ plant out-of-budget-not-queued $p/relay.rs \
     'if left == Left::OutOfBudget || pair.has_last_words() {' \
     'if left != Left::OutOfBudget && pair.has_last_words() {'
 plant emfile-taken-for-would-block $p/listener.rs \
-    'self.listening.paused_until = Some(self.now.moment + ACCEPT_PAUSE);' \
-    'arriving.is_ready = false;'
+    '_ if self.net.is_lack(&error) => self.pause_accepting(&error),' \
+    '_ if self.net.is_lack(&error) => arriving.is_ready = false,'
 plant no-pause-after-emfile $p/listener.rs \
     'self.listening.paused_until = Some(self.now.moment + ACCEPT_PAUSE);' ''
 plant accept-not-retried-after-a-close-at-the-limit $p/listener.rs \
@@ -257,8 +257,13 @@ plant inspected-without-a-ring $p/inspection.rs \
     $p/pool.rs 'Ring::holding(bytes)' 'Ring::holding(&bytes[..bytes.len().min(100)])'
 plant inspected-bytes-sent-past-those-that-wait $p/inspection.rs \
     'if inspection.ends.is_some() || !way.flow.is_open() {' 'if inspection.ends.is_some() {'
-plant data-connection-cut-short-looks-complete $p/transfers.rs \
-    $'        let _ = server.stream.reset_on_drop();\n        false' '        false'
+plant data-connection-cut-short-looks-complete $p/ending.rs \
+    'Phase::Relaying { server, .. } | Phase::Connecting { server, .. } => Some(server),' \
+    'Phase::Relaying { server, .. } => Some(server), Phase::Connecting { .. } => None,'
+plant client-that-broke-while-connecting-looks-complete $p/ending.rs \
+    'CloseReason::ClientGone if pair.is_broken() => Some(Manner::Reset),' ''
+plant peer-behind-a-stranger-left-for-later $p/transfers.rs \
+    $'has no business at its data port"));\n            return true;' $'has no business at its data port"));\n            return false;'
 plant data-connection-kept-without-its-control $p/transfers.rs \
     'self.close(pair, CloseReason::ControlGone);' ''
 plant data-cut-by-a-good-end-of-its-control $p/transfers.rs \
@@ -300,7 +305,7 @@ plant pending-not-counted-down $p/connect.rs \
 plant limit-of-connects-of-the-first-listener-for-all $p/listener.rs \
     'self.listeners[arriving.listener].may_begin()' 'self.listeners.main().may_begin()'
 plant client-taken-for-one-of-the-first-listener $p/listener.rs \
-    'self.open(listener, stream, from);' '{ let _ = listener; self.open(MAIN, stream, from) }'
+    'self.open(listener, stream, from);' '{ let _ = listener; self.open(crate::balance::MAIN, stream, from) }'
 plant place-released-at-the-first-listener $p/ending.rs \
     'let emptied = listener.balancer.release(place.id);' \
     'let emptied = self.listeners.main_mut().balancer.release(place.id);'

@@ -292,9 +292,11 @@ impl World {
         self.schedule.first_key_value().map(|(key, _)| key.0)
     }
 
-    /// True if nothing is going on any more: no client, no server, nothing on its way.
+    /// True if nothing is going on any more: no client, no server, nothing on its way. Who was not accepted yet may
+    /// have gone, and gets its server all the same.
     pub fn is_over(&self) -> bool {
         self.fates.iter().all(|fate| fate.line.is_some())
+            && self.queues.iter().all(|queue| queue.waiting.is_empty())
             && self.lines.iter().all(|line| line.peer.as_ref().is_none_or(|peer| peer.has_ended))
             && self.lines.iter().all(|line| line.talker.as_ref().is_none_or(|talker| talker.has_ended))
     }
