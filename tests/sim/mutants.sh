@@ -263,7 +263,7 @@ plant data-connection-cut-short-looks-complete $p/ending.rs \
 plant client-that-broke-while-connecting-looks-complete $p/ending.rs \
     'CloseReason::ClientGone if pair.is_broken() => Some(Manner::Reset),' ''
 plant peer-behind-a-stranger-left-for-later $p/transfers.rs \
-    $'has no business at its data port"));\n            return true;' $'has no business at its data port"));\n            return false;'
+    'for _ in 0..ACCEPTS_MAX {' 'for _ in 0..1 {'
 plant data-connection-kept-without-its-control $p/transfers.rs \
     'self.close(pair, CloseReason::ControlGone);' ''
 plant data-cut-by-a-good-end-of-its-control $p/transfers.rs \
