@@ -22,7 +22,7 @@ use crate::base::addr::{ClientAddr, Endpoint, Source};
 use crate::base::error::reason;
 use crate::base::time::Moment;
 use crate::control::event::OfConnection;
-use crate::net::{Net, Stream};
+use crate::net::Net;
 pub(super) use opening::Opening;
 
 /// How long a port waits for its peer.
