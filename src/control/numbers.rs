@@ -18,8 +18,10 @@ pub(super) fn set_number(
     value: Option<u32>,
 ) -> Outcome {
     let mut effects = Vec::new();
-    if number == Number::Debug && value.is_some_and(|level| level >= WORDS) && !DECODERS.is_there() {
-        return Outcome::refused(DECODERS.lack());
+    if let (Number::Debug, Some(level @ WORDS..)) = (number, value)
+        && !DECODERS.is_there()
+    {
+        return Outcome::refused(format!("debug {level}: {}", DECODERS.lack()));
     }
     if let Some(value) = value {
         let seconds = Duration::from_secs(u64::from(value));
