@@ -46,6 +46,7 @@ impl Stand {
     }
 
     /// True if it serves nobody at this moment, whoever comes. Where this is false the server itself tells.
+    #[inline(always)]
     pub fn is_shut(&self, moment: Moment) -> bool {
         moment < self.shut_until
     }

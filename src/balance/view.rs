@@ -37,6 +37,16 @@ impl View<'_> {
         server.has_place(comes_back) && self.could_serve(server, comes_back)
     }
 
+    /// Whether this client may be sent to the server of this index.
+    fn is_open_to_client(&self, index: usize) -> bool {
+        let Some(server) = self.servers.regular(index) else { return false };
+        let comes_back = self.search.tracked() == Some(index);
+        match self.choice {
+            Choice::Any => self.is_on_duty(server, comes_back),
+            Choice::Available => !self.search.has_tried(index) && self.is_available(server, comes_back),
+        }
+    }
+
     /// Whether it could if it has a place.
     pub(super) fn could_serve(&self, server: &Server, comes_back: bool) -> bool {
         self.is_on_duty(server, comes_back)
@@ -48,31 +58,31 @@ impl View<'_> {
 }
 
 impl Candidates for View<'_> {
+    #[inline(always)]
     fn count(&self) -> usize {
         self.stands.len()
     }
 
+    #[inline(always)]
     fn is_open(&self, index: usize) -> bool {
         // Many may be shut at a time; a server is looked at only where that may be worth it.
         if self.choice == Choice::Available && self.stands[index].is_shut(self.moment) {
             return false;
         }
-        let Some(server) = self.servers.regular(index) else { return false };
-        let comes_back = self.search.tracked() == Some(index);
-        match self.choice {
-            Choice::Any => self.is_on_duty(server, comes_back),
-            Choice::Available => !self.search.has_tried(index) && self.is_available(server, comes_back),
-        }
+        self.is_open_to_client(index)
     }
 
+    #[inline(always)]
     fn connections(&self, index: usize) -> u32 {
         self.stands[index].clients
     }
 
+    #[inline(always)]
     fn weight(&self, index: usize) -> u32 {
         self.stands[index].weight
     }
 
+    #[inline(always)]
     fn prio(&self, index: usize) -> i32 {
         self.stands[index].prio
     }
