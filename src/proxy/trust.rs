@@ -1,7 +1,8 @@
 //! What a user of the control port may do: who knows the word, and whose files are touched.
 //!
-//! A command that names a file has pen read or write it as pen's user. So that is for somebody who
-//! could do it without pen, or within directories that were allowed at the start.
+//! A command that names a file has pen read or write it as pen's user, and one that names a Unix socket
+//! has pen make it or connect to it. So that is for somebody who could do it without pen, or within
+//! directories that were allowed at the start.
 
 use std::path::{Path, PathBuf};
 
@@ -59,7 +60,7 @@ impl<N: Net> Proxy<N> {
             }
             Command::ControlToken(None) => Err(String::from("only for pen's own user at a Unix socket")),
             Command::Write(None) => self.control.config.as_deref().map_or(Ok(()), |path| self.check_path(path)),
-            command => command.file().map_or(Ok(()), |path| self.check_path(path)),
+            command => command.paths().into_iter().try_for_each(|path| self.check_path(path)),
         }
     }
 

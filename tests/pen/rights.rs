@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use crate::support::pen::{Pen, run};
 use crate::support::report::is_root;
@@ -91,6 +92,13 @@ fn a_directory_may_be_allowed_and_no_way_leads_out_of_it() {
     let reply = by_tcp(&at, &format!("include {}", inside("sly")));
     assert_eq!(reply, format!("error: {}:2: {secret} {NOT_YOURS}", inside("sly")));
     assert_eq!(by_tcp(&at, "blacklist"), "8\n");
+    let beside = pen.directory().file("socket").display().to_string();
+    for command in ["listen", "listener other", "status_listen", "server 0 address"] {
+        assert_eq!(by_tcp(&at, &format!("{command} {beside}")), format!("error: {beside} {NOT_YOURS}"), "{command}");
+    }
+    assert!(!Path::new(&beside).exists());
+    assert!(!by_tcp(&at, &format!("listener other {}", inside("socket"))).starts_with("error"));
+    assert_eq!(by_tcp(&at, "no listener other"), "");
     assert_eq!(by_tcp(&at, &format!("write {}", inside("written"))), "");
     assert!(fs::read_to_string(inside("written")).unwrap().contains("\nblacklist 8\n"));
 }
