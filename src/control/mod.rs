@@ -23,6 +23,7 @@ pub mod origins;
 pub mod overview;
 pub mod page;
 mod parse;
+mod paths;
 pub mod prometheus;
 mod read;
 pub mod recent;
