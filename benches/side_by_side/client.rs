@@ -14,7 +14,7 @@ use super::wire::{CHUNK, HEAD, Sequence, Unit};
 /// Chunks that one connection moves before others have their turn.
 const SHARE: usize = 4;
 
-/// The longest that anything may take in which bytes should move.
+/// The longest that a unit may take in which bytes should move.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Connection {
@@ -80,13 +80,18 @@ impl Load {
     pub fn open(&mut self, count: usize) -> io::Result<()> {
         let before = self.len();
         let (mut begun, mut complete) = (0, 0);
-        let deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + PATIENCE;
         while complete < count as u64 {
             while begun < count as u64 && begun - complete < 64 {
                 self.connect(Unit::exchange(64, 64), 1)?;
                 begun += 1;
             }
-            complete += self.turn(deadline, |load, key| load.connections[key].units = 0)?;
+            let more = self.turn(deadline, |load, key| load.connections[key].units = 0)?;
+            complete += more;
+            // Some take long for many, and are to be seen doing so.
+            if more > 0 {
+                deadline = Instant::now() + PATIENCE;
+            }
         }
         assert_eq!(self.len(), before + count, "nobody closes a connection but its client");
         Ok(())
@@ -105,7 +110,7 @@ impl Load {
     pub fn reach(&mut self, goal: Goal) -> io::Result<()> {
         let mut begun = 0;
         let mut complete = 0;
-        let deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + PATIENCE;
         while complete < goal.units {
             if let Some((at_a_time, unit)) = goal.short {
                 while begun < goal.units && begun - complete < at_a_time as u64 {
@@ -113,7 +118,7 @@ impl Load {
                     begun += 1;
                 }
             }
-            complete += self.turn(deadline, |load, key| match goal.short {
+            let more = self.turn(deadline, |load, key| match goal.short {
                 Some(_) => drop(load.connections.remove(key)),
                 None => {
                     let connection = &mut load.connections[key];
@@ -124,6 +129,10 @@ impl Load {
                     }
                 }
             })?;
+            complete += more;
+            if more > 0 {
+                deadline = Instant::now() + PATIENCE;
+            }
         }
         Ok(())
     }

@@ -182,7 +182,7 @@ fn compare_in(dir: &std::path::Path, wish: &Wish) -> io::Result<Vec<String>> {
     }
     println!("Balancers have processor {}, clients and servers {others}. {}\n", bench.cpu, machine());
     let mut tables: Vec<Table> = Vec::new();
-    let end = Instant::now() + Duration::from_secs(wish.time.unwrap_or(if wish.is_quick { 110 } else { 960 }));
+    let end = Instant::now() + Duration::from_secs(wish.time.unwrap_or(if wish.is_quick { 110 } else { 1_080 }));
     for name in WORKS.iter().map(|work| work.name).chain(OTHERS) {
         if !wish.work.is_empty() && !wish.work.iter().any(|one| one == name) {
             continue;

@@ -158,6 +158,12 @@ plant spare-pipes-hoarded $p/pool.rs \
     'self.spare_pipes.len() < SPARE_PIPES_MAX' 'self.spare_pipes.len() < 100'
 plant spare-pipes-kept-at-rest $p/pool.rs \
     $'        self.spare_pipes = Vec::new();\n' ''
+plant used-ring-kept-at-rest $p/pool.rs \
+    'if std::mem::take(&mut self.was_lent) {' 'if false {'
+plant ring-asked-for-each-time $p/pool.rs \
+    'if std::mem::take(&mut self.was_lent) {' 'if true {'
+plant stand-not-followed src/balance/stands.rs \
+    '**stand = Stand::of(self.server);' '_ = stand;'
 plant short-write-taken-for-full $p/flow.rs \
     'sink.sent += count as u64;' \
     'sink.sent += count as u64; sink.writable = written == bytes.len();'
