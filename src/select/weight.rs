@@ -16,8 +16,19 @@ impl Selector for Weight {
             return first_by(candidates, all, |index| Load::of(candidates, index), Load::is_lighter, is_least);
         }
         // The same, as nothing else is asked of each server where there are a thousand.
-        let load = |index| (candidates.connections(index), candidates.weight(index).max(1));
-        first_by(candidates, all, load, |a, b| product(a.0, b.1) < product(b.0, a.1), |load| load.0 == 0)
+        let mut pick = None;
+        // One connection for no weight is more than any server has.
+        let (mut most, mut weight) = (1, 0);
+        for index in 0..candidates.count() {
+            let (connections, own) = (candidates.connections(index), candidates.weight(index).max(1));
+            if product(connections, weight) < product(most, own) && candidates.is_open(index) {
+                if connections == 0 {
+                    return Some(index);
+                }
+                (pick, most, weight) = (Some(index), connections, own);
+            }
+        }
+        pick
     }
 }
 
@@ -56,6 +67,7 @@ pub(super) fn is_lighter<C: Candidates>(candidates: &C, a: usize, b: usize) -> b
     Load::of(candidates, a).is_lighter(Load::of(candidates, b))
 }
 
+#[inline(always)]
 fn product(a: u32, b: u32) -> u64 {
     u64::from(a) * u64::from(b)
 }
