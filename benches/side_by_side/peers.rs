@@ -156,8 +156,9 @@ fn command(kind: Kind, program: &Path, task: &Task, dir: &Path) -> io::Result<Ve
 fn haproxy(task: &Task, room: usize, splice: bool) -> String {
     let Task { listen, server, .. } = task;
     let splice = if splice { "    option splice-request\n    option splice-response\n" } else { "" };
-    let pipes = if splice.is_empty() { 0 } else { room.min(100) };
-    let pipes = if pipes == 0 { String::new() } else { format!("    maxpipes {pipes}\n") };
+    // Thousands of connections that carry next to nothing need the descriptors themselves.
+    let pipes = if room > 1_000 { 20 } else { room.min(100) };
+    let pipes = if splice.is_empty() { String::new() } else { format!("    maxpipes {pipes}\n") };
     format!(
         "global\n    nbthread 1\n    maxconn {room}\n{pipes}\
          defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 1h\n    timeout server 1h\n{splice}\
