@@ -117,11 +117,12 @@ mod tests {
         let (mut got, kept) = io::pipe().unwrap();
         let (_other, closed) = io::pipe().unwrap();
         let script = format!(
-            "echo \"$0 $1 $PEN_TEST $HOME\" >&2; echo x >&{}; echo y 2>/dev/null >&{} || exit 7",
+            "echo \"$0 $1 $PEN_TEST $HOME\" >&2; [ -e /dev/fd/{1} ] || echo x >&{0}; exit 7",
             kept.as_raw_fd(),
             closed.as_raw_fd()
         );
-        // Not any shell: a descriptor may have two digits, which dash does not take.
+        // Not any shell: a descriptor may have two digits, which dash does not take. And first the look: to echo elsewhere
+        // bash keeps its own output at some descriptor of two digits.
         let bash =
             ["/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash"].into_iter().find(|path| Path::new(path).exists());
         let child =
