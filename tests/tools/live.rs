@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::process::{self, Process};
 use crate::support::scratch::Scratch;
@@ -149,14 +149,25 @@ fn lines_are_written_soon_and_what_is_strange_is_told() {
 
 #[test]
 fn only_the_last_requests_are_remembered() {
-    for (most, client) in [("1", "127.0.0.1"), ("2", "127.0.0.1"), ("3", "9.9.9.1")] {
+    for (most, first, third) in
+        [("1", "127.0.0.1", "127.0.0.1"), ("2", "127.0.0.1", "9.9.9.3"), ("4", "9.9.9.1", "9.9.9.3")]
+    {
         let directory = Scratch::new();
         let mut daemon = Daemon::start(&directory, &["-l", "log", "-n", most]);
-        let requests: Vec<String> = (1..4).map(|at| pen(&format!("9.9.9.{at}"), &format!("GET /{at}"))).collect();
-        daemon.send("127.0.0.1", &requests.iter().map(String::as_str).collect::<Vec<_>>());
-        daemon.send("127.0.1.1", &[&web("GET /1"), &web("GET /3")]);
+        let requests: Vec<String> = (1..5).map(|at| pen(&format!("9.9.9.{at}"), &format!("GET /{at}"))).collect();
+        let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
+        daemon.send("127.0.0.1", &requests[..3]);
+        // What has been told within the last second is remembered in any case.
+        daemon.send("127.0.1.1", &[&web("GET /2")]);
+        wait::until_true("a line is written", || directory.read("log") == named("9.9.9.2", "GET /2"));
+        let told = Instant::now();
+        wait::until_true("a second is over", || told.elapsed() > Duration::from_secs(1));
+        daemon.send("127.0.0.1", &requests[3..]);
+        daemon.send("127.0.1.1", &[&web("GET /1"), &web("GET /3"), &web("GET /4")]);
         daemon.process.stop("TERM");
-        assert_eq!(directory.read("log"), named(client, "GET /1") + &named("9.9.9.3", "GET /3"), "-n {most}");
+        let expected = [("9.9.9.2", 2), (first, 1), (third, 3), ("9.9.9.4", 4)];
+        let expected = expected.map(|(client, page)| named(client, &format!("GET /{page}"))).concat();
+        assert_eq!(directory.read("log"), expected, "-n {most}");
     }
 }
 
