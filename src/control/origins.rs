@@ -10,7 +10,7 @@ use super::words::{Problem, Words};
 use crate::balance::acl::{Acls, ListName, Subnet, parse_list};
 use crate::balance::routes::{Hosts, ROUTES_MAX, Route, What};
 use crate::balance::trusted::Trusted;
-use crate::balance::{Balancer, Settings};
+use crate::balance::{Balancer, Listeners, Settings};
 use crate::base::proxy_version::ProxyVersion;
 
 /// What becomes of the routes of a listener.
@@ -118,6 +118,17 @@ pub(super) fn route(words: &mut Words<'_>) -> Result<Command, Problem> {
     let Some(word) = words.next() else { return Ok(Command::Route(RouteChange::Tell)) };
     let what = what(word, words)?;
     Ok(Command::Route(RouteChange::Set(Route { what, to: listener_name(words)?.into() })))
+}
+
+/// Why a route that is added while pen runs is refused: in a file its listener may still come.
+pub fn leads_nowhere(listeners: &Listeners, command: &Command) -> Option<String> {
+    match command {
+        Command::On { command, .. } => leads_nowhere(listeners, command),
+        Command::Route(RouteChange::Set(route)) if listeners.find(&route.to).is_none() => {
+            Some(format!("route {route}: there is no listener '{}'", route.to))
+        }
+        _ => None,
+    }
 }
 
 /// The words after `no route`.

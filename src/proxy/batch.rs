@@ -105,6 +105,7 @@ impl<N: Net> Proxy<N> {
         let before = Snapshot::of(&self.listeners);
         let keepalive = self.listeners.common.keepalive;
         let around = Around { pid: self.control.pid, control: &self.control.written };
+        let is_empty = batch.lines.is_empty();
         let asked = apply(&mut self.listeners, batch.lines, self.now, &around)?;
         let mut opened = Opened { addresses: Vec::new(), log: None, status: None, capture: None, token: None };
         if let Err(error) = self.try_all(&asked.effects, &mut opened) {
@@ -116,7 +117,11 @@ impl<N: Net> Proxy<N> {
             return Err(error);
         }
         self.follow_settings();
-        Ok(asked.text + &self.finish(asked.effects, opened))
+        let text = asked.text + &self.finish(asked.effects, opened);
+        if !is_empty {
+            self.tell_lost_routes();
+        }
+        Ok(text)
     }
 
     /// Tries all that can fail, in an order in which it can be undone.
@@ -205,6 +210,8 @@ impl<N: Net> Proxy<N> {
                         self.say(Severity::Warning, &why);
                     }
                 }
+                // Whether it may go was asked, and what leads nowhere then is told of the whole file.
+                Effect::RemoveListener(at) => self.close_listener(at),
                 // A connection may have been closed by the line before.
                 other => text.push_str(&self.take_effect(other).unwrap_or_default()),
             }

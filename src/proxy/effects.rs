@@ -19,6 +19,7 @@ use crate::base::operand::Host;
 use crate::control::command::{LogSpec, LogTo, parse};
 use crate::control::config::load;
 use crate::control::execute::{Around, Effect, Outcome, execute, reply_text};
+use crate::control::origins::leads_nowhere;
 use crate::control::status::{self, ConnectionStatus, State};
 use crate::control::subscription::Subscription;
 use crate::net::{LogTarget, Net, NoAddress, Stream};
@@ -84,7 +85,8 @@ impl<N: Net> Proxy<N> {
             Ok(None) => return Work::of(Outcome { reply: Ok(String::new()), effects: Vec::new() }, trust),
             Err(error) => return Work::refused(error.to_string()),
         };
-        if let Err(why) = self.check_trust(&command, trust) {
+        let refused = self.check_trust(&command, trust).err().or_else(|| leads_nowhere(&self.listeners, &command));
+        if let Some(why) = refused {
             return Work::refused(why);
         }
         let command = match load(command, &mut |path| self.net.read_commands(path)) {
@@ -171,7 +173,11 @@ impl<N: Net> Proxy<N> {
         let done = Ok(String::new());
         match effect {
             Effect::Listen(at, there) => self.listen_at(at, &there),
-            Effect::RemoveListener(at) => self.remove_listener(at).map(|()| String::new()),
+            Effect::RemoveListener(at) => {
+                self.remove_listener(at)?;
+                self.tell_lost_routes();
+                done
+            }
             Effect::SetLog(log) => {
                 let log = self.prepare_log(log)?;
                 self.move_log(log);

@@ -8,6 +8,7 @@ use super::listener::{Arriving, Transport};
 use crate::balance::settings::Protocol;
 use crate::balance::{ListenerKey, MAIN};
 use crate::base::addr::Endpoint;
+use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::operand::{Host, ListenSpec};
 use crate::control::command::ListenAt;
@@ -143,6 +144,11 @@ impl<N: Net> Proxy<N> {
             Err(_) => self.listeners.bring_back(at),
         }
         removed
+    }
+
+    /// Tells which routes lead nowhere now.
+    pub(super) fn tell_lost_routes(&mut self) {
+        self.listeners.lost_routes().iter().for_each(|lost| self.say(Severity::Warning, lost));
     }
 
     /// Why a listener cannot be removed now, if so.

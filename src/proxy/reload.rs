@@ -105,8 +105,6 @@ impl<N: Net> Proxy<N> {
         }
         let changes = if reply == UNCHANGED { 0 } else { reply.lines().count() };
         self.tell_process(OfProcess::Reloaded { changes });
-        let lost = if changes > 0 { self.listeners.lost_routes() } else { Vec::new() };
-        lost.iter().for_each(|lost| self.say(Severity::Warning, lost));
         let said = if in_full { SAID_MAX.min(changes) } else { 0 };
         for line in reply.lines().take(said) {
             self.say(Severity::Notice, &format!("reload: {line}"));

@@ -150,6 +150,28 @@ fn routes_that_lead_nowhere_are_told_at_the_start_and_after_a_reload() {
 }
 
 #[test]
+fn a_route_that_leads_nowhere_is_refused_and_one_whose_listener_goes_is_told() {
+    let (other, web) = (named("other"), named("web"));
+    let mut pen = pen_with(&[], &other, &[("web", &web)]);
+    pen.obey("route http web");
+    for command in ["route tls shell", "on web route tls shell"] {
+        let refused = pen.penctl(&[command]);
+        let why = "penctl: route tls shell: there is no listener 'shell'\n";
+        assert_eq!((refused.status.code(), refused.stderr.as_str()), (Some(1), why), "{command}");
+    }
+    assert_eq!(pen.obey("route") + &pen.obey("on web route"), "http web\n");
+    // In a file the listener may come later, and what is missing in the end is told.
+    let file = pen.directory().file("more");
+    fs::write(&file, "route tls shell\nroute ssh gone\npool shell\n").unwrap();
+    pen.obey(&format!("include {}", file.display()));
+    pen.process().wait_for_stderr("route ssh gone of main: there is no listener 'gone'");
+    pen.obey("no listener web");
+    pen.process().wait_for_stderr("route http web of main: there is no listener 'web'");
+    assert!(!pen.stderr().contains("route tls shell"), "{}", pen.stderr());
+    assert_eq!(pen.obey("route"), "http web\ntls shell\nssh gone\n");
+}
+
+#[test]
 fn tls_clients_go_where_they_ask_for() {
     const NAME: &str = "routing by SNI and ALPN with openssl, curl, nginx and ssh";
     if let Some(missing) = ["openssl", "curl", "nginx", "ssh"].into_iter().find(|program| !is_installed(program)) {
