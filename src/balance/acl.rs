@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::canonical;
 use super::servers::is_name;
 use crate::base::addr::ClientAddr;
+use crate::base::bytes::escaped;
 
 /// How many lists have numbers, from 0.
 pub const ACLS: usize = 10;
@@ -118,7 +119,7 @@ pub fn parse_list(word: &str) -> Result<ListName, AclError> {
 
 /// A word from outside as an error may show it: printable and short.
 fn shown(word: &str) -> String {
-    word.chars().flat_map(char::escape_default).take(80).collect()
+    escaped(word).take(80).collect()
 }
 
 impl Entry {

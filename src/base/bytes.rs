@@ -22,6 +22,25 @@ pub const fn masked(byte: u8) -> u8 {
     if is_printable(byte) { byte } else { b'.' }
 }
 
+/// True for what does not show but changes how other characters show: control characters, and those that
+/// turn the direction in which a text is read (Unicode Standard Annex #9, Bidi_Control).
+pub fn is_hidden(character: char) -> bool {
+    let turns = matches!(character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    character.is_control() || turns
+}
+
+/// The character itself if it shows as what it is, a dot otherwise.
+pub fn veiled(character: char) -> char {
+    if is_hidden(character) { '.' } else { character }
+}
+
+/// A word that somebody typed, as a message shows it: as it was typed, and what is not visible ASCII escaped.
+pub fn escaped(word: &str) -> impl Iterator<Item = char> {
+    // Nothing that shows needs a backslash: the word stands in a sentence, and is not read again.
+    word.chars().flat_map(|c| c.escape_default().skip(usize::from(matches!(c, '"' | '\'' | '\\'))))
+}
+
 /// Where a word begins in a text of moderate length, for those who do not ask for it all the time.
 pub fn find(text: &[u8], word: &[u8]) -> Option<usize> {
     if word.is_empty() {
@@ -88,6 +107,23 @@ mod tests {
             assert_eq!(is_printable(byte), plain, "{byte:#04x}");
             assert_eq!(masked(byte), if plain { byte } else { b'.' }, "{byte:#04x}");
         }
+    }
+
+    #[test]
+    fn what_turns_the_direction_of_a_text_does_not_show() {
+        let turning = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        assert_eq!(turning.chars().map(veiled).collect::<String>(), ".".repeat(12));
+        assert_eq!("\0\n\u{7f}\u{9b}".chars().map(veiled).collect::<String>(), "....");
+        let text = "caf\u{e9} \u{5d0}\u{200b}\u{200d}\u{2029}\u{202f}\u{2065}\u{206a}";
+        assert_eq!(text.chars().map(veiled).collect::<String>(), text);
+    }
+
+    #[test]
+    fn a_word_is_shown_as_it_was_typed() {
+        for word in ["plain", "\"a", "it's", "\\q"] {
+            assert_eq!(escaped(word).collect::<String>(), word);
+        }
+        assert_eq!(escaped("\u{1b}[31m\t\u{e9}\u{202e}").collect::<String>(), "\\u{1b}[31m\\t\\u{e9}\\u{202e}");
     }
 
     #[test]

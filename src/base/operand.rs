@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 use super::addr::{UNIX_PATH_MAX, fits_unix_socket};
+use super::bytes::escaped;
 
 /// Service names and their ports, from /etc/services (services(5)): those of TCP, and those of UDP
 /// for names that TCP has not.
@@ -263,7 +264,7 @@ fn parse_number<T: std::str::FromStr + Default>(part: &'static str, text: Option
 
 /// A text as an error shows it: on one line, and not for ever.
 fn shown(text: &str) -> String {
-    text.chars().flat_map(char::escape_default).take(80).collect()
+    escaped(text).take(80).collect()
 }
 
 #[cfg(test)]

@@ -848,9 +848,9 @@ mod tests {
             ("mode\u{1b}", "the line has a control character"),
             ("mode\0", "the line has a control character"),
             ("mode\n", "the line has a control character"),
-            ("log \"a", "'\\\"a' begins with a quote and does not end with one"),
-            ("log \"a\"b", "'\\\"a\\\"b' begins with a quote and does not end with one"),
-            ("on main log \"a b", "'\\\"a' begins with a quote and does not end with one"),
+            ("log \"a", "'\"a' begins with a quote and does not end with one"),
+            ("log \"a\"b", "'\"a\"b' begins with a quote and does not end with one"),
+            ("on main log \"a b", "'\"a' begins with a quote and does not end with one"),
             (&long, "the line is longer than 4096 bytes"),
         ];
         for (line, message) in table {

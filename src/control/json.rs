@@ -5,6 +5,8 @@
 
 use std::fmt::{Display, Write};
 
+use crate::base::bytes::is_hidden;
+
 /// A text that is being written.
 #[derive(Clone, Debug, Default)]
 pub struct Json {
@@ -127,7 +129,7 @@ impl Json {
                 '\n' => self.text.push_str("\\n"),
                 // These end a text or a tag where JSON stands within something else.
                 '<' | '>' | '&' | '\'' | '\u{2028}' | '\u{2029}' => self.escape(letter),
-                letter if letter.is_control() => self.escape(letter),
+                letter if is_hidden(letter) => self.escape(letter),
                 letter => self.text.push(letter),
             }
         }
@@ -174,7 +176,7 @@ mod tests {
             ("\"\\", "\\\"\\\\"),
             ("a\nb\tc\r\0\u{1f}\u{7f}\u{9b}", "a\\nb\\u0009c\\u000d\\u0000\\u001f\\u007f\\u009b"),
             ("</script><!--&'", "\\u003c/script\\u003e\\u003c!--\\u0026\\u0027"),
-            ("\u{2028}\u{2029}", "\\u2028\\u2029"),
+            ("\u{2028}\u{2029}\u{202e}", "\\u2028\\u2029\\u202e"),
         ];
         for (text, expected) in table {
             let mut json = Json::default();

@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write};
 
 use crate::balance::{Listener, ServerId};
+use crate::base::bytes::veiled;
 use crate::base::time::utc;
 
 /// The longest value of a key, in bytes; what is longer is cut.
@@ -20,7 +21,7 @@ impl Line {
 
     /// Adds a key. The value stands in quotes if it is empty or has anything but visible ASCII without
     /// quotes and backslashes; within quotes, these two stand behind a backslash, and a dot for each
-    /// control character.
+    /// character that is hidden.
     pub fn put(&mut self, key: &str, value: &dyn Display) {
         let Line(line) = self;
         let mut value = value.to_string();
@@ -35,8 +36,7 @@ impl Line {
         for c in value.chars() {
             match c {
                 '"' | '\\' => line.extend(['\\', c]),
-                c if c.is_control() => line.push('.'),
-                c => line.push(c),
+                c => line.push(veiled(c)),
             }
         }
         line.push('"');
@@ -99,7 +99,7 @@ mod tests {
             ("a=b", "a=b"),
             ("\"", "\"\\\"\""),
             ("\\", "\"\\\\\""),
-            ("a\nb\u{9b}", "\"a.b.\""),
+            ("a\nb\u{9b}\u{202e}c", "\"a.b..c\""),
             ("ä", "\"ä\""),
         ];
         for (value, shown) in table {

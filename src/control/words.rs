@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::balance::acl::AclError;
+use crate::base::bytes::escaped;
 use crate::base::operand::{OperandError, Services};
 
 /// Longest line in bytes, without its end.
@@ -120,7 +121,7 @@ impl fmt::Display for Problem {
 /// A word as a message shows it: escaped, and not longer than a line of a terminal.
 fn shown(word: &str) -> String {
     const SHOWN: usize = 60;
-    let mut text: String = word.chars().flat_map(char::escape_default).take(SHOWN + 1).collect();
+    let mut text: String = escaped(word).take(SHOWN + 1).collect();
     if text.len() > SHOWN {
         text.truncate(SHOWN - 3);
         text.push_str("...");

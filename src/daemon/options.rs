@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::balance::clients::CLIENTS_MAX;
+use crate::base::bytes::veiled;
 use crate::base::error::Error;
 use crate::control::command::{CONN_MAX, SECONDS_MAX};
 
@@ -336,9 +337,9 @@ fn utf8(what: &str, value: OsString) -> Result<String, Error> {
         .map_err(|raw| Error::usage(format!("{what} is not UTF-8: '{}'", printable(&raw.to_string_lossy()))))
 }
 
-/// What somebody typed, as it may be shown: no control characters, and not too long.
+/// What somebody typed, as it may be shown: nothing hidden, and not too long.
 pub fn printable(text: &str) -> String {
-    text.chars().take(200).map(|c| if c.is_control() { '.' } else { c }).collect()
+    text.chars().take(200).map(veiled).collect()
 }
 
 fn sentence(error: lexopt::Error) -> Error {

@@ -11,6 +11,7 @@ use super::inheritance::adopt;
 use super::listener::Listener;
 use super::set_nonblocking;
 use crate::base::addr::Endpoint;
+use crate::base::bytes::is_hidden;
 use crate::net::Token;
 
 /// The first descriptor, and the most that there may be.
@@ -59,7 +60,7 @@ impl Passed {
         let mut all = Vec::new();
         for fd in (FIRST..).take(number) {
             let name = names.next().unwrap_or_default();
-            let name: String = name.chars().filter(|letter| !letter.is_control()).collect();
+            let name: String = name.chars().filter(|letter| !is_hidden(*letter)).collect();
             let passed = Passed::found(fd, name.clone());
             all.push(passed.map_err(|error| {
                 format!("descriptor {fd} '{name}', passed by LISTEN_FDS: {}", crate::base::error::reason(&error))

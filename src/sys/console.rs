@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::clock::{LocalTime, unix_now};
 use super::poll_one;
 use super::syslog::Syslog;
+use crate::base::bytes::veiled;
 use crate::base::diag::Severity;
 use crate::net::Lost;
 
@@ -98,8 +99,8 @@ impl Console {
         }
     }
 
-    /// Says something. Text of several lines stays together; control characters other than
-    /// newline and tab become dots.
+    /// Says something. Text of several lines stays together; what does not show but changes how
+    /// the rest shows becomes dots, other than newline and tab.
     pub fn say(&mut self, severity: Severity, text: &str) {
         self.confess();
         let records = self.lines(severity, text);
@@ -220,7 +221,7 @@ impl Console {
 
     fn lines(&self, severity: Severity, text: &str) -> Vec<Vec<u8>> {
         let clean = |text: &str| -> String {
-            text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '.' } else { c }).collect()
+            text.chars().map(|c| if matches!(c, '\n' | '\t') { c } else { veiled(c) }).collect()
         };
         let now = LocalTime::at(unix_now());
         match self.out {
@@ -354,7 +355,7 @@ mod tests {
         let (mut reader, writer) = io::pipe().unwrap();
         let mut console = Console::on(writer.into());
         for (text, line) in
-            [("hello", "hello\n"), ("a\u{1b}[31mb\u{9b}", "a.[31mb.\n"), ("two\nlines\n", "two\nlines\n")]
+            [("hello", "hello\n"), ("a\u{1b}[31mb\u{9b}\u{202e}c", "a.[31mb..c\n"), ("two\nlines\n", "two\nlines\n")]
         {
             console.say(Severity::Notice, text);
             assert_eq!(untimed(&String::from_utf8(drain(&mut reader)).unwrap()), line);

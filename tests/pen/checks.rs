@@ -118,7 +118,7 @@ fn mistakes_in_checks_name_their_culprit() {
         ("check tcp port 0", String::from("check: '0': port 0 is not within 1 to 65535")),
         ("check tcp 81", String::from("check: unexpected word '81'")),
         ("check send x", String::from("check: expect is missing")),
-        ("check expect \\q", String::from("check: '\\\\q' is not bytes, with \\r \\n \\t \\s \\\\ and \\xHH")),
+        ("check expect \\q", String::from("check: '\\q' is not bytes, with \\r \\n \\t \\s \\\\ and \\xHH")),
         ("server 0 check \"tcp x\"", String::from("server: unexpected word 'x'")),
         ("check_interval 0", String::from("check_interval: 0 is not within 1 to 86400")),
     ] {

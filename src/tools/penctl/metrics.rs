@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::pen::Pen;
-use crate::base::bytes::masked;
+use crate::base::bytes::{masked, veiled};
 use crate::base::error::Error;
 
 /// One sample.
@@ -70,7 +70,7 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
             }
             'n' if is_escaped => value.push('.'),
             c if c.is_ascii() => value.push(char::from(masked(c as u8))),
-            c => value.push(if c.is_control() { '.' } else { c }),
+            c => value.push(veiled(c)),
         }
         is_escaped = false;
     }
