@@ -58,11 +58,13 @@ impl Names {
         for (address, name) in read_hosts(&hosts_text(options.hosts.as_deref())?) {
             book.enter(address, Known::Name(name.into()), FOR_EVER);
         }
-        if let Some(path) = &options.cache
-            && let Some(text) = read_file(path)?
-        {
-            read_book(&text, &mut book, now)
-                .map_err(|what| Error::config(format!("cannot use the cache {}: {what}", path.display())))?;
+        if let Some(path) = &options.cache {
+            if let Some(text) = read_file(path)? {
+                read_book(&text, &mut book, now)
+                    .map_err(|what| Error::config(format!("cannot use the cache {}: {what}", path.display())))?;
+            }
+            // Found out only at the end, all the answers would be lost.
+            beside(path).and_then(|(_, _, new)| fs::remove_file(new)).map_err(|error| unwritable(path, &error))?;
         }
         Ok(Names {
             program: options.program,
@@ -163,9 +165,12 @@ impl Names {
     fn save(&mut self) -> Result<(), Error> {
         let Some(path) = &self.cache else { return Ok(()) };
         let text = write_book(&self.book, self.net.now());
-        replace(path, text.as_bytes())
-            .map_err(|error| Error::system(format!("cannot write the cache {}: {}", path.display(), reason(&error))))
+        replace(path, text.as_bytes()).map_err(|error| unwritable(path, &error))
     }
+}
+
+fn unwritable(cache: &Path, error: &io::Error) -> Error {
+    Error::system(format!("cannot write the cache {}: {}", cache.display(), reason(error)))
 }
 
 impl Tally {
@@ -228,6 +233,16 @@ fn hosts_text(asked_for: Option<&Path>) -> Result<Vec<u8>, Error> {
 
 /// Puts a file in place at one stroke: there is the old one or the new one, never a part.
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let (mut file, path, new) = beside(path)?;
+    let written = file.write_all(text).and_then(|()| fs::rename(&new, &path));
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written
+}
+
+/// A new file that may take the place of another one, where that is, and its own path.
+fn beside(path: &Path) -> io::Result<(File, PathBuf, PathBuf)> {
     // Devices and pipes have no old and new.
     if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
         return Err(io::Error::other("it is not a regular file"));
@@ -236,13 +251,9 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let mut name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_os_string();
     name.push(format!(".{}", std::process::id()));
-    let beside = path.with_file_name(name);
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&beside)?;
-    let written = file.write_all(text).and_then(|()| fs::rename(&beside, &path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
+    let new = path.with_file_name(name);
+    let file = OpenOptions::new().write(true).create_new(true).open(&new)?;
+    Ok((file, path, new))
 }
 
 #[cfg(test)]

@@ -183,9 +183,31 @@ fn what_is_no_cache_is_named_and_left_alone() {
         assert_eq!(ended.stderr, format!("webresolve: cannot use the cache precious: {what}\n"));
         assert_eq!((directory.read("precious").as_str(), ended.stdout.as_str()), (text, ""));
     }
-    let ended = run("webresolve", &directory, &format!("-c no/such/dir -n {}", server.at), "10.0.0.1 x\n");
-    assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), "host-10-0-0-1.test x\n"));
-    assert_eq!(ended.stderr, "webresolve: cannot write the cache no/such/dir: no such file or directory\n");
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_named_before_anything_is_asked() {
+    let directory = Scratch::new();
+    let server = honest();
+    std::fs::create_dir(directory.file("folder")).unwrap();
+    for (cache, program, status, why) in [
+        ("no/such/dir", "webresolve", 1, "cannot write the cache no/such/dir: no such file or directory"),
+        ("no/such/dir", "splitwr", 1, "cannot write the cache no/such/dir: no such file or directory"),
+        ("/proc/cache", "webresolve", 1, "cannot write the cache /proc/cache: no such file or directory"),
+        ("folder", "webresolve", 78, "cannot read folder: is a directory"),
+    ] {
+        let ended = run(program, &directory, &format!("-c {cache} -n {}", server.at), "10.0.0.1 x\n");
+        assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(status), ""), "{program} {cache}");
+        assert_eq!(ended.stderr, format!("{program}: {why}\n"));
+    }
+    assert_eq!(server.asked(), 0);
+    // What is there is as it was when a run ends early, and nothing is beside it.
+    directory.write("cache", "# webresolve cache 1\n");
+    let ended = run("webresolve", &directory, &format!("-c cache -n {} nowhere", server.at), "");
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(directory.read("cache"), "# webresolve cache 1\n");
+    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("cache.")), "{left:?}");
 }
 
 #[test]
