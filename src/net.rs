@@ -242,6 +242,18 @@ pub trait Net {
     /// what is lack of something here.
     fn connect(&mut self, to: &Endpoint, from: Option<Source>) -> io::Result<Self::Stream>;
 
+    /// Takes a connection back that is over: the peer's end was read, and it is told ours, as when the stream
+    /// is dropped. It was watched under this token. A world that can make another connection of it may
+    /// keep it for [`Net::connect`].
+    fn retire(&mut self, stream: Self::Stream, token: Token) {
+        let _ = token;
+        drop(stream);
+    }
+
+    /// Nobody is connected any more: what was kept for others is given back. What is retired from now on may
+    /// be kept.
+    fn rest(&mut self) {}
+
     /// A socket for datagrams to and from `to` and nobody else, from the local address `from` if one is
     /// given. It needs no time to connect. Each read brings one datagram whole, and 0 bytes are a
     /// datagram, too; each write sends one. Errors that come from afar (icmp(7)) are told by the next

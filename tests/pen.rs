@@ -7,6 +7,8 @@ mod support;
 
 #[path = "pen/activation.rs"]
 mod activation;
+#[path = "pen/again.rs"]
+mod again;
 #[path = "pen/background.rs"]
 mod background;
 #[path = "webresolve/bind.rs"]

@@ -3,10 +3,10 @@
 use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
-use super::Proxy;
 use super::pair::{Pair, PairKey, Phase, Side};
 use super::timers::TimerKind;
 use super::transfers::Tie;
+use super::{Proxy, token};
 use crate::balance::settings::Fault;
 use crate::balance::{Duty, Emptied, ListenerKey, ServerId};
 use crate::control::event::{OfConnection, OfServer};
@@ -174,7 +174,10 @@ impl<N: Net> Proxy<N> {
             (Some(Manner::Fin), CloseReason::Done | CloseReason::ClientGone | CloseReason::Header(_)) => {}
             (Some(manner), _) => mark(&mut self.pairs[key.0], manner),
         }
-        self.remove(key);
+        let before = self.remove(key);
+        if let (CloseReason::Done, Phase::Relaying { server, .. }) = (why, before) {
+            self.net.retire(server.stream, token(key, Side::Server));
+        }
     }
 
     /// Closes every pair: pen ends.
@@ -190,13 +193,14 @@ impl<N: Net> Proxy<N> {
         self.flush_capture();
     }
 
-    /// Takes a pair out of the slab and gives back what it holds.
-    pub(super) fn remove(&mut self, key: PairKey) {
+    /// Takes a pair out of the slab and gives back what it holds; how far it had come, with the server's
+    /// socket.
+    pub(super) fn remove(&mut self, key: PairKey) -> Phase<N::Stream> {
         if self.watch.is_on() {
             self.unwatch(key);
         }
         self.faults.forget(key);
-        self.enter(key, Phase::Farewell);
+        let before = self.enter(key, Phase::Farewell);
         self.leaving -= 1;
         let pair = self.pairs.remove(key.0);
         let listener = &mut self.listeners[pair.listener];
@@ -211,14 +215,16 @@ impl<N: Net> Proxy<N> {
             // At rest a pen holds nothing that it can have again.
             self.pool.drop_spare();
             self.give_back_slots();
+            self.net.rest();
         }
         self.has_given_back = true;
         self.listening.resume();
+        before
     }
 
     /// Puts a pair into a phase. What it held in the one before is given back, except the place
-    /// if the new one has it too.
-    pub(super) fn enter(&mut self, key: PairKey, phase: Phase<N::Stream>) {
+    /// if the new one has it too. Returns what is left of that.
+    pub(super) fn enter(&mut self, key: PairKey, phase: Phase<N::Stream>) -> Phase<N::Stream> {
         let pair = &mut self.pairs[key.0];
         let place = pair.place();
         let listener = &mut self.listeners[pair.listener];
@@ -251,6 +257,7 @@ impl<N: Net> Proxy<N> {
             self.tell_emptied(at, place.id, &name, emptied);
             self.queue.follow();
         }
+        before
     }
 
     /// Tells what an operator waits for: that a server has nobody left.
@@ -270,7 +277,8 @@ impl<N: Net> Proxy<N> {
         self.faults.forget(key);
         let told = self.pairs[key.0].client.stream.shutdown_write();
         if told.is_err() || self.leaving > LEAVING_MAX {
-            return self.remove(key);
+            drop(self.remove(key));
+            return;
         }
         self.arm(key, TimerKind::Farewell, FAREWELL_TIME);
         self.see_off(key);
@@ -298,7 +306,7 @@ impl<N: Net> Proxy<N> {
     pub(super) fn farewell_is_over(&mut self, key: PairKey) {
         let pair = &self.pairs[key.0];
         match pair.phase {
-            Phase::Farewell => self.remove(key),
+            Phase::Farewell => drop(self.remove(key)),
             Phase::Relaying { .. } if self.now.moment.since(pair.last_active()) >= LAST_BYTES_TIME => {
                 self.close(key, CloseReason::Broken);
             }

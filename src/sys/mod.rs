@@ -35,6 +35,7 @@ pub mod resolve;
 pub mod service;
 pub mod signal;
 pub mod socket;
+pub mod spare;
 pub mod syslog;
 pub mod tcp;
 pub mod terminal;

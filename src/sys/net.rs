@@ -8,7 +8,7 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 
-use super::arrivals::{Arrivals, both_ways};
+use super::arrivals::Arrivals;
 use super::clock::{Clocks, LocalTime};
 use super::console::Console;
 use super::folder;
@@ -20,6 +20,7 @@ use super::process;
 use super::resolve::Resolver;
 use super::signal::Signals;
 use super::socket::Socket;
+use super::spare::Spares;
 use super::upgrade::Upgrader;
 use crate::base::addr::{Endpoint, Source};
 use crate::base::diag::Severity;
@@ -50,6 +51,7 @@ pub struct OsNet {
     resolver: Resolver,
     keepalive: Option<Keepalive>,
     upgrader: Upgrader,
+    spares: Spares,
     /// Pipes for which there are descriptors beside those of the pairs.
     pipes_max: usize,
     clocks: Clocks,
@@ -72,6 +74,7 @@ impl OsNet {
             resolver,
             keepalive: Some(Keepalive::default()),
             upgrader: Upgrader::refusing("pen does not run yet"),
+            spares: Spares::default(),
             pipes_max: 0,
             clocks: Clocks::started(),
         })
@@ -162,6 +165,8 @@ impl OsNet {
                 CONSOLE => own[1] = true,
                 RESOLVER => own[2] = true,
                 SUCCESSOR => own[3] = true,
+                // It happened to a connection that was over.
+                number if self.spares.has(number) => {}
                 number => {
                     self.arrivals.told(&self.poll, number);
                     let ready = Ready {
@@ -200,14 +205,24 @@ impl Net for OsNet {
     }
 
     fn accept(&mut self, listener: &mut Listener) -> io::Result<(Socket, Endpoint)> {
+        self.spares.pass_over();
         self.arrivals.accept(&self.poll, listener.as_fd().as_raw_fd(), || listener.accept())
     }
 
     fn connect(&mut self, to: &Endpoint, from: Option<Source>) -> io::Result<Socket> {
-        Socket::connect(to, from, self.keepalive)
+        self.spares.connect(to, from, self.keepalive)
+    }
+
+    fn retire(&mut self, stream: Socket, token: Token) {
+        self.spares.keep(stream, token.0);
+    }
+
+    fn rest(&mut self) {
+        self.spares.limit(0);
     }
 
     fn connect_datagrams(&mut self, to: &Endpoint, from: Option<Source>) -> io::Result<Socket> {
+        self.spares.pass_over();
         Socket::connect_datagrams(to, from)
     }
 
@@ -239,7 +254,8 @@ impl Net for OsNet {
 
     fn raise_descriptors(&mut self, needed: u64, welcome: u64) -> io::Result<u64> {
         let limit = process::raise_descriptor_limit(welcome)?;
-        self.set_pipes_max(usize::try_from(limit.saturating_sub(needed) / 2).unwrap_or(usize::MAX));
+        let for_pipes = self.spares.allow(limit.saturating_sub(needed));
+        self.set_pipes_max(usize::try_from(for_pipes / 2).unwrap_or(usize::MAX));
         Ok(limit)
     }
 
@@ -247,13 +263,11 @@ impl Net for OsNet {
         if stream.is_datagrams() {
             return self.watch_datagrams(stream.as_fd(), token);
         }
-        let fd = stream.as_fd().as_raw_fd();
-        self.poll.registry().register(&mut SourceFd(&fd), mio::Token(token.0), both_ways())
+        self.spares.watch(&self.poll, stream.as_fd().as_raw_fd(), token.0)
     }
 
     fn rewatch(&mut self, stream: &mut Socket, token: Token) -> io::Result<()> {
-        let fd = stream.as_fd().as_raw_fd();
-        self.poll.registry().reregister(&mut SourceFd(&fd), mio::Token(token.0), both_ways())
+        self.spares.rewatch(&self.poll, stream.as_fd().as_raw_fd(), token.0)
     }
 
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<Now> {

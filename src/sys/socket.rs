@@ -1,7 +1,7 @@
 //! Sockets: connections, by TCP and Unix sockets, and what leads to one peer by UDP.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -32,6 +32,19 @@ pub struct Known {
     unread: Unread,
     /// Its peer will be probed as the system has it, if the connection lasts.
     is_to_probe: bool,
+    use_again: UseAgain,
+}
+
+/// Whether a socket can make another connection when this one is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum UseAgain {
+    /// It was accepted, or something was done to it that would stay.
+    #[default]
+    Never,
+    /// It has nothing but what every new one gets.
+    IfEnded { is_ipv4: bool },
+    /// The same, and the end was sent.
+    Ended { is_ipv4: bool },
 }
 
 /// True where all holds that [`Unread`] asks of the system. On a Unix socket a read stops where a
@@ -53,21 +66,52 @@ impl Socket {
                 let fd = new_tcp_socket(*addr)?;
                 // Urgent data must come in its place in the stream, or it is lost (tcp(7)).
                 set_option(&fd, libc::SOL_SOCKET, libc::SO_OOBINLINE, 1 as libc::c_int)?;
-                // The system waits for hours before it probes, so that this has some seconds' time.
-                let is_to_probe = keepalive == Some(Keepalive::default());
-                if let Some(keepalive) = keepalive.filter(|_| !is_to_probe) {
-                    probe(&fd, keepalive)?;
-                }
                 bind_source(&fd, *addr, from)?;
-                match connect(&fd, *addr) {
-                    Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-                    _ => Ok(Socket::Tcp(TcpStream::from(fd), Known { is_to_probe, ..Known::default() })),
-                }
+                Socket::begin(TcpStream::from(fd), *addr, keepalive, from.is_none())
             }
             // Without blocking: where the queue of the server is full this is EAGAIN.
             Endpoint::Unix(path) => {
                 mio::net::UnixStream::connect(path).map(|stream| Socket::Unix(UnixStream::from(OwnedFd::from(stream))))
             }
+        }
+    }
+
+    /// Begins to connect with a TCP socket that has connected before and forgotten it.
+    pub(super) fn reconnect(stream: TcpStream, to: SocketAddr, keepalive: Option<Keepalive>) -> io::Result<Socket> {
+        Socket::begin(stream, to, keepalive, true)
+    }
+
+    fn begin(stream: TcpStream, to: SocketAddr, keepalive: Option<Keepalive>, is_plain: bool) -> io::Result<Socket> {
+        // The system waits for hours before it probes, so that this has some seconds' time.
+        let is_to_probe = keepalive == Some(Keepalive::default());
+        let probes_otherwise = keepalive.filter(|_| !is_to_probe);
+        if let Some(keepalive) = probes_otherwise {
+            probe(&stream, keepalive)?;
+        }
+        let is_plain = is_plain && probes_otherwise.is_none() && TELLS_ALL;
+        let use_again = if is_plain { UseAgain::IfEnded { is_ipv4: to.is_ipv4() } } else { UseAgain::Never };
+        match connect(&stream, to) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+            _ => Ok(Socket::Tcp(stream, Known { is_to_probe, use_again, ..Known::default() })),
+        }
+    }
+
+    /// It for another connection, and whether that must be by IPv4; `None` if it cannot make one, and it is
+    /// closed. The peer's end must have been read; it is told ours, if it was not yet.
+    pub(super) fn into_reusable(mut self) -> Option<(TcpStream, bool)> {
+        if matches!(&self, Socket::Tcp(_, Known { use_again: UseAgain::IfEnded { .. }, .. })) {
+            self.shutdown_write().ok()?;
+        }
+        match self {
+            Socket::Tcp(stream, Known { use_again: UseAgain::Ended { is_ipv4 }, .. }) => Some((stream, is_ipv4)),
+            Socket::Tcp(..) | Socket::Unix(_) | Socket::Udp(_) => None,
+        }
+    }
+
+    /// Something is done that would stay.
+    fn changes(&mut self) {
+        if let Socket::Tcp(_, known) = self {
+            known.use_again = UseAgain::Never;
         }
     }
 
@@ -188,10 +232,12 @@ impl Stream for Socket {
     }
 
     fn cap_sending(&mut self, bytes: u32) {
+        self.changes();
         self.cap(libc::SO_SNDBUF, bytes);
     }
 
     fn cap_receiving(&mut self, bytes: u32) {
+        self.changes();
         self.cap(libc::SO_RCVBUF, bytes);
     }
 
@@ -201,6 +247,7 @@ impl Stream for Socket {
         {
             // Without it a peer that vanishes is found out by the limits of a pair only.
             let _ = probe(&*stream, Keepalive::default());
+            known.use_again = UseAgain::Never;
         }
     }
 
@@ -226,7 +273,12 @@ impl Stream for Socket {
 
     fn shutdown_write(&mut self) -> io::Result<()> {
         match self {
-            Socket::Tcp(stream, _) => stream.shutdown(Shutdown::Write),
+            Socket::Tcp(stream, known) => {
+                if let UseAgain::IfEnded { is_ipv4 } = known.use_again {
+                    known.use_again = UseAgain::Ended { is_ipv4 };
+                }
+                stream.shutdown(Shutdown::Write)
+            }
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
             // There is no end of datagrams.
             Socket::Udp(_) => Ok(()),
@@ -250,12 +302,14 @@ impl Stream for Socket {
     }
 
     fn reset_on_drop(&mut self) -> io::Result<()> {
+        self.changes();
         let Socket::Tcp(stream, _) = self else { return Ok(()) };
         let linger = libc::linger { l_onoff: 1, l_linger: 0 };
         set_option(stream, libc::SOL_SOCKET, libc::SO_LINGER, linger)
     }
 
     fn no_delay(&mut self) -> io::Result<()> {
+        self.changes();
         match self {
             Socket::Tcp(stream, _) => stream.set_nodelay(true),
             Socket::Unix(_) | Socket::Udp(_) => Ok(()),

@@ -124,10 +124,10 @@ pub(super) fn allow_foreign(_: &OwnedFd, _: bool) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn connect(fd: &OwnedFd, addr: SocketAddr) -> io::Result<()> {
+pub(super) fn connect(fd: impl AsFd, addr: SocketAddr) -> io::Result<()> {
     let (storage, length) = raw_address(addr);
     // SAFETY: the pointer and length are those of a socket address that outlives the call.
-    checked(unsafe { libc::connect(fd.as_raw_fd(), (&raw const storage).cast(), length) }).map(drop)
+    checked(unsafe { libc::connect(fd.as_fd().as_raw_fd(), (&raw const storage).cast(), length) }).map(drop)
 }
 
 /// An address as the system calls take it, and its length.

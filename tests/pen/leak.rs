@@ -34,9 +34,10 @@ fn assert_sleeps(pen: &Pen, when: &str) {
     assert!(first.min(second) <= IDLE, "{when}: {first:?} and {second:?} of processor time within {A_WHILE:?}");
 }
 
+/// A socket of the last connection may be kept for the next one.
 #[track_caller]
 fn wait_for_descriptors(pen: &Pen, wanted: usize) {
-    wait::until_true("all descriptors are given back", || descriptors(pen.pid()) == wanted);
+    wait::until_true("all descriptors are given back", || (wanted..=wanted + 1).contains(&descriptors(pen.pid())));
 }
 
 /// One connection of each sort: who ends first, and how.
