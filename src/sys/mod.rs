@@ -41,6 +41,8 @@ pub mod tcp;
 pub mod terminal;
 pub mod udp;
 pub mod unix_path;
+#[cfg(all(panic = "abort", target_os = "linux", not(target_arch = "arm")))]
+mod unwind;
 pub mod upgrade;
 
 /// The result of a system call that returns -1 and sets errno when it fails.

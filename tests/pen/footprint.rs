@@ -99,8 +99,8 @@ fn at_rest_pen_is_small() {
         assert!(own < 512, "{own} KiB of its own at rest");
         // Half of this is the C library's, and most of the rest the program itself; what is not optimised is twice as large.
         let resident = proc::resident(pen.pid());
-        assert!(resident < 3600, "{resident} KiB at rest");
+        assert!(resident < 3300, "{resident} KiB at rest");
         let size = std::fs::metadata(&optimised).unwrap().len();
-        assert!(size < 1_500_000, "the program has {size} bytes");
+        assert!(size < 1_300_000, "the program has {size} bytes");
     }
 }
