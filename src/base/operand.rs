@@ -13,32 +13,39 @@ use super::bytes::escaped;
 /// Service names and their ports, from /etc/services (services(5)): those of TCP, and those of UDP
 /// for names that TCP has not.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Services(Vec<(Box<str>, u16)>);
+pub struct Services {
+    /// Lines of a name, a blank and its port. Hundreds, kept for life and hardly ever asked: in one piece.
+    lines: String,
+}
 
 impl Services {
     /// Reads the text of a services(5) file: entries and their aliases; lines that are not
     /// entries are passed over.
     pub fn parse(text: &str) -> Services {
-        let (mut rows, mut others) = (Vec::new(), Vec::new());
+        let (mut lines, mut others) = (String::new(), String::new());
         for line in text.lines() {
             let mut words = line.split('#').next().unwrap_or("").split_whitespace();
             let (Some(name), Some(port)) = (words.next(), words.next()) else { continue };
             let Some((port, transport)) = port.split_once('/') else { continue };
-            let Ok(port) = port.parse() else { continue };
-            let rows = match transport {
-                "tcp" => &mut rows,
+            let Ok(_) = port.parse::<u16>() else { continue };
+            let lines = match transport {
+                "tcp" => &mut lines,
                 "udp" => &mut others,
                 _ => continue,
             };
-            rows.extend(std::iter::once(name).chain(words).map(|name| (Box::from(name), port)));
+            for name in std::iter::once(name).chain(words) {
+                lines.extend([name, " ", port, "\n"]);
+            }
         }
-        rows.append(&mut others);
-        Services(rows)
+        lines.push_str(&others);
+        lines.shrink_to_fit();
+        Services { lines }
     }
 
     /// The port of a service; the first entry of a name counts.
     pub fn port(&self, name: &str) -> Option<u16> {
-        self.0.iter().find(|row| *row.0 == *name).map(|row| row.1)
+        let port = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+        self.lines.lines().find_map(port)
     }
 }
 

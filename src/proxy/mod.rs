@@ -74,7 +74,6 @@ use pair::{Pair, PairKey, Phase, Side};
 use pool::Pool;
 use queue::Queue;
 use refusal::Refusing;
-use relay::SCRATCH_SIZE;
 use reload::Reload;
 use reqlog::ReqLog;
 use timers::{Timer, TimerKind, Timers};
@@ -175,7 +174,7 @@ pub struct Proxy<N: Net> {
     transfers: Transfers<N>,
     checks: Checks<N::Stream>,
     queue: Queue,
-    scratch: Box<[u8]>,
+    scratch: Vec<u8>,
     /// What becomes of a piece that is inspected; kept for its memory.
     turned: Turned,
     reqlog: ReqLog<N::Log>,
@@ -229,7 +228,7 @@ impl<N: Net> Proxy<N> {
             transfers: Transfers::default(),
             checks: Checks::new(u64::from(start.pid)),
             queue: Queue::default(),
-            scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
+            scratch: relay::scratch(),
             turned: Turned::default(),
             reqlog: ReqLog::new(start.log),
             watch: Watch::new(common, start.capture),

@@ -17,6 +17,14 @@ use crate::trace::Direction;
 /// Bytes that one read brings at most.
 pub const SCRATCH_SIZE: usize = RING_SIZE;
 
+/// The buffer that all reads share. As much again is asked for and left alone: from 128 KiB on, C libraries map fresh
+/// pages, which are resident once bytes come into them, and do not clear what they had (mallopt(3)).
+pub fn scratch() -> Vec<u8> {
+    let mut bytes = vec![0; 2 * SCRATCH_SIZE];
+    bytes.truncate(SCRATCH_SIZE);
+    bytes
+}
+
 /// Bytes that one direction of a pair may carry in one turn before others have theirs.
 const BUDGET: usize = 4 * SCRATCH_SIZE;
 
