@@ -6,6 +6,7 @@
 mod datagrams;
 mod listen_options;
 mod log_target;
+mod pipe;
 mod unread;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::base::time::Now;
 pub use datagrams::{BATCH_MAX, DATAGRAM_MAX, Inbox, Outbox, Way};
 pub use listen_options::ListenOptions;
 pub use log_target::LogTarget;
+pub use pipe::{NoPipe, Pipe};
 pub use unread::Unread;
 
 /// Names a watched socket in events.
@@ -111,28 +113,6 @@ pub enum Signal {
     Upgrade,
 }
 
-/// A pipe in the kernel, through which bytes go from one stream to another without being copied.
-/// Dropping it loses what is in it.
-pub trait Pipe: fmt::Debug {
-    /// Bytes in it.
-    fn len(&self) -> usize;
-
-    /// True if nothing is in it.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// The pipe of a world that has none.
-#[derive(Debug)]
-pub enum NoPipe {}
-
-impl Pipe for NoPipe {
-    fn len(&self) -> usize {
-        match *self {}
-    }
-}
-
 /// One end of a connection. Reads and writes never block.
 pub trait Stream: Read + Write {
     /// What [`Net::pipe`] opens.
@@ -157,6 +137,11 @@ pub trait Stream: Read + Write {
     /// Takes note of an edge, before anything else is done about it. Who tells of one edge tells
     /// of all. What it saves is the stream's affair.
     fn edge(&mut self, _: Ready) {}
+
+    /// True if it is certain that a read would say `WouldBlock`, without asking for it.
+    fn is_drained(&self) -> bool {
+        false
+    }
 
     /// The connection has lasted for some seconds: sets what is not worth a call on a short one.
     fn settle(&mut self) {}

@@ -9,7 +9,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::wire::{CHUNK, HEAD, Sequence, Unit};
+use super::wire::{self, CHUNK, HEAD, Sequence, Unit};
 
 /// Chunks that one connection moves before others have their turn.
 const SHARE: usize = 4;
@@ -250,15 +250,27 @@ impl Connection {
     }
 
     fn receive(&mut self, sequence: &Sequence, buffer: &mut [u8]) -> io::Result<bool> {
+        let skipped = if self.unit.is_skimmed { wire::skipped(self.got, self.unit.received()) } else { 0 };
+        if skipped > 0 && self.units > 0 {
+            return match wire::skip(&self.stream, skipped) {
+                Ok(0) => Err(wire::wrong("a connection ends before its time")),
+                Ok(count) => {
+                    self.got += count as u64;
+                    Ok(true)
+                }
+                Err(error) if is_for_later(&error) => Ok(false),
+                Err(error) => Err(error),
+            };
+        }
         // The end of a connection is looked for as well as bytes.
         match self.stream.read(buffer) {
             Ok(0) if self.unit.is_last && self.has_everything() => {
                 self.has_ended = true;
                 Ok(true)
             }
-            Ok(0) => Err(super::wire::wrong("a connection ends before its time")),
+            Ok(0) => Err(wire::wrong("a connection ends before its time")),
             Ok(count) if self.units == 0 || self.got + count as u64 > self.unit.received() => {
-                Err(super::wire::wrong("more arrives than was sent"))
+                Err(wire::wrong("more arrives than was sent"))
             }
             Ok(count) => {
                 sequence.verify(self.got, &buffer[..count])?;

@@ -156,7 +156,7 @@ pub fn slow(bench: &mut Bench) -> io::Result<Table> {
     let times = if bench.is_quick { 1 } else { 3 };
     let server = bench.server.port();
     // Few bytes of so many, so that all buffers on the way are full.
-    let unit = Unit { up: 0, early: 1 << 30, late: 0, is_last: false };
+    let unit = Unit { up: 0, early: 1 << 30, late: 0, is_last: false, is_skimmed: false };
     let all = rounds(bench, Some(Kind::PenCapped), times, READERS, true, |standing| {
         let before = usage(standing);
         let mut load = Load::new(standing.at)?;

@@ -8,7 +8,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::wire::{CHUNK, HEAD, Sequence, Unit};
+use super::wire::{self, CHUNK, HEAD, Sequence, Unit};
 
 const LISTENER: Token = Token(usize::MAX);
 
@@ -123,6 +123,18 @@ impl Connection {
         if is_heard {
             return Ok(false);
         }
+        let skipped = self.unit.filter(|unit| unit.is_skimmed).map_or(0, |unit| wire::skipped(self.came, unit.up));
+        if skipped > 0 {
+            return match wire::skip(&self.stream, skipped) {
+                Ok(count) => {
+                    self.came += count as u64;
+                    self.has_ended = count == 0;
+                    Ok(count > 0)
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+                Err(error) => Err(error),
+            };
+        }
         let room = match self.unit {
             Some(unit) => buffer.len().min(usize::try_from(unit.up - self.came).unwrap_or(CHUNK)),
             None => buffer.len(),
@@ -153,7 +165,7 @@ impl Connection {
         sequence.verify(self.came, bytes)?;
         self.came += bytes.len() as u64;
         if self.unit.is_some_and(|unit| self.came > unit.up) {
-            return Err(super::wire::wrong("a client sends more than it said"));
+            return Err(wire::wrong("a client sends more than it said"));
         }
         Ok(())
     }

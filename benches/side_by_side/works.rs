@@ -27,9 +27,9 @@ pub struct Work {
 
 const REQUEST: Unit = Unit::exchange(64, 64);
 const PAGE: Unit = Unit::exchange(64, 1024);
-const DOWN: Unit = Unit { up: 0, early: 1024 * MIB, late: 0, is_last: false };
-const UP: Unit = Unit { up: 1024 * MIB, early: 0, late: 1, is_last: false };
-const BOTH: Unit = Unit { up: 48 * MIB, early: 48 * MIB, late: 0, is_last: false };
+const DOWN: Unit = Unit { up: 0, early: 1024 * MIB, late: 0, is_last: false, is_skimmed: false };
+const UP: Unit = Unit { up: 1024 * MIB, early: 0, late: 1, is_last: false, is_skimmed: false };
+const BOTH: Unit = Unit { up: 48 * MIB, early: 48 * MIB, late: 0, is_last: false, is_skimmed: false };
 
 const fn kept(name: &'static str, title: &'static str, connections: usize, unit: Unit, each: u64) -> Work {
     Work { name, title, connections, unit, units: connections as u64 * each, is_short: false }
@@ -74,9 +74,9 @@ impl Work {
 
     /// The same in less time.
     pub fn quick(self) -> Work {
-        let Unit { up, early, late, is_last } = self.unit;
+        let Unit { up, early, .. } = self.unit;
         match self.is_bulk() {
-            true => Work { unit: Unit { up: up / 8, early: early / 8, late, is_last }, ..self },
+            true => Work { unit: Unit { up: up / 8, early: early / 8, ..self.unit }, ..self },
             false => {
                 Work { units: (self.units / 8 / self.connections as u64).max(1) * self.connections as u64, ..self }
             }
@@ -109,17 +109,18 @@ impl Work {
         Ok(self.table(bench, &standing, &rounds, &calls))
     }
 
-    fn prepare(&self, load: &mut Load) -> io::Result<Goal> {
+    fn prepare(&self, load: &mut Load, is_skimmed: bool) -> io::Result<Goal> {
         if self.is_short {
             return Ok(Goal { units: self.units, short: Some((self.connections, self.unit)) });
         }
         load.open(self.connections)?;
-        Ok(load.begin(self.unit, self.units / self.connections as u64))
+        let unit = Unit { is_skimmed, ..self.unit };
+        Ok(load.begin(unit, self.units / self.connections as u64))
     }
 
     fn round(&self, balancer: &mut Standing) -> io::Result<Round> {
         let mut load = Load::new(balancer.at)?;
-        let goal = self.prepare(&mut load)?;
+        let goal = self.prepare(&mut load, self.is_bulk())?;
         let (cpu, begun) = (balancer.cpu(), Instant::now());
         load.reach(goal)?;
         let time = begun.elapsed().as_secs_f64();
@@ -132,7 +133,7 @@ impl Work {
     fn calls(&self, bench: &Bench, balancer: &mut Standing) -> io::Result<Option<f64>> {
         let (Some(counter), Some(process)) = (bench.counter, &balancer.process) else { return Ok(None) };
         let mut load = Load::new(balancer.at)?;
-        let goal = self.prepare(&mut load)?;
+        let goal = self.prepare(&mut load, false)?;
         let counting = Counting::begin(counter, &process.family(), &bench.dir)?;
         load.reach(goal)?;
         let calls = counting.end()?;

@@ -11,6 +11,7 @@ use crate::balance::{ClientId, ListenerKey, Search, ServerId};
 use crate::base::addr::Endpoint;
 use crate::base::time::Moment;
 use crate::net::{Ready, Stream};
+use crate::trace::Direction;
 
 /// The slot of a pair: its number in dumps, diagnostics and commands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -64,6 +65,16 @@ impl<S: Stream> End<S> {
     /// A server that is being connected to.
     pub fn server(stream: S) -> End<S> {
         End { stream, readable: false, writable: true, is_broken: false, sent: 0, unsent_seen: 0, sends: Sends::None }
+    }
+
+    /// Whether a read may bring something.
+    #[inline]
+    pub fn may_bring(&mut self) -> bool {
+        // A break is told once more, whatever the stream knows.
+        if self.readable && !self.is_broken && self.stream.is_drained() {
+            self.readable = false;
+        }
+        self.readable
     }
 
     /// Takes note of an edge.
@@ -196,6 +207,18 @@ pub struct Pair<S: Stream> {
 }
 
 impl<S: Stream> Pair<S> {
+    /// Whether something may be carried in this direction now: bytes wait for its sink, or its source may
+    /// bring some.
+    #[inline]
+    pub fn may_carry(&mut self, direction: Direction) -> bool {
+        let Phase::Relaying { server, up, down, .. } = &mut self.phase else { return false };
+        let (flow, source) = match direction {
+            Direction::Up => (up, &mut self.client),
+            Direction::Down => (down, server),
+        };
+        flow.is_stuck() || (flow.is_open() && source.may_bring())
+    }
+
     /// The place that this pair holds.
     pub fn place(&self) -> Option<Place> {
         match self.phase {

@@ -105,14 +105,18 @@ impl<N: Net> Proxy<N> {
             if most == 0 {
                 return Left::Waiting;
             }
-            let carried = if self.pairs[key.0].inspection.is_some() {
+            let pair = &mut self.pairs[key.0];
+            let carried = if pair.inspection.is_none() {
+                if !pair.may_carry(direction) {
+                    return Left::Waiting;
+                }
+                self.carry_once(key, direction, most)
+            } else {
                 match self.inspect(key, direction, most) {
                     Piece::Taken(count) => count,
                     Piece::Waits => 0,
                     Piece::Unseen => self.carry_once(key, direction, most),
                 }
-            } else {
-                self.carry_once(key, direction, most)
             };
             if self.faults.are_any() {
                 self.note_carried(key, direction, carried);

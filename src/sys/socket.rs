@@ -231,6 +231,10 @@ impl Stream for Socket {
         }
     }
 
+    fn is_drained(&self) -> bool {
+        matches!(self, Socket::Tcp(_, Known { unread: Unread::Nothing, .. }))
+    }
+
     fn cap_sending(&mut self, bytes: u32) {
         self.changes();
         self.cap(libc::SO_SNDBUF, bytes);

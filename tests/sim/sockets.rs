@@ -248,6 +248,10 @@ impl Write for SimStream {
 impl Stream for SimStream {
     type Pipe = SimPipe;
 
+    fn is_drained(&self) -> bool {
+        self.unread == Some(Unread::Nothing)
+    }
+
     fn fill(&mut self, pipe: &mut SimPipe) -> io::Result<usize> {
         if self.unread.is_some_and(|unread| !unread.is_plain()) {
             return Ok(0);
