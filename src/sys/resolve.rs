@@ -43,9 +43,11 @@ pub struct Resolver {
 
 #[derive(Debug)]
 struct Running {
+    /// Closed before the child is waited for: its end is the one thing that ends a child which is root still, if pen
+    /// has become another user meanwhile and may not kill it.
+    socket: UnixStream,
     /// Dropping it ends the child.
     _process: Child,
-    socket: UnixStream,
     input: Vec<u8>,
 }
 
@@ -80,7 +82,7 @@ impl Resolver {
                 look_up::serve(theirs, self.identity.as_ref(), self.way, for_good)
             }
             Fork::Parent(process) => {
-                self.child = Some(Running { _process: process, socket: ours, input: Vec::new() });
+                self.child = Some(Running { socket: ours, _process: process, input: Vec::new() });
                 self.unwatched = true;
                 Ok(())
             }
