@@ -343,6 +343,11 @@ pub trait Net {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Whether [`Net::write_file`] can put a file there, as far as that is known now. A world without files refuses.
+    fn may_write_file(&mut self, _path: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// The path of a file, there or not, without symbolic links. A world without files has none.
     fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
         Ok(path.to_path_buf())

@@ -89,6 +89,9 @@ pub enum Effect {
     ServerChanged(ListenerKey, ServerId, OfServer<'static>),
     /// Tell whoever asks what happens from now on.
     Subscribe(Subscription),
+    /// The status page goes to another file: one that cannot be written is refused, and it is the one of
+    /// before that counts.
+    WebStats(Option<PathBuf>),
     /// Write the configuration to a file, by default that of the start.
     Write(Option<PathBuf>),
     /// Read again what pen was started with, and apply what has changed.

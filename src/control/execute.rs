@@ -336,10 +336,10 @@ fn listen_for_viewers(common: &Common, there: Option<ListenAt>) -> Outcome {
 
 /// Sets where the status page goes if that is to be set, and tells it.
 fn set_web_stats(common: &mut Common, path: Option<Option<PathBuf>>) -> Outcome {
-    if let Some(path) = path {
-        common.web_stats = path;
-    }
-    Outcome::tells(line_of(&shown_path(common.web_stats.as_deref())))
+    let before = path.map(|path| std::mem::replace(&mut common.web_stats, path));
+    let effects = before.filter(|_| common.web_stats.is_some()).map(Effect::WebStats);
+    let reply = Ok(line_of(&shown_path(common.web_stats.as_deref())));
+    Outcome { reply, effects: effects.into_iter().collect() }
 }
 
 /// Sets which access list is asked if there is one to set, and tells which it is then.

@@ -145,7 +145,7 @@ impl Draft<'_> {
             Effect::Subscribe(subscription) => {
                 return Err(format!("{}: nobody can be told at the start", subscription.topic.name()));
             }
-            Effect::ServerChanged(..) => {}
+            Effect::ServerChanged(..) | Effect::WebStats(_) => {}
             // What the settings say already, or what the loop does once it has them.
             Effect::Resolve(..) | Effect::ConnMax(_) | Effect::PendingMax(_) | Effect::Limits | Effect::Reopen(..) => {}
             Effect::Fault(_) | Effect::Recount(_) | Effect::ClientsMax(_) | Effect::Keepalive | Effect::Dummy => {}

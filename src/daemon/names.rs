@@ -13,7 +13,7 @@ use crate::base::error::{Error, reason};
 use crate::base::operand::{Host, ListenSpec};
 use crate::base::time::Moment;
 use crate::control::command::{LogSpec, LogTo};
-use crate::net::{Event, Net, NoAddress, Signal};
+use crate::net::{Event, LogTarget, Net, NoAddress, Signal};
 
 use super::plan::Plan;
 
@@ -97,6 +97,18 @@ pub fn endpoint(spec: &ListenSpec) -> Endpoint {
         Host::Addr(ip) => Endpoint::inet(SocketAddr::new(*ip, spec.port)),
         Host::Unix(path) => Endpoint::Unix(path.clone()),
         Host::Name(_) => unreachable!("names are replaced before anything is opened"),
+    }
+}
+
+/// Where the log goes, whose name was looked up.
+pub fn log_target(log: &LogSpec) -> LogTarget {
+    let (host, port) = match &log.to {
+        LogTo::File(path) => return LogTarget::File(path.clone()),
+        LogTo::Network { host, port } => (host.clone(), *port),
+    };
+    match endpoint(&ListenSpec { host, port }) {
+        Endpoint::Inet(addr) => LogTarget::Udp(addr),
+        Endpoint::Unix(path) => LogTarget::File(path),
     }
 }
 

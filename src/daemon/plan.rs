@@ -261,6 +261,7 @@ impl Draft<'_> {
             | Effect::Limits
             | Effect::Reopen(..)
             | Effect::ServerChanged(..)
+            | Effect::WebStats(_)
             | Effect::Keepalive => {}
         }
         Ok(())

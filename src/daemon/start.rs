@@ -14,11 +14,10 @@ use super::options::Options;
 use super::plan::{self, Plan};
 use super::{complain, names};
 use crate::balance::{Listeners, MAIN, legacy};
-use crate::base::addr::Endpoint;
 use crate::base::diag::Severity;
 use crate::base::error::{Error, reason};
-use crate::base::operand::{Host, ListenSpec, Services};
-use crate::control::command::{ListenAt, LogSpec, LogTo};
+use crate::base::operand::{Host, Services};
+use crate::control::command::ListenAt;
 use crate::net::{ListenOptions, LogTarget, Net, Token};
 use crate::proxy::capture::{self, Capture};
 use crate::proxy::listener::{Arriving, Transport, listening_token};
@@ -142,7 +141,7 @@ impl World {
         let control_at = plan.control.take();
         let mut control = self.listen_for_commands(control_at.as_ref(), options, backlog)?;
         let mut status = self.listen_for_viewers(&mut plan, backlog)?;
-        let target = plan.log.as_ref().map(log_target);
+        let target = plan.log.as_ref().map(names::log_target);
         let syslog = (!options.foreground && !options.demo).then(Console::syslog);
         let is_transparent = plan.listeners.iter().any(|(_, listener)| listener.balancer.is_transparent_anywhere());
         self.confine(options.chroot.as_deref(), is_transparent)?;
@@ -152,6 +151,7 @@ impl World {
         let pid_file = plan.listeners.common.pid_file.as_deref().map(create_pid_file).transpose()?;
         let log = target.map(|target| self.open_log(target)).transpose()?;
         let capture = self.open_capture(&plan)?;
+        self.check_page(&plan)?;
         self.say_all(&plan)?;
         readiness.tell().map_err(|error| failed("let go of the terminal", &error))?;
         if let Some(console) = syslog {
@@ -307,6 +307,13 @@ impl World {
         spec.map(|spec| capture::open(&mut self.net, spec, is_successor)).transpose().map_err(Error::system)
     }
 
+    /// Where the status page goes must be a place for it, as far as pen's user can see from its jail.
+    fn check_page(&mut self, plan: &Plan) -> Result<(), Error> {
+        let Some(path) = &plan.listeners.common.web_stats else { return Ok(()) };
+        let may_write = self.net.may_write_file(path);
+        may_write.map_err(|error| failed(&format!("write the status page {}", path.display()), &error))
+    }
+
     /// The jail, then the user: only root can do the first.
     fn confine(&self, jail: Option<&Path>, is_transparent: bool) -> Result<(), Error> {
         if let Some(dir) = jail {
@@ -361,17 +368,6 @@ impl World {
 
 /// What is wrong where servers cannot see the clients' own addresses.
 pub const NO_FOREIGN: &str = "transparent needs the capability CAP_NET_RAW or CAP_NET_ADMIN, as root has it";
-
-fn log_target(log: &LogSpec) -> LogTarget {
-    let (host, port) = match &log.to {
-        LogTo::File(path) => return LogTarget::File(path.clone()),
-        LogTo::Network { host, port } => (host.clone(), *port),
-    };
-    match names::endpoint(&ListenSpec { host, port }) {
-        Endpoint::Inet(addr) => LogTarget::Udp(addr),
-        Endpoint::Unix(path) => LogTarget::File(path),
-    }
-}
 
 /// How a successor is started, or why there can be none: the end of a sentence.
 fn launch(options: &Options) -> Result<Launch, String> {

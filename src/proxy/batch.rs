@@ -165,6 +165,7 @@ impl<N: Net> Proxy<N> {
                 self.take_effect(effect.clone())?;
             }
             Effect::RemoveListener(at) => self.may_remove_listener(*at)?,
+            Effect::WebStats(_) => drop(self.may_write_page()?),
             Effect::Include(..) => unreachable!("what a file includes is part of it"),
             Effect::Fault(_)
             | Effect::FaultConnection(..)
@@ -204,7 +205,7 @@ impl<N: Net> Proxy<N> {
                     text.push_str(&format!("{}\n", self.listeners.common.status_at.as_deref().unwrap_or_default()));
                 }
                 Effect::StatusListen(None) | Effect::SetLog(_) | Effect::SetCapture(_) => {}
-                Effect::Keepalive | Effect::Token(_) | Effect::Reopen(..) => {}
+                Effect::Keepalive | Effect::Token(_) | Effect::Reopen(..) | Effect::WebStats(_) => {}
                 Effect::ConnMax(_) => {
                     if let Err(why) = self.take_effect(effect) {
                         self.say(Severity::Warning, &why);

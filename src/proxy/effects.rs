@@ -214,6 +214,9 @@ impl<N: Net> Proxy<N> {
             Effect::Status(form) => self.status(form),
             Effect::StatusListen(there) => self.listen_for_viewers(there),
             Effect::Token(path) => self.set_token(path),
+            Effect::WebStats(before) => self.may_write_page().inspect_err(|_| {
+                self.listeners.common.web_stats = before;
+            }),
             Effect::Write(path) => self.write_configuration(path),
             // Whether there is room is asked anew for every client.
             Effect::ClientsMax(_) | Effect::PendingMax(_) => done,

@@ -125,6 +125,13 @@ impl<N: Net> Proxy<N> {
         Ok(text)
     }
 
+    /// Whether the status page can be written; there is nothing to reply.
+    pub(super) fn may_write_page(&mut self) -> Result<String, String> {
+        let Some(path) = &self.listeners.common.web_stats else { return Ok(String::new()) };
+        let fail = |error| format!("web_stats: cannot write {}: {}", path.display(), reason(&error));
+        self.net.may_write_file(path).map(|()| String::new()).map_err(fail)
+    }
+
     /// Writes the configuration, by default to the file of the start.
     pub(super) fn write_configuration(&mut self, path: Option<PathBuf>) -> Result<String, String> {
         let path = path.or_else(|| self.control.config.clone());

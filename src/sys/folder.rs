@@ -112,6 +112,23 @@ fn open_as(path: &Path, how: &OpenOptions) -> io::Result<File> {
 ///
 /// Fails where there is something else than a file, a symbolic link for instance.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (mut file, new, mode) = beside(path)?;
+    let permissions = mode.map(fs::Permissions::from_mode);
+    let written = file.write_all(bytes).and_then(|()| permissions.map_or(Ok(()), |mode| file.set_permissions(mode)));
+    let moved = written.and_then(|()| fs::rename(&new, path));
+    if moved.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    moved
+}
+
+/// Whether a file can be put there, as far as that is known before there are any bytes for it.
+pub fn may_replace(path: &Path) -> io::Result<()> {
+    beside(path).and_then(|(_, new, _)| fs::remove_file(new))
+}
+
+/// A new file in the folder of another one, its path, and the permissions of the other one if that is there.
+fn beside(path: &Path) -> io::Result<(File, PathBuf, Option<u32>)> {
     let mode = match fs::symlink_metadata(path) {
         Ok(about) if !about.is_file() => return Err(io::Error::other("it exists and is not a file")),
         Ok(about) => Some(about.mode() & 0o777),
@@ -122,14 +139,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = folder_of(path).join(format!(".{name}.{}", std::process::id()));
     // Left by a process that was killed and had the same number.
     let _ = fs::remove_file(&new);
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&new)?;
-    let permissions = mode.map(fs::Permissions::from_mode);
-    let written = file.write_all(bytes).and_then(|()| permissions.map_or(Ok(()), |mode| file.set_permissions(mode)));
-    let moved = written.and_then(|()| fs::rename(&new, path));
-    if moved.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    moved
+    let file = OpenOptions::new().write(true).create_new(true).open(&new)?;
+    Ok((file, new, mode))
 }
 
 /// The path of a file from the root and without symbolic links in the folders on its way. The file

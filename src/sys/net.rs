@@ -331,6 +331,10 @@ impl Net for OsNet {
         folder::replace(path, bytes)
     }
 
+    fn may_write_file(&mut self, path: &Path) -> io::Result<()> {
+        folder::may_replace(path)
+    }
+
     fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
         folder::real_path(path)
     }

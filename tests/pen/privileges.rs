@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::support::client::ask;
 use crate::support::pattern::again;
-use crate::support::pen::{Pen, program};
+use crate::support::pen::{Pen, program, run};
 use crate::support::process::Process;
 use crate::support::report::{is_installed, is_root, not_tested_here};
 use crate::support::scratch::Scratch;
@@ -204,6 +204,25 @@ fn a_log_that_cannot_be_reopened_from_within_a_jail_does_not_end_it() {
     assert_eq!(ask(&pen.connect(), b"one\n"), "here");
     wait::until_true("lines go on into the old file", || logged() == 1);
     assert_eq!(pen.stop().status.code(), Some(0));
+}
+
+#[test]
+fn where_the_status_page_goes_is_asked_as_pen_s_user_within_the_jail() {
+    let name = "where_the_status_page_goes_is_asked_as_pen_s_user_within_the_jail";
+    if !is_root() {
+        return not_tested_here(name, "only root can make a jail");
+    }
+    let jail = Scratch::new();
+    let (uid, gid) = nobody();
+    fs::create_dir(jail.file("pages")).unwrap();
+    let jailed = ["-u", "nobody", "-j", &jail.path().display().to_string(), "-w"];
+    let ended = run(&[&["-f"], &jailed[..], &["pages/page.html", "127.0.0.1:0", "127.0.0.1:1"]].concat());
+    let message = "pen: cannot write the status page pages/page.html: permission denied\n";
+    assert_eq!((ended.status.code(), ended.stderr.as_str()), (Some(1), message));
+    chown(jail.file("pages"), Some(uid), Some(gid)).unwrap();
+    let mut pen = Pen::start(&[&jailed[..], &["pages/page.html"]].concat(), &[] as &[&str]);
+    pen.process().signal("USR1");
+    wait::until_true("the page is there", || jail.file("pages/page.html").is_file());
 }
 
 #[test]

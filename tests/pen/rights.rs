@@ -148,6 +148,35 @@ fn the_status_page_is_told_and_written() {
 }
 
 #[test]
+fn a_place_where_no_page_can_be_is_refused_when_it_is_set() {
+    let server = Server::start(greet("one"));
+    let files = Scratch::new();
+    let (here, config) = (files.path().display(), files.write("pen.conf", "blacklist 7\n"));
+    let pen = Pen::start_with_control(&["-F", &config.display().to_string()], &[server.address()]);
+    let good = format!("{here}/page.html");
+    assert_eq!(by_path(&pen, &format!("web_stats {good}")), format!("{good}\n"), "it need not be there");
+    for (path, why) in [
+        (format!("{here}"), "it exists and is not a file"),
+        (format!("{here}/none/page.html"), "no such file or directory"),
+        (String::from("/proc/page.html"), "no such file or directory"),
+    ] {
+        let line = format!("web_stats {path}");
+        assert_eq!(by_path(&pen, &line), format!("error: web_stats: cannot write {path}: {why}\n"));
+        files.write("pen.conf", &format!("blacklist 8\n{line}\n"));
+        let refused = format!("error: {}:2: web_stats: cannot write {path}: {why}\n", config.display());
+        for command in ["reload", &format!("include {}", config.display())] {
+            assert_eq!(by_path(&pen, command), refused);
+        }
+        let ended = run(&["-f", "-w", &path, "127.0.0.1:0", "127.0.0.1:1"]);
+        let message = format!("pen: cannot write the status page {path}: {why}\n");
+        assert_eq!((ended.status.code(), ended.stderr), (Some(1), message));
+    }
+    assert_eq!((by_path(&pen, "web_stats"), by_path(&pen, "blacklist")), (format!("{good}\n"), String::from("7\n")));
+    let left: Vec<_> = fs::read_dir(files.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["pen.conf"], "to ask leaves nothing");
+}
+
+#[test]
 fn what_is_written_starts_a_pen_that_writes_the_same() {
     let server = Server::start(echo);
     let pen = Pen::start_with_control(&["-h", "-b", "7", "-e", "127.0.0.1:9"], &[server.address()]);
