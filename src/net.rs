@@ -272,7 +272,8 @@ pub trait Net {
     }
 
     /// True if an error of `accept`, `connect` or `watch` is nobody's fault: this machine lacks
-    /// descriptors, memory or ports, or a rule of its own forbids it.
+    /// descriptors, memory or ports, or a rule of its own forbids it. Not of a source that is no address
+    /// of this machine: that is `AddrNotAvailable`, and to wait is of no use.
     fn is_lack(&self, error: &io::Error) -> bool;
 
     /// True if so many bytes of memory can be had, and something besides for all that is too small

@@ -93,6 +93,7 @@ impl<N: Net> Proxy<N> {
             match begin_connection(&mut self.net, endpoint, source, &balancer.settings) {
                 Ok(stream) => {
                     self.pairs[key.0].to = Some(endpoint.clone());
+                    self.has_source(at, id);
                     self.await_connect(key, place, stream, until);
                     return Attempt::Begun;
                 }
@@ -275,6 +276,9 @@ impl<N: Net> Proxy<N> {
     }
 
     pub(super) fn server_failed(&mut self, at: ListenerKey, id: ServerId, error: &io::Error) {
+        if self.lacks_source(at, id, error) {
+            return;
+        }
         let listener = &mut self.listeners[at];
         if let Some(mut server) = listener.balancer.servers.server_mut(id) {
             server.counts.fail(Failure::of(error));

@@ -10,6 +10,7 @@ use super::arrival::client_of;
 use super::pair::{PairKey, Place};
 use crate::balance::{ListenerKey, Over, ServerId};
 use crate::base::addr::{Endpoint, Source};
+use crate::base::diag::Severity;
 use crate::base::error::reason;
 use crate::base::time::Moment;
 use crate::control::event::{OfProcess, What};
@@ -24,6 +25,8 @@ pub struct Refusing {
     silent_until: Option<Moment>,
     /// Refusals of which nothing was said.
     unsaid: u64,
+    /// Servers of whose source it was said that it is not there.
+    without_source: Vec<(ListenerKey, ServerId, Option<Source>)>,
 }
 
 impl<N: Net> Proxy<N> {
@@ -48,6 +51,27 @@ impl<N: Net> Proxy<N> {
             let why = "transparent needs the capability CAP_NET_RAW or CAP_NET_ADMIN";
             self.tell_refused(at, "client", &from, why);
         }
+    }
+
+    /// Says that a server's source is not there, if that is why it failed, and once while it is so. True then: it
+    /// is passed over, and not to blame.
+    pub(super) fn lacks_source(&mut self, at: ListenerKey, id: ServerId, error: &io::Error) -> bool {
+        if error.kind() != io::ErrorKind::AddrNotAvailable || self.net.is_lack(error) {
+            return false;
+        }
+        let known = (at, id, self.listeners[at].balancer.own_source(id));
+        if !self.refusing.without_source.contains(&known) {
+            self.has_source(at, id);
+            self.refusing.without_source.push(known);
+            let text = format!("{}: {}", self.listeners[at].name_of(id), reason(error));
+            self.say(Severity::Warning, &text);
+        }
+        true
+    }
+
+    /// The source of a server is there, or it has none.
+    pub(super) fn has_source(&mut self, at: ListenerKey, id: ServerId) {
+        self.refusing.without_source.retain(|(of, which, _)| (*of, *which) != (at, id));
     }
 
     /// Says what may be wrong if a server did not answer to a client's own address.

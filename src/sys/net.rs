@@ -417,5 +417,6 @@ mod tests {
             assert!(!is_lack(&io::Error::from_raw_os_error(number)), "{number}");
         }
         assert!(!is_lack(&io::ErrorKind::TimedOut.into()));
+        assert!(!is_lack(&io::Error::new(io::ErrorKind::AddrNotAvailable, "as of a source that is not there")));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use super::checked;
@@ -102,7 +102,20 @@ pub(super) fn bind_source(fd: &OwnedFd, to: SocketAddr, from: Option<Source>) ->
     if is_foreign {
         allow_foreign(fd, ip.is_ipv4())?;
     }
-    bind(fd, SocketAddr::new(ip, 0))
+    bind(fd, SocketAddr::new(ip, 0)).map_err(|error| unbound(error, ip))
+}
+
+/// Why a source cannot be had. What connect(2) says where there is no port left bind(2) says of an address
+/// that is not this machine's, and has another number for the ports.
+fn unbound(error: io::Error, ip: IpAddr) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::EADDRNOTAVAIL) => {
+            let why = format!("its source {ip} is not an address of this machine");
+            io::Error::new(io::ErrorKind::AddrNotAvailable, why)
+        }
+        Some(libc::EADDRINUSE) => io::Error::from_raw_os_error(libc::EADDRNOTAVAIL),
+        _ => error,
+    }
 }
 
 /// Lets a socket have an address that is not this machine's (ip(7)). The port is chosen when it
@@ -155,4 +168,19 @@ pub(super) fn raw_address(addr: SocketAddr) -> (libc::sockaddr_storage, libc::so
         }
     };
     (storage, length as libc::socklen_t)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_is_not_there_is_told_from_one_without_ports() {
+        let of = |number, ip: &str| unbound(io::Error::from_raw_os_error(number), ip.parse().unwrap());
+        let foreign = of(libc::EADDRNOTAVAIL, "192.0.2.77");
+        assert_eq!((foreign.kind(), foreign.raw_os_error()), (io::ErrorKind::AddrNotAvailable, None));
+        assert_eq!(foreign.to_string(), "its source 192.0.2.77 is not an address of this machine");
+        assert_eq!(of(libc::EADDRINUSE, "127.0.0.1").raw_os_error(), Some(libc::EADDRNOTAVAIL));
+        assert_eq!(of(libc::EACCES, "127.0.0.1").raw_os_error(), Some(libc::EACCES));
+    }
 }

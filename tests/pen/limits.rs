@@ -14,7 +14,7 @@ use crate::support::pen::Pen;
 use crate::support::proc::{descriptor_limit, limit_descriptors};
 use crate::support::process::Process;
 use crate::support::report::{is_installed, not_tested_here};
-use crate::support::servers::{After, Server, echo, hold};
+use crate::support::servers::{After, Server, echo, greet, hold};
 use crate::support::wait;
 
 /// The events of the only connection say that it was closed so.
@@ -54,17 +54,31 @@ fn clients_wait_in_a_queue_while_all_servers_are_full() {
 }
 
 #[test]
-fn what_is_lacking_for_a_client_is_said_without_debug_as_well() {
-    let server = Server::start(echo);
-    let at = server.address();
+fn a_server_whose_source_is_not_there_is_passed_over_at_once_and_not_blamed() {
     // No machine has this address (RFC 5737).
-    let mut pen = Pen::start(&["-t", "1", "-O", "source 192.0.2.9"], &[at]);
-    let client = pen.connect();
-    let from = client.local_addr().unwrap();
-    assert_eq!(read_to_end(&client).0, b"");
-    pen.process().wait_for_stderr(&format!(
-        "client {from} is refused: cannot connect to server 0 ({at}) from 192.0.2.9: cannot assign requested address"
-    ));
+    const SOURCE: &str = "source 192.0.2.77";
+    let servers = [Server::start(greet("0")), Server::start(greet("1"))];
+    let at = servers.each_ref().map(Server::address);
+    let mut pen = Pen::start_with_control(&["-r", "-t", "60"], &at);
+    pen.obey(&format!("server 0 {SOURCE}"));
+    let why = format!("server 0 ({}): its source 192.0.2.77 is not an address of this machine", at[0]);
+    let start = Instant::now();
+    for _ in 0..4 {
+        assert_eq!(read_to_end(&pen.connect()).0, b"1");
+    }
+    assert!(start.elapsed() < Duration::from_secs(20), "nobody waits: {:?}", start.elapsed());
+    pen.process().wait_for_stderr(&why);
+    assert_eq!(pen.stderr().matches(&why).count(), 1, "{}", pen.stderr());
+    assert!(!pen.obey("servers").contains("blacklist"), "{}", pen.obey("servers"));
+    // It serves as soon as it can, and it is said again if it cannot later.
+    pen.obey("server 0 source default");
+    wait::until_true("server 0 serves", || read_to_end(&pen.connect()).0 == b"0");
+    pen.obey("no roundrobin");
+    for setting in ["server 0", "server 1"].map(|server| format!("{server} {SOURCE}")) {
+        pen.obey(&setting);
+    }
+    assert_eq!(read_to_end(&pen.connect()).0, b"", "no server can be reached, which nobody waits for");
+    wait::until_true("both are named", || pen.stderr().matches("its source").count() == 3);
 }
 
 #[test]

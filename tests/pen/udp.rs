@@ -94,6 +94,20 @@ fn ipv6_and_ipv4_meet() {
 }
 
 #[test]
+fn a_server_whose_source_is_not_there_is_passed_over_and_not_blamed() {
+    let servers = [Responder::named("0"), Responder::named("1")];
+    let mut pen = Pen::start_with_control(&["-U", "-r"], &servers.each_ref().map(Responder::address));
+    pen.obey("server 0 source 192.0.2.77");
+    for _ in 0..3 {
+        assert_eq!(ask(&client(pen.address()), "x"), "1:x");
+    }
+    let why = "its source 192.0.2.77 is not an address of this machine";
+    pen.process().wait_for_stderr(why);
+    assert_eq!(pen.stderr().matches(why).count(), 1, "{}", pen.stderr());
+    assert!(!pen.obey("servers").contains("blacklist"), "{}", pen.obey("servers"));
+}
+
+#[test]
 fn clients_are_tracked_by_address_and_with_r_each_socket_has_its_turn() {
     let servers = [Responder::named("0"), Responder::named("1")];
     let addresses = servers.each_ref().map(Responder::address);

@@ -225,6 +225,7 @@ impl World {
         self.progress += 1;
         let time = match reach {
             Reach::RefusesAtOnce => return Err(ErrorKind::ConnectionRefused.into()),
+            Reach::NoSource => return Err(io::Error::new(ErrorKind::AddrNotAvailable, "its source is not here")),
             Reach::Late(time) | Reach::RefusesAfter(time) => Some(time),
             Reach::Lost => None,
             Reach::Flaky => unreachable!("it was decided"),

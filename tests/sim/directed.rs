@@ -234,6 +234,26 @@ fn each_address_of_a_name_is_tried_before_the_server_counts_as_failed() {
 }
 
 #[test]
+fn a_server_whose_source_is_not_there_is_passed_over_at_once_and_not_blamed() {
+    use Reach::{NoSource, Sound};
+    let dialogues = vec![Dialogue::request(100, 100); 3];
+    let world = finished(with_reach(&[&[NoSource], &[Sound]], &dialogues));
+    for client in 0..3 {
+        assert_eq!(served_by(&world, client).as_deref(), Some("Server(1, 0)"));
+        assert!(ended_after(&world, client) < 0.5, "nobody has waited");
+    }
+    // Nothing is said of a blacklist, and of the source once.
+    assert_eq!(world.said.len(), 1, "{:?}", world.said);
+    assert!(world.said[0].ends_with(": its source is not here"), "{:?}", world.said);
+    let alone = finished(with_reach(&[&[NoSource]], &dialogues));
+    for client in 0..3 {
+        assert_eq!((alone.client(client).sight, alone.client(client).received), (Some(Sight::Fin), 0));
+        assert!(ended_after(&alone, client) < 0.5, "nobody waits for what does not come");
+    }
+    assert_eq!(alone.said.len(), 1, "{:?}", alone.said);
+}
+
+#[test]
 fn a_connect_that_takes_too_long_makes_way_for_the_next_server() {
     let dialogue = Dialogue::request(40_000, 100);
     let late = Reach::Late(5_001 * MS);

@@ -53,7 +53,9 @@ impl World {
             }
             Reach::Refuses | Reach::RefusesAfter(_) => self.fail_connect(id, ErrorKind::ConnectionRefused),
             Reach::Unreachable => self.fail_connect(id, ErrorKind::HostUnreachable),
-            Reach::RefusesAtOnce | Reach::Lost | Reach::Flaky => unreachable!("these never come to their end"),
+            Reach::RefusesAtOnce | Reach::NoSource | Reach::Lost | Reach::Flaky => {
+                unreachable!("these never come to their end")
+            }
         }
     }
 

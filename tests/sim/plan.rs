@@ -159,7 +159,8 @@ impl Lack {
 
     /// True for the errors above.
     pub fn is_lack(error: &io::Error) -> bool {
-        error.kind() == ErrorKind::AddrNotAvailable || matches!(error.raw_os_error(), Some(12 | 24))
+        (error.kind() == ErrorKind::AddrNotAvailable && error.get_ref().is_none())
+            || matches!(error.raw_os_error(), Some(12 | 24))
     }
 }
 
@@ -186,6 +187,8 @@ pub enum Reach {
     RefusesAtOnce,
     /// There is no way there.
     Unreachable,
+    /// The address from which to connect there is not this machine's.
+    NoSource,
     /// Nobody ever answers.
     Lost,
     /// One of the above each time.
@@ -234,7 +237,8 @@ impl ServerPlan {
             Reach::Sound => true,
             Reach::Late(time) => *time + Duration::from_millis(200) < connect_timeout,
             Reach::RefusesAfter(_) => false,
-            Reach::Refuses | Reach::RefusesAtOnce | Reach::Unreachable | Reach::Lost | Reach::Flaky => false,
+            Reach::Refuses | Reach::RefusesAtOnce | Reach::Unreachable | Reach::NoSource => false,
+            Reach::Lost | Reach::Flaky => false,
         };
         self.named.is_none() && self.reach.iter().any(is_sound)
     }
@@ -491,13 +495,14 @@ impl Plan {
     }
 
     fn draw_faults(&mut self, choices: &mut Choices) {
-        use Reach::{Flaky, Late, Lost, Refuses, RefusesAfter, RefusesAtOnce, Sound, Unreachable};
+        use Reach::{Flaky, Late, Lost, NoSource, Refuses, RefusesAfter, RefusesAtOnce, Sound, Unreachable};
         self.settings.modes.stubborn = choices.one_in(10);
         for server in &mut self.servers {
             for _ in 0..choices.below(3) {
                 let late = Late(choices.millis(500, 5_000));
                 let refuses = RefusesAfter(choices.millis(1, 3_000));
-                let reach = *choices.pick(&[Sound, Refuses, Flaky, Lost, RefusesAtOnce, Unreachable, late, refuses]);
+                let never = [Refuses, Lost, RefusesAtOnce, Unreachable, NoSource, refuses];
+                let reach = *choices.pick(&[&never[..], &[Sound, Flaky, late]].concat());
                 match choices.below(3) {
                     0 => server.reach = vec![reach],
                     1 => server.reach.push(reach),

@@ -153,7 +153,10 @@ impl<N: Net> Proxy<N> {
                 let Some(to) = endpoint.cloned() else { break };
                 let source = balancer.source_for(place.id, &to, search.from());
                 match self.connect_datagrams(&to, source, keep) {
-                    Ok(stream) => return Ok((stream, Place { address, ..place }, to)),
+                    Ok(stream) => {
+                        self.has_source(at, place.id);
+                        return Ok((stream, Place { address, ..place }, to));
+                    }
                     Err(error) if self.net.is_lack(&error) => {
                         give_back(self);
                         return Err(Without::Means(reason(&error)));
