@@ -20,6 +20,7 @@ pub mod dns;
 pub mod exec;
 pub mod folder;
 pub mod inheritance;
+pub mod lack;
 pub mod listener;
 pub mod log;
 pub mod look_up;
