@@ -3,6 +3,7 @@
 //! Uses nothing of the crate. Nothing here does I/O.
 
 pub mod addr;
+pub mod beside;
 pub mod bytes;
 pub mod diag;
 pub mod direction;

@@ -4,7 +4,7 @@
 //! compare. A connection that has really broken is not held up any more. When a pair may go on is
 //! kept in order of time, beside the timers: it waits for both.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use super::ending::CloseReason;
 use super::pair::{PairKey, Phase};
 use crate::balance::ListenerKey;
 use crate::balance::settings::Fault;
+use crate::base::beside::Beside;
 use crate::base::direction::Direction;
 use crate::base::time::Moment;
 use crate::control::status;
@@ -24,7 +25,7 @@ const STEP: Duration = Duration::from_millis(50);
 /// The pairs with which something is to go wrong.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    pairs: BTreeMap<usize, Faulty>,
+    pairs: Beside<Faulty>,
     /// When pairs may go on.
     due: BTreeSet<(Moment, usize)>,
 }
@@ -51,7 +52,7 @@ impl Faults {
     /// True if something is to go wrong with this pair.
     #[inline]
     pub fn concern(&self, key: PairKey) -> bool {
-        self.are_any() && self.pairs.contains_key(&key.0)
+        self.are_any() && self.pairs.contains(key.0)
     }
 
     /// When the next pair may go on.
@@ -61,12 +62,12 @@ impl Faults {
 
     /// What goes wrong with a pair.
     pub fn of(&self, key: PairKey) -> Option<Fault> {
-        self.pairs.get(&key.0).map(|faulty| faulty.fault)
+        self.pairs.of(key.0).map(|faulty| faulty.fault)
     }
 
     /// The pair is no more.
     pub fn forget(&mut self, key: PairKey) {
-        if self.pairs.remove(&key.0).is_some() {
+        if self.pairs.remove(key.0).is_some() {
             self.due.retain(|(_, number)| *number != key.0);
         }
     }
@@ -81,7 +82,7 @@ impl Faults {
     /// How much of `most` bytes a direction may carry now; 0 if it must wait, and then it is told
     /// when to go on. `has_come` says that there is something to carry.
     fn allow(&mut self, key: PairKey, direction: Direction, most: usize, has_come: bool, now: Moment) -> usize {
-        let Some(faulty) = self.pairs.get_mut(&key.0) else { return most };
+        let Some(faulty) = self.pairs.of_mut(key.0) else { return most };
         let way = direction as usize;
         let left =
             |after: u64| usize::try_from(after.saturating_sub(faulty.carried[way])).unwrap_or(usize::MAX).min(most);
@@ -121,7 +122,7 @@ impl Faults {
 
     /// A direction has carried so much.
     pub fn carried(&mut self, key: PairKey, direction: Direction, count: usize, now: Moment) {
-        let Some(faulty) = self.pairs.get_mut(&key.0) else { return };
+        let Some(faulty) = self.pairs.of_mut(key.0) else { return };
         let way = direction as usize;
         faulty.carried[way] += count as u64;
         if let Fault::Throttle(rate) = faulty.fault
@@ -137,21 +138,21 @@ impl Faults {
 
     /// A direction has carried all that there was.
     fn drained(&mut self, key: PairKey, direction: Direction) {
-        if let Some(Faulty { fault: Fault::Delay(_), until, .. }) = self.pairs.get_mut(&key.0) {
+        if let Some(Faulty { fault: Fault::Delay(_), until, .. }) = self.pairs.of_mut(key.0) {
             until[direction as usize] = None;
         }
     }
 
     /// True if a direction of a pair is to wait as soon as something comes.
     fn delays(&self, key: PairKey, direction: Direction) -> bool {
-        let faulty = self.pairs.get(&key.0);
+        let faulty = self.pairs.of(key.0);
         faulty
             .is_some_and(|faulty| matches!(faulty.fault, Fault::Delay(_)) && faulty.until[direction as usize].is_none())
     }
 
     /// How a pair is to end now, if it is.
     fn end_of(&self, key: PairKey) -> Option<Fault> {
-        let faulty = self.pairs.get(&key.0)?;
+        let faulty = self.pairs.of(key.0)?;
         match faulty.fault {
             Fault::Reset(after) | Fault::Truncate(after) if faulty.carried[Direction::Down as usize] >= after => {
                 Some(faulty.fault)
@@ -239,7 +240,7 @@ impl<N: Net> Proxy<N> {
         let pairs = self.pairs.iter().filter(|(_, pair)| pair.listener == at);
         let keys: Vec<PairKey> = pairs.map(|(number, _)| PairKey(number)).collect();
         for key in keys {
-            if self.faults.pairs.get(&key.0).is_none_or(|faulty| !faulty.is_own) {
+            if self.faults.pairs.of(key.0).is_none_or(|faulty| !faulty.is_own) {
                 self.change_fault(key, fault, false);
             }
         }

@@ -5,7 +5,7 @@
 //! waits for a server that has failed: if none is left that only has to become free, those who wait
 //! are sent away as without a queue.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Proxy;
@@ -23,7 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Who waits, of all listeners.
 #[derive(Debug, Default)]
 pub struct Queue {
-    waiting: BTreeMap<u64, PairKey>,
+    /// With their tickets, which are numbers that grow.
+    waiting: VecDeque<(u64, PairKey)>,
     last_ticket: u64,
     /// A place may have become free.
     is_due: bool,
@@ -47,7 +48,9 @@ impl Queue {
 
     /// Somebody waits no longer.
     pub(super) fn leave(&mut self, ticket: u64) {
-        self.waiting.remove(&ticket);
+        if let Ok(place) = self.waiting.binary_search_by_key(&ticket, |(ticket, _)| *ticket) {
+            self.waiting.remove(place);
+        }
     }
 
     /// How many wait.
@@ -77,7 +80,7 @@ impl<N: Net> Proxy<N> {
         if self.queue.is_empty() {
             self.queue.look_at = Some(self.now.moment + LOOK_EVERY);
         }
-        self.queue.waiting.insert(ticket, key);
+        self.queue.waiting.push_back((ticket, key));
         self.enter(key, Phase::Queued { ticket });
         self.arm(key, TimerKind::Retry, queueing.time);
         if self.tells_events() {
@@ -96,7 +99,7 @@ impl<N: Net> Proxy<N> {
         }
         (self.queue.is_serving, self.queue.is_due) = (true, false);
         self.queue.look_at = Some(now + LOOK_EVERY);
-        let waiting: Vec<(u64, PairKey)> = self.queue.waiting.iter().map(|(ticket, key)| (*ticket, *key)).collect();
+        let waiting: Vec<(u64, PairKey)> = self.queue.waiting.iter().copied().collect();
         let mut full: Vec<ListenerKey> = Vec::new();
         for (ticket, key) in waiting {
             // To serve one may have closed another.

@@ -7,7 +7,7 @@
 
 mod opening;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use super::pair::{End, Pair, PairKey, Phase, Place, Side};
 use super::{Proxy, token};
 use crate::balance::Search;
 use crate::base::addr::{ClientAddr, Endpoint, Source};
+use crate::base::beside::Beside;
 use crate::base::error::reason;
 use crate::base::time::Moment;
 use crate::control::event::OfConnection;
@@ -88,11 +89,11 @@ pub struct Transfers<N: Net> {
     /// How many ports have an edge.
     ready: usize,
     /// The data connections that are there.
-    pairs: BTreeMap<PairKey, Transfer>,
+    pairs: Beside<Transfer>,
     /// Those of each control connection.
     of: BTreeSet<(PairKey, PairKey)>,
     /// The port of each control connection.
-    open: BTreeMap<PairKey, usize>,
+    open: Beside<usize>,
     /// The last port of the range that was tried.
     last: u16,
     paused_until: Option<Moment>,
@@ -104,9 +105,9 @@ impl<N: Net> Default for Transfers<N> {
             ports: Slab::new(),
             queue: VecDeque::new(),
             ready: 0,
-            pairs: BTreeMap::new(),
+            pairs: Beside::default(),
             of: BTreeSet::new(),
-            open: BTreeMap::new(),
+            open: Beside::default(),
             last: 0,
             paused_until: None,
         }
@@ -141,7 +142,7 @@ impl<N: Net> Transfers<N> {
     fn close_port(&mut self, number: usize) {
         let port = self.ports.remove(number);
         self.ready -= usize::from(port.is_ready);
-        self.open.remove(&port.control);
+        self.open.remove(port.control.0);
     }
 
     fn of(&self, control: PairKey) -> impl Iterator<Item = PairKey> {
@@ -275,7 +276,7 @@ impl<N: Net> Proxy<N> {
             inspection: None,
         }));
         self.lacking += 1;
-        self.transfers.pairs.insert(key, transfer);
+        self.transfers.pairs.insert(key.0, transfer);
         self.transfers.of.insert((control, key));
         self.tell_transfer(key, &format!("accepted {from} as a data connection of connection {}", control.0));
         match self.net.watch(&mut self.pairs[key.0].client.stream, token(key, Side::Client)) {
@@ -287,7 +288,7 @@ impl<N: Net> Proxy<N> {
     /// Begins to connect to the other end of a data connection.
     pub(super) fn begin_transfer(&mut self, key: PairKey, place: Place, until: Moment) {
         let Some(to) = self.pairs[key.0].to.clone() else { return self.close(key, CloseReason::Unreachable) };
-        let by = self.transfers.pairs.get(&key).and_then(|transfer| transfer.by);
+        let by = self.transfers.pairs.of(key.0).and_then(|transfer| transfer.by);
         match self.net.connect(&to, by) {
             Ok(stream) => self.await_connect(key, place, stream, until),
             Err(error) if self.net.is_lack(&error) && error.kind() != io::ErrorKind::WouldBlock => {
@@ -309,7 +310,7 @@ impl<N: Net> Proxy<N> {
     /// Both ends of a data connection stand. If it was the server who came, the ends are the other
     /// way round. False if that cannot be.
     pub(super) fn set_ends_right(&mut self, key: PairKey) -> bool {
-        if self.transfers.pairs.get(&key).is_none_or(|transfer| transfer.side == Side::Client) {
+        if self.transfers.pairs.of(key.0).is_none_or(|transfer| transfer.side == Side::Client) {
             return true;
         }
         let pair = &mut self.pairs[key.0];
@@ -324,15 +325,17 @@ impl<N: Net> Proxy<N> {
     /// it may have arrived.
     pub(super) fn untie(&mut self, key: PairKey, has_ended_well: bool) {
         self.note_transfer(key);
-        if let Some(transfer) = self.transfers.pairs.remove(&key) {
+        if let Some(transfer) = self.transfers.pairs.remove(key.0) {
             transfer.control.map(|control| self.transfers.of.remove(&(control, key)));
         }
-        if let Some(number) = self.transfers.open.get(&key).copied() {
+        if let Some(number) = self.transfers.open.of(key.0).copied() {
             self.transfers.close_port(number);
         }
         for pair in self.transfers.of(key).collect::<Vec<_>>() {
             if has_ended_well {
-                self.transfers.pairs.entry(pair).and_modify(|transfer| transfer.control = None);
+                if let Some(transfer) = self.transfers.pairs.of_mut(pair.0) {
+                    transfer.control = None;
+                }
                 self.transfers.of.remove(&(key, pair));
                 self.pairs[pair.0].tie = Tie::Orphan;
                 self.watch_limits(pair);
@@ -350,7 +353,7 @@ impl<N: Net> Proxy<N> {
     /// A data connection is about to go: that it was there kept its control connection from being idle.
     fn note_transfer(&mut self, key: PairKey) {
         let active = self.pairs[key.0].last_active();
-        if let Some(control) = self.transfers.pairs.get(&key).and_then(|transfer| transfer.control)
+        if let Some(control) = self.transfers.pairs.of(key.0).and_then(|transfer| transfer.control)
             && let Some(control) = self.pairs.get_mut(control.0)
         {
             control.moved[0] = control.moved[0].max(active);
@@ -369,12 +372,12 @@ impl<N: Net> Proxy<N> {
         let ready = transfers.ports.iter().filter(|(_, port)| port.is_ready).count();
         assert_eq!(transfers.ready, ready, "ports with an edge");
         for (number, port) in &transfers.ports {
-            assert_eq!(transfers.open.get(&port.control), Some(&number));
+            assert_eq!(transfers.open.of(port.control.0), Some(&number));
             assert!(self.pairs.contains(port.control.0), "the control connection of a port is there");
         }
-        for (pair, transfer) in &transfers.pairs {
+        for (pair, transfer) in transfers.pairs.iter() {
             let is_known =
-                |control: PairKey| self.pairs.contains(control.0) && transfers.of.contains(&(control, *pair));
+                |control: PairKey| self.pairs.contains(control.0) && transfers.of.contains(&(control, PairKey(pair)));
             assert!(transfer.control.is_none_or(is_known), "the control connection of a transfer is there");
         }
     }

@@ -2,8 +2,6 @@
 //!
 //! Nothing of it is there, and nothing is asked but whether it is, when nobody does.
 
-use std::collections::BTreeMap;
-
 use super::Proxy;
 use super::capture::{self, Capture, Found, addresses, nanos, time_of};
 use super::control::Control;
@@ -11,6 +9,7 @@ use super::ending::CloseReason;
 use super::pair::{self, PairKey, Phase};
 use crate::balance::settings::{CaptureSpec, Common};
 use crate::base::addr::Endpoint;
+use crate::base::beside::Beside;
 use crate::base::diag::{DumpForm, Severity};
 use crate::base::direction::Direction;
 use crate::base::time::{Moment, Now};
@@ -25,7 +24,7 @@ use crate::trace::{Conversation, Protocol, Tracer};
 pub(super) struct Watch<N: Net> {
     tracer: Tracer,
     shows_secrets: bool,
-    pairs: BTreeMap<usize, Box<Watched>>,
+    pairs: Beside<Watched>,
     capture: Option<Capture<N::Log>>,
     /// Anybody watches.
     is_on: bool,
@@ -70,7 +69,7 @@ impl<N: Net> Watch<N> {
         Watch {
             tracer,
             shows_secrets: common.shows_secrets,
-            pairs: BTreeMap::new(),
+            pairs: Beside::default(),
             capture,
             is_on,
             has_traces: false,
@@ -124,7 +123,7 @@ impl<N: Net> Watch<N> {
     fn settle(&mut self) {
         self.is_on = self.tracer.is_dumping() || self.has_traces || self.capture.is_some();
         if !self.is_on {
-            (self.pairs, self.veiled, self.lines) = (BTreeMap::new(), Vec::new(), Vec::new());
+            (self.pairs, self.veiled, self.lines) = (Beside::default(), Vec::new(), Vec::new());
         }
     }
 
@@ -148,7 +147,7 @@ impl<N: Net> Watch<N> {
     #[cold]
     pub fn came(&mut self, net: &mut N, control: &mut Control<N>, now: Now, at: Place, chunk: &[u8]) {
         let (key, direction) = at;
-        let Some(watched) = self.pairs.get_mut(&key.0) else { return };
+        let Some(watched) = self.pairs.of_mut(key.0) else { return };
         self.veiled.clear();
         self.veiled.extend_from_slice(chunk);
         self.lines.clear();
@@ -156,7 +155,7 @@ impl<N: Net> Watch<N> {
             watched.conversation.take(direction, &mut self.veiled, &mut self.lines, self.shows_secrets);
         }
         if self.tracer.is_decoding() {
-            let Watched { client, server, .. } = &**watched;
+            let Watched { client, server, .. } = watched;
             let (time, way) = (time_of(net, now), direction.word());
             let head = format!("{time}: connection {} {way}, client {client}, server {server}\n", key.0);
             net.dump(self.tracer.dump_decoded(&head, &self.lines, direction, key.0, &self.veiled));
@@ -178,7 +177,7 @@ impl<N: Net> Watch<N> {
         if bytes.is_empty() {
             return;
         }
-        let Some(watched) = self.pairs.get_mut(&key.0) else { return };
+        let Some(watched) = self.pairs.of_mut(key.0) else { return };
         self.veiled.clear();
         self.veiled.extend_from_slice(bytes);
         self.lines.clear();
@@ -194,7 +193,7 @@ impl<N: Net> Watch<N> {
 
     /// Tells those who trace what a chunk says.
     fn tell_chunk(&mut self, net: &N, control: &mut Control<N>, now: Now, (key, direction): Place) {
-        let Some(watched) = self.pairs.get(&key.0) else { return };
+        let Some(watched) = self.pairs.of(key.0) else { return };
         let protocol = watched.conversation.protocol().map(Protocol::name);
         let wants = |topic: &Topic| matches!(topic, Topic::Trace(trace) if trace.wants(&watched.about, protocol));
         if !control.topics().any(wants) {
@@ -222,7 +221,7 @@ impl<N: Net> Watch<N> {
 
     /// Tells those who trace that a connection has begun or ended.
     fn tell_event(&self, net: &N, control: &mut Control<N>, now: Now, key: PairKey, what: &str) {
-        let Some(watched) = self.pairs.get(&key.0).filter(|_| self.has_traces) else { return };
+        let Some(watched) = self.pairs.of(key.0).filter(|_| self.has_traces) else { return };
         let protocol = watched.conversation.protocol().map(Protocol::name);
         let wants = |topic: &Topic| matches!(topic, Topic::Trace(trace) if trace.wants(&watched.about, protocol));
         control.offer(wants, format!("{} {} {what}\n", time_of(net, now), key.0).as_bytes(), now);
@@ -253,7 +252,7 @@ impl<N: Net> Proxy<N> {
     /// A pair is relayed while somebody watches: takes note of what is to be known of it.
     #[cold]
     pub(super) fn watch_pair(&mut self, key: PairKey) {
-        if self.watch.pairs.contains_key(&key.0) {
+        if self.watch.pairs.contains(key.0) {
             return;
         }
         let pair = &self.pairs[key.0];
@@ -279,7 +278,7 @@ impl<N: Net> Proxy<N> {
         };
         let how = if is_fresh { "connected" } else { "goes on" };
         let begins = format!("{} > {} {how}", watched.client, watched.server);
-        self.watch.pairs.insert(key.0, Box::new(watched));
+        self.watch.pairs.insert(key.0, watched);
         self.watch.tell_event(&self.net, &mut self.control, self.now, key, &begins);
         for (side, addresses) in [(Side::Client, client_side), (Side::Server, server_side)] {
             self.watch.record(&mut self.net, self.now, |capture, at, _| {
@@ -348,7 +347,7 @@ impl<N: Net> Proxy<N> {
         if !self.watch.is_on() {
             return;
         }
-        self.watch.pairs.remove(&key.0);
+        self.watch.pairs.remove(key.0);
         self.watch.record(&mut self.net, self.now, |capture, at, _| {
             capture.recorder.end(&mut capture.unit, at, key.0, Side::Client, Sender::Pen);
             capture.recorder.forget(key.0);

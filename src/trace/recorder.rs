@@ -5,17 +5,17 @@
 //! on these sides. A connect that fails within the call has no address here: 192.0.2.3 or 2001:db8::3
 //! stands in for it.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::pcapng::write_head;
 use super::segments::{Link, Sender, Side};
 use crate::base::addr::Endpoint;
+use crate::base::beside::Beside;
 
 /// The links of each connection that is known, by its number: the client's and the server's.
 #[derive(Default, Debug)]
 pub struct Recorder {
-    links: BTreeMap<usize, [Option<Link>; 2]>,
+    links: Beside<[Option<Link>; 2]>,
     /// Connections so far; the ports of stand-ins follow from it.
     serial: u16,
 }
@@ -50,7 +50,12 @@ impl Recorder {
         if is_fresh {
             link.begin(out, at);
         }
-        self.links.entry(connection).or_default()[side as usize] = Some(link);
+        if !self.links.contains(connection) {
+            self.links.insert(connection, [None, None]);
+        }
+        if let Some(links) = self.links.of_mut(connection) {
+            links[side as usize] = Some(link);
+        }
     }
 
     /// A connect to a server has failed. What cannot be told of its addresses is made up.
@@ -76,7 +81,7 @@ impl Recorder {
 
     /// True if a side of a connection is known.
     pub fn knows(&self, connection: usize, side: Side) -> bool {
-        self.links.get(&connection).is_some_and(|links| links[side as usize].is_some())
+        self.links.of(connection).is_some_and(|links| links[side as usize].is_some())
     }
 
     /// Bytes were sent on one side.
@@ -102,18 +107,18 @@ impl Recorder {
 
     /// The connection on one side is no more, and the next with this number is another one.
     pub fn forget_side(&mut self, connection: usize, side: Side) {
-        if let Some(links) = self.links.get_mut(&connection) {
+        if let Some(links) = self.links.of_mut(connection) {
             links[side as usize] = None;
         }
     }
 
     /// The connection is no more.
     pub fn forget(&mut self, connection: usize) {
-        self.links.remove(&connection);
+        self.links.remove(connection);
     }
 
     fn link(&mut self, connection: usize, side: Side) -> Option<&mut Link> {
-        self.links.get_mut(&connection)?[side as usize].as_mut()
+        self.links.of_mut(connection)?[side as usize].as_mut()
     }
 
     fn stand_ins(&mut self, side: Side) -> (SocketAddr, SocketAddr) {

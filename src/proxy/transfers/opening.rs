@@ -52,7 +52,7 @@ impl<N: Net> Opening<'_, N> {
         let port = Port { socket, control: self.control, side, from, to, by, due, is_ready: false };
         self.transfers.ports.insert(port);
         self.transfers.queue.push_back((due, number));
-        self.transfers.open.insert(self.control, number);
+        self.transfers.open.insert(self.control.0, number);
         let told = self.settings.address.filter(|told| side == Side::Client && told.is_ipv4() == at.is_ipv4());
         Some(SocketAddr::new(told.unwrap_or(at), local.port()))
     }
@@ -89,7 +89,7 @@ impl<N: Net> TransferPorts for Opening<'_, N> {
     }
 
     fn close(&mut self) {
-        if let Some(number) = self.transfers.open.get(&self.control).copied() {
+        if let Some(number) = self.transfers.open.of(self.control.0).copied() {
             self.transfers.close_port(number);
         }
     }
