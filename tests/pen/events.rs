@@ -252,3 +252,30 @@ fn penctl_prints_events_as_they_come() {
     let events: Vec<&str> = ended.stdout.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
     assert_eq!(events, ["event=subscribed", "event=accepted", "event=connected", "event=closed"]);
 }
+
+#[test]
+fn penctl_tells_when_less_came_than_was_asked_for() {
+    let server = Server::start(greet("one"));
+    let table = [
+        ("events connections lines 9", "KILL", ": 3 of 9 lines have come"),
+        ("events", "TERM", ""),
+        ("trace dump lines 9", "TERM", ": 4 of 9 lines have come"),
+        ("trace seconds 600", "KILL", ": 0 of 600 seconds are over"),
+    ];
+    for (line, signal, why) in table {
+        let mut pen = Pen::start_with_control(&[], &[server.address()]);
+        let directory = Scratch::new();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_penctl"));
+        command.arg(pen.directory().file("control")).args(line.split(' '));
+        let mut penctl = Process::start(command, &directory, "penctl");
+        wait::until_true("it has subscribed", || penctl.stdout().contains(" event=subscribed "));
+        // Accepted or how much was said, connected, perhaps the bytes, and closed.
+        read_to_end(&pen.connect());
+        wait::until_true("all is told", || penctl.stdout().contains("closed"));
+        pen.process().signal(signal);
+        let ended = penctl.wait();
+        let at = pen.directory().file("control").display().to_string();
+        let expected = format!("penctl: the connection to {at} has ended{why}\n");
+        assert_eq!((ended.status.code(), ended.stderr.as_str()), (Some(69), expected.as_str()), "{line}: {ended:?}");
+    }
+}

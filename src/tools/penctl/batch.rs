@@ -4,8 +4,9 @@
 use std::io::{BufRead, Read, Write};
 use std::time::Duration;
 
+use super::follow::follow;
 use super::pen::Pen;
-use super::{ask, checked, follow};
+use super::{ask, checked};
 use crate::base::error::{Error, ErrorKind, reason};
 use crate::base::operand::Services;
 use crate::control::command::{Command, parse_for};
@@ -71,8 +72,8 @@ impl Asked<'_> {
         let line = format!("{}{whose}{line}", self.token);
         match goes_on {
             None => Ok(()),
-            Some(false) => ask(&self.pen, &line, self.patience, out),
-            Some(true) => follow(&self.pen, &line, self.patience, out),
+            Some(None) => ask(&self.pen, &line, self.patience, out),
+            Some(Some(wanted)) => follow(&self.pen, &line, &wanted, self.patience, out),
         }
     }
 }

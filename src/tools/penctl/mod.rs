@@ -4,6 +4,7 @@
 //! answered without a pen, too. `top` and `health` are penctl's own.
 
 mod batch;
+mod follow;
 mod health;
 mod metrics;
 mod pen;
@@ -17,12 +18,14 @@ use std::time::Duration;
 
 use lexopt::Arg;
 
+use self::follow::follow;
 use self::pen::Pen;
 use self::top::Wanted;
 use crate::base::error::{Error, reason};
 use crate::base::operand::Services;
 use crate::control::CommandError;
 use crate::control::command::{COMMANDS, Command, parse};
+use crate::control::subscription::Subscription;
 use crate::control::token::token_of;
 
 /// How long a pen has to answer, name look-up and connect included.
@@ -41,7 +44,7 @@ usage: penctl [--token FILE] [--timeout SECONDS] host:port|/path/to/socket comma
        penctl [--token FILE] [--timeout SECONDS] host:port|/path/to/socket health";
 
 /// Runs penctl and returns its exit status: 0, 1 if pen refuses a command or is not healthy, 64 for an
-/// error of usage, 69 if pen does not answer.
+/// error of usage, 69 if pen does not answer, or not to the end.
 pub fn run(
     args: impl IntoIterator<Item = OsString>,
     input: &mut impl BufRead,
@@ -75,7 +78,7 @@ fn carry_out(
     let usual = patience.unwrap_or(PATIENCE);
     let asked = match what {
         What::Command(line) => ask(&pen, &format!("{token}{line}"), usual, out),
-        What::Follow(line) => follow(&pen, &format!("{token}{line}"), usual, out),
+        What::Follow(line, wanted) => follow(&pen, &format!("{token}{line}"), &wanted, usual, out),
         What::Input => return batch::obey(&batch::Asked { pen, token, patience: usual, services }, input, out, err),
         What::Top(wanted) => top::top(&pen, &token, &wanted, out),
         What::Health => {
@@ -91,23 +94,6 @@ fn ask(pen: &Pen, line: &str, patience: Duration, out: &mut impl Write) -> Resul
     let reply = pen.ask(line, patience).whole()?;
     obeyed(&reply)?;
     print(out, &reply).map(|_| ())
-}
-
-/// Sends a command whose reply goes on, and prints that as it comes, until pen ends it or nobody
-/// reads on.
-fn follow(pen: &Pen, line: &str, patience: Duration, out: &mut impl Write) -> Result<(), Error> {
-    let reply = pen.ask(line, patience);
-    let mut next = reply.first()?;
-    if let Some(first) = &next {
-        obeyed(first)?;
-    }
-    while let Some(piece) = next {
-        if !print(out, &piece)? {
-            return Ok(());
-        }
-        next = reply.next()?;
-    }
-    Ok(())
 }
 
 /// A refusal is an error.
@@ -139,8 +125,8 @@ enum Plan {
 enum What {
     /// A command.
     Command(String),
-    /// A command whose reply goes on.
-    Follow(String),
+    /// A command whose reply goes on, and how far.
+    Follow(String, Subscription),
     /// The commands at standard input.
     Input,
     Top(Wanted),
@@ -192,19 +178,20 @@ fn command(parser: &mut lexopt::Parser, services: &Services) -> Result<What, Err
     let words = parser.raw_args().map_err(wrong)?.map(text).collect::<Result<Vec<_>, _>>()?;
     let line = words.join(" ");
     match checked(parse(&line, services)) {
-        Ok(Some(true)) => Ok(What::Follow(line)),
-        Ok(Some(false)) => Ok(What::Command(line)),
+        Ok(Some(Some(wanted))) => Ok(What::Follow(line, wanted)),
+        Ok(Some(None)) => Ok(What::Command(line)),
         Ok(None) => Err(Error::usage("no command; try 'penctl --help'")),
         Err(error) => Err(Error::usage(error.to_string())),
     }
 }
 
-/// Whether the reply to a line goes on; nothing if it is blank.
-fn checked(read: Result<Option<Command>, CommandError>) -> Result<Option<bool>, CommandError> {
+/// Whether the reply to a line goes on, and how far; nothing if it is blank.
+fn checked(read: Result<Option<Command>, CommandError>) -> Result<Option<Option<Subscription>>, CommandError> {
+    let goes_on = |command| if let Command::Subscribe(wanted) = command { Some(wanted) } else { None };
     match read {
-        Ok(command) => Ok(command.map(|command| matches!(command, Command::Subscribe(_)))),
+        Ok(command) => Ok(command.map(goes_on)),
         // Names of services are pen's to know.
-        Err(error) if error.lacks_service() => Ok(Some(false)),
+        Err(error) if error.lacks_service() => Ok(Some(None)),
         Err(error) => Err(error),
     }
 }
