@@ -162,6 +162,12 @@ impl Listeners {
         &self[MAIN]
     }
 
+    /// Why pen cannot answer itself in place of servers, if there are any.
+    pub fn unfit_for_dummy(&self) -> Option<String> {
+        let server = self.main().balancer.servers.all().next();
+        server.map(|(_, server)| format!("dummy: it takes no servers, not '{}'", server.host))
+    }
+
     /// The first one, to be changed.
     pub fn main_mut(&mut self) -> &mut Listener {
         &mut self[MAIN]

@@ -36,6 +36,8 @@ pub struct Origin {
     pub common: Common,
     /// What was said, in the order in which it counts.
     pub said: Vec<Said>,
+    /// Whether `dummy` was among it, which only a start can change.
+    pub is_dummy: bool,
     /// What came of it.
     pub loaded: Vec<Block>,
 }
@@ -57,13 +59,21 @@ impl Origin {
     ) -> Result<(Listeners, Vec<Line>), String> {
         let listeners = Listeners::new(self.common.clone(), Settings::default());
         let section = String::from(MAIN_NAME);
-        let mut draft = Draft { listeners, section, services, now, around: *around, read, lines: Vec::new() };
+        let (may_be_dummy, is_dummy, lines) = (self.is_dummy, false, Vec::new());
+        let mut draft =
+            Draft { listeners, section, services, now, around: *around, read, may_be_dummy, is_dummy, lines };
         for said in &self.said {
             match said {
                 Said::Command(command) => draft.command(MAIN, command.clone())?,
                 Said::Line(line) => draft.line(line).map_err(|why| format!("option -O: {why}"))?,
                 Said::File(path) => draft.file(path, MAIN_NAME)?,
             }
+        }
+        if self.is_dummy && !draft.is_dummy {
+            return Err(String::from("dummy is not there any more: to have servers pen must be started anew"));
+        }
+        if let Some(why) = draft.listeners.unfit_for_dummy().filter(|_| draft.is_dummy) {
+            return Err(why);
         }
         Ok((draft.listeners, draft.lines))
     }
@@ -77,6 +87,9 @@ struct Draft<'a> {
     now: Now,
     around: Around<'a>,
     read: &'a mut Source<'a>,
+    /// It was so at the start.
+    may_be_dummy: bool,
+    is_dummy: bool,
     /// The lines of the files.
     lines: Vec<Line>,
 }
@@ -148,7 +161,9 @@ impl Draft<'_> {
             Effect::ServerChanged(..) | Effect::WebStats(_) => {}
             // What the settings say already, or what the loop does once it has them.
             Effect::Resolve(..) | Effect::ConnMax(_) | Effect::PendingMax(_) | Effect::Limits | Effect::Reopen(..) => {}
-            Effect::Fault(_) | Effect::Recount(_) | Effect::ClientsMax(_) | Effect::Keepalive | Effect::Dummy => {}
+            Effect::Fault(_) | Effect::Recount(_) | Effect::ClientsMax(_) | Effect::Keepalive => {}
+            Effect::Dummy if self.may_be_dummy => self.is_dummy = true,
+            Effect::Dummy => return Err(String::from("dummy: only at the start; pen must be started anew for it")),
         }
         Ok(())
     }
@@ -315,6 +330,20 @@ mod tests {
         assert_eq!(live.main().balancer.settings.client_max, 7);
         live.main_mut().balancer.settings.client_max = 0;
         assert_eq!(as_file(&written(&live).unwrap()), as_file(&after));
+    }
+
+    #[test]
+    fn dummy_stays_as_it_was_at_the_start() {
+        let mut origin = origin(&["listen 80"]);
+        assert!(read(&origin, "timeout 3\n").is_ok());
+        let why = "pen.cfg:2: dummy: only at the start; pen must be started anew for it";
+        assert_eq!(read(&origin, "timeout 3\ndummy\n").unwrap_err(), why);
+        origin.is_dummy = true;
+        assert!(read(&origin, "dummy\n").is_ok());
+        let why = "dummy: it takes no servers, not '192.0.2.1'";
+        assert_eq!(read(&origin, "dummy\nserver 0 address 192.0.2.1 port 1\n").unwrap_err(), why);
+        let why = "dummy is not there any more: to have servers pen must be started anew";
+        assert_eq!(read(&origin, "timeout 3\n").unwrap_err(), why);
     }
 
     #[test]

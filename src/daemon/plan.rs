@@ -93,10 +93,8 @@ pub fn check(options: &Options, services: &Services, now: Now, read: &mut Source
     }
     draft.check_together()?;
     draft.check_places()?;
-    if draft.is_dummy
-        && let Some((_, server)) = draft.listeners.main().balancer.servers.all().next()
-    {
-        return Err(Error::config(format!("dummy: it takes no servers, not '{}'", server.host)));
+    if let Some(why) = draft.listeners.unfit_for_dummy().filter(|_| draft.is_dummy) {
+        return Err(Error::config(why));
     }
     let Draft { mut listeners, said, listen, control, status, token, log, is_dummy, .. } = draft;
     listeners.common.log = log.as_ref().map(|log| log.text.clone());
@@ -107,7 +105,7 @@ pub fn check(options: &Options, services: &Services, now: Now, read: &mut Source
     let pid_file = listeners.common.pid_file.clone();
     let common = Common { multi_accept, backlog, may_exit, pid_file, ..Common::default() };
     let loaded = written(&listeners).map_err(|error| Error::config(error.to_string()))?;
-    let origin = Origin { common, said, loaded };
+    let origin = Origin { common, said, is_dummy, loaded };
     Ok(Plan { listeners, origin, listen, control, status, token, log, is_dummy, replies })
 }
 

@@ -45,6 +45,27 @@ fn port(server: &Server) -> u16 {
 }
 
 #[test]
+fn a_reload_does_not_pass_over_dummy() {
+    let scratch = Scratch::new();
+    let file = scratch.write("pen.conf", "dummy\n");
+    let name = file.display().to_string();
+    let mut dummy = Pen::start_with_control(&["-F", &name], &[] as &[&str]);
+    assert_eq!(control(&dummy, "reload"), "nothing has changed\n");
+    scratch.write("pen.conf", "dummy\ntimeout 7\n");
+    assert_eq!(control(&dummy, "reload"), "- timeout 5\n+ timeout 7\n");
+    scratch.write("pen.conf", "timeout 8\n");
+    let why = "dummy is not there any more: to have servers pen must be started anew";
+    assert_eq!(control(&dummy, "reload"), format!("error: {why}\n"));
+    dummy.process().signal("HUP");
+    wait::until_true("it is said twice", || dummy.stderr().matches(why).count() == 2);
+    assert_eq!(control(&dummy, "timeout"), "7\n");
+    let pen = Pen::start_with_control(&["-F", &name], &[] as &[&str]);
+    scratch.write("pen.conf", "timeout 9\n\ndummy\n");
+    let why = format!("error: {name}:3: dummy: only at the start; pen must be started anew for it\n");
+    assert_eq!((control(&pen, "reload"), control(&pen, "timeout")), (why, String::from("8\n")));
+}
+
+#[test]
 fn servers_come_drain_and_go_by_name_while_traffic_flows() {
     let (one, two) = (Server::start(greet("one")), Server::start(echo));
     let pen = Pen::start_with_control(&["-r", "-d"], &[one.address()]);
