@@ -8,16 +8,19 @@ use super::start::World;
 use crate::base::addr::Endpoint;
 use crate::base::error::Error;
 use crate::net::{ListenOptions, Token};
-use crate::proxy::CONTROL_LISTENER;
 use crate::proxy::listener::{Transport, listening_token};
+use crate::proxy::{CONTROL_LISTENER, STATUS_LISTENER};
 use crate::sys::activation::Passed;
 use crate::sys::inheritance::{Use, is_at};
 use crate::sys::listener::Listener;
 
+/// The name of a socket for viewers; a listener that is called so comes first.
+const STATUS: &str = "status";
+
 /// A place where pen is to listen.
 #[derive(Debug)]
 struct Wanted {
-    /// The name of the listener, if it is for clients.
+    /// The name of the listener, if it is for clients; that of the status port is [`STATUS`].
     name: Option<String>,
     at: Endpoint,
     is_datagrams: bool,
@@ -40,7 +43,11 @@ impl World {
             let at = names::endpoint(&there.spec);
             Wanted { name: None, at, is_datagrams: false, token: CONTROL_LISTENER }
         });
-        let wanted: Vec<Wanted> = for_clients.chain(control).collect();
+        let status = plan.status.as_ref().map(|there| {
+            let (name, at) = (Some(String::from(STATUS)), names::endpoint(&there.spec));
+            Wanted { name, at, is_datagrams: false, token: STATUS_LISTENER }
+        });
+        let wanted: Vec<Wanted> = for_clients.chain(control).chain(status).collect();
         assign(&mut self.passed, &wanted).map_err(Error::config)
     }
 

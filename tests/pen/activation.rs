@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 
-use crate::support::client::{bounded, connect, read_to_end};
+use crate::support::client::{ask, bounded, connect, read_to_end};
 use crate::support::pen::program;
 use crate::support::process::{self, Process};
 use crate::support::report::is_root;
@@ -150,6 +150,25 @@ fn commands_arrive_at_a_socket_that_was_passed() {
     command.args([&path, "listeners"]);
     let ended = Process::run(command);
     assert!(ended.status.success() && ended.stdout.contains("127.0.0.1:"), "{ended:?}");
+}
+
+#[test]
+fn viewers_arrive_at_a_socket_that_was_passed_also_after_an_upgrade() {
+    // One address is not this machine's: nothing can be opened there.
+    for (name, written) in [("", None), ("status", Some("192.0.2.1:80"))] {
+        let scratch = Scratch::new();
+        let (kept, passed, at) = socket();
+        let server = Server::start(greet("hello"));
+        let pid = scratch.file("pid").display().to_string();
+        let words = ["-p", &pid, "-S", written.unwrap_or(&at), "127.0.0.2:0", &server.address().to_string()];
+        let mut pen = activated(passed, name, &words, &scratch);
+        let health = || ask(&connect(kept.local_addr().unwrap()), b"GET /health HTTP/1.0\r\n\r\n");
+        assert!(health().starts_with("HTTP/1.1 200 "), "{}", health());
+        let successor = upgrade(&mut pen, &scratch);
+        assert!(health().starts_with("HTTP/1.1 200 "), "{}", health());
+        process::send(successor, "TERM");
+        wait::until_true("it has ended", || !process::is_alive(successor));
+    }
 }
 
 #[test]
