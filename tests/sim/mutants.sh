@@ -285,6 +285,10 @@ plant data-port-open-for-ever $p/transfers.rs \
     '&& due <= now' '&& due + PORT_TIME <= now'
 plant lack-taken-for-the-server-s-fault $p/connect.rs \
     'Err(error) if self.net.is_lack(&error) => {' 'Err(error) if false && self.net.is_lack(&error) => {'
+plant source-that-is-not-there-taken-for-the-server-s-fault $p/connect.rs \
+    'if self.lacks_source(at, id, error) {' 'if false {'
+plant source-that-is-not-there-told-each-time $p/refusal.rs \
+    'if !self.refusing.without_source.contains(&known) {' 'if true {'
 plant retried-for-ever $p/connect.rs \
     'if until <= self.now.moment {' 'if false && until <= self.now.moment {'
 plant lack-not-retried $p/connect.rs \
