@@ -242,7 +242,7 @@ impl Net for OsNet {
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn pipe(&mut self, open: usize) -> io::Result<Pipe> {
-        if open < self.pipes_max { Pipe::open() } else { Err(io::Error::from_raw_os_error(libc::EMFILE)) }
+        if open < self.pipes_max { Pipe::open(open) } else { Err(io::Error::from_raw_os_error(libc::EMFILE)) }
     }
 
     fn is_lack(&self, error: &io::Error) -> bool {

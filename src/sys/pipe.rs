@@ -16,9 +16,13 @@ mod with_splice {
     use crate::sys::checked;
 
     /// Bytes that a pipe has room for if the system allows it, and what is enough. What a pipe holds is
-    /// memory of the kernel that nobody else limits.
-    const SIZE: libc::c_int = 256 * 1024;
+    /// memory of the kernel that nobody else limits: so where many are stuck, further ones are smaller.
+    const SIZE: libc::c_int = 1024 * 1024;
+    const SIZE_OF_MANY: libc::c_int = 256 * 1024;
     const SIZE_ENOUGH: libc::c_int = 64 * 1024;
+
+    /// So many are not many.
+    const FEW: usize = 16;
 
     /// Bytes that are moved at once if they must be copied.
     const COPY: usize = 64 * 1024;
@@ -38,14 +42,14 @@ mod with_splice {
     struct Rest(Vec<u8>);
 
     impl Pipe {
-        /// An empty pipe.
-        pub fn open() -> io::Result<Pipe> {
+        /// An empty pipe; there are `others`.
+        pub fn open(others: usize) -> io::Result<Pipe> {
             let mut ends = [0; 2];
             // SAFETY: `ends` has room for the two numbers that are written.
             checked(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
             // SAFETY: the descriptors are new, and nobody else owns them.
             let [reader, writer] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-            let mut size = SIZE;
+            let mut size = if others < FEW { SIZE } else { SIZE_OF_MANY };
             // Users other than root have a limit for all their pipes (pipe(7)).
             while size >= SIZE_ENOUGH && set_size(&writer, size).is_err() {
                 size /= 2;
@@ -126,7 +130,7 @@ mod with_splice {
         fn bytes_go_through_a_pipe_in_order_and_it_knows_how_many_wait() {
             let (mut sender, from) = UnixStream::pair().unwrap();
             let (mut to, mut taker) = UnixStream::pair().unwrap();
-            let mut pipe = Pipe::open().unwrap();
+            let mut pipe = Pipe::open(0).unwrap();
             sender.write_all(b"some bytes").unwrap();
             assert_eq!((pipe.fill(&from).unwrap(), pipe.len()), (10, 10));
             assert_eq!((pipe.pour(&mut to).unwrap(), pipe.len()), (10, 0));
@@ -136,13 +140,25 @@ mod with_splice {
         }
 
         #[test]
+        fn pipes_are_smaller_where_there_are_many() {
+            let size = |others| {
+                let pipe = Pipe::open(others).unwrap();
+                // SAFETY: the descriptor is open; no memory is passed.
+                checked(unsafe { libc::fcntl(pipe.writer.as_raw_fd(), libc::F_GETPIPE_SZ) }).unwrap()
+            };
+            // Without privileges there may be less left.
+            assert!([SIZE, SIZE / 2, SIZE_OF_MANY, SIZE_ENOUGH].contains(&size(FEW - 1)));
+            assert!([SIZE_OF_MANY, SIZE_OF_MANY / 2, SIZE_ENOUGH].contains(&size(FEW)));
+        }
+
+        #[test]
         fn a_sink_that_cannot_be_spliced_to_gets_copies() {
             let directory = crate::sys::test_dir("pipe");
             let path = directory.join("sink");
             // splice(2) refuses a file that is open for append.
             let mut to = File::options().append(true).create(true).open(&path).unwrap();
             let (mut sender, from) = UnixStream::pair().unwrap();
-            let mut pipe = Pipe::open().unwrap();
+            let mut pipe = Pipe::open(0).unwrap();
             let sent: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[n as usize % 2]).collect();
             // A socket's buffer has room for that.
             sender.write_all(&sent).unwrap();
