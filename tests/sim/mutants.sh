@@ -228,6 +228,10 @@ plant last-bytes-lost-to-the-reset $p/relay.rs \
     'if other.stream.unsent().is_ok_and(|count| count > 0) {' 'if false && other.stream.unsent().is_ok() {'
 plant no-limit-for-the-last-bytes $p/relay.rs \
     '} else if pair.is_broken() {' '} else if false {'
+plant stuck-bytes-not-seen-where-nothing-comes $p/pair.rs \
+    'flow.is_stuck() || (flow.is_open()' '(flow.is_open()'
+plant source-not-looked-at-again $p/pair.rs \
+    'if self.readable && !self.is_broken && self.stream.is_drained() {' 'if self.readable {'
 plant flow-to-a-broken-end-kept $p/relay.rs \
     'pair.give_up_broken(&mut self.pool);' ''
 plant what-was-seen-not-taken-away $p/flow.rs \
@@ -277,8 +281,8 @@ plant data-cut-by-a-good-end-of-its-control $p/transfers.rs \
 plant strangers-let-in-at-a-data-port $p/transfers.rs \
     'from.client() != ClientAddr::Inet(port.from)' 'false'
 plant data-port-kept-without-its-control $p/transfers.rs \
-    'if let Some(number) = self.transfers.open.get(&key).copied() {' \
-    'if let Some(number) = self.transfers.open.get(&key).copied().filter(|_| false) {'
+    'if let Some(number) = self.transfers.open.of(key.0).copied() {' \
+    'if let Some(number) = self.transfers.open.of(key.0).copied().filter(|_| false) {'
 plant control-idle-while-data-moves $p/limits.rs \
     'active.map_or(pair.moved[0], |active| pair.moved[0].max(active))' 'active.map_or(pair.moved[0], |_| pair.moved[0])'
 plant data-port-open-for-ever $p/transfers.rs \
