@@ -76,7 +76,8 @@ impl Spares {
         Socket::connect(to, from, keepalive)
     }
 
-    /// Somebody gets a socket that was not kept here: if one has its number that was, that is closed.
+    /// Somebody gets a socket that was not kept here. It is to be watched, also if it has the number of the last one
+    /// that was.
     pub fn pass_over(&mut self) {
         self.watched = None;
     }
