@@ -42,7 +42,7 @@ pub mod tcp;
 pub mod terminal;
 pub mod udp;
 pub mod unix_path;
-#[cfg(all(panic = "abort", target_os = "linux", not(target_arch = "arm")))]
+#[cfg(all(not(panic = "unwind"), target_os = "linux", not(target_arch = "arm")))]
 mod unwind;
 pub mod upgrade;
 
