@@ -148,6 +148,21 @@ impl Socket {
     }
 }
 
+/// Bytes that the peer has not acknowledged, its end counted as one.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn unsent(stream: &TcpStream) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the descriptor is open, and SIOCOUTQ (tcp(7)) writes one int to `count`.
+    checked(unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) })?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// Elsewhere there is no such call for sockets that std or libc would name for all.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn unsent(_: &TcpStream) -> io::Result<usize> {
+    Ok(0)
+}
+
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
@@ -289,20 +304,11 @@ impl Stream for Socket {
         }
     }
 
-    #[cfg(target_os = "linux")]
     fn unsent(&self) -> io::Result<usize> {
-        let mut count: libc::c_int = 0;
-        if let Socket::Tcp(stream, _) = self {
-            // SAFETY: the descriptor is open, and SIOCOUTQ (tcp(7)) writes one int to `count`.
-            checked(unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) })?;
+        match self {
+            Socket::Tcp(stream, _) => unsent(stream),
+            Socket::Unix(_) | Socket::Udp(_) => Ok(0),
         }
-        Ok(usize::try_from(count).unwrap_or(0))
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn unsent(&self) -> io::Result<usize> {
-        // Elsewhere there is no such call for sockets that std or libc would name for all.
-        Ok(0)
     }
 
     fn reset_on_drop(&mut self) -> io::Result<()> {

@@ -7,8 +7,8 @@
 //!
 //! Only a socket is kept about which nothing is left to say: it has no local address of its own and
 //! no options but those that every new one gets, and its peer has ended. Whether the peer has
-//! acknowledged all that it was sent, the end included, is looked at before it is used again: if not,
-//! it is closed, and the kernel goes on to send by itself.
+//! acknowledged all that it was sent, the end included, is looked at before it is used again: until
+//! then the kernel goes on to send, as it does when the socket is closed.
 
 use std::io;
 use std::net::TcpStream;
@@ -19,10 +19,9 @@ use mio::unix::SourceFd;
 
 use super::arrivals::both_ways;
 use super::checked;
-use super::socket::Socket;
+use super::socket::{Socket, unsent};
 use crate::base::addr::{Endpoint, Source};
 use crate::base::keepalive::Keepalive;
-use crate::net::Stream;
 
 /// So many are kept at most: what comes and goes in one turn.
 const SPARES_MAX: usize = 64;
@@ -36,11 +35,20 @@ struct Spare {
     token: usize,
 }
 
+impl Spare {
+    /// Whether its peer has all that it was sent, and has acknowledged the end.
+    fn is_acknowledged(&self) -> bool {
+        unsent(&self.stream).is_ok_and(|count| count == 0)
+    }
+}
+
 /// The sockets that are kept, the latest one last.
 #[derive(Debug, Default)]
 pub struct Spares {
     spares: Vec<Spare>,
     most: usize,
+    /// The oldest is tried first: the latest has lately not been acknowledged yet.
+    is_oldest_first: bool,
     /// The last socket that anybody got, if it is one that is watched already, and its token.
     watched: Option<(RawFd, usize)>,
 }
@@ -99,18 +107,18 @@ impl Spares {
 
     /// Takes a socket of this family that can connect now, with the token under which it is watched.
     fn take(&mut self, is_ipv4: bool) -> Option<(TcpStream, usize)> {
-        while let Some(at) = self.spares.iter().rposition(|spare| spare.is_ipv4 == is_ipv4) {
-            let Spare { stream, token, .. } = self.spares.remove(at);
-            let socket = Socket::tcp(stream);
-            let is_acknowledged = socket.unsent().is_ok_and(|count| count == 0);
-            if let Socket::Tcp(stream, _) = socket
-                && is_acknowledged
-                && forget_peer(&stream).is_ok()
-            {
-                return Some((stream, token));
-            }
-        }
-        None
+        let fits = |spare: &Spare| spare.is_ipv4 == is_ipv4;
+        let ends = [self.spares.iter().rposition(fits)?, self.spares.iter().position(fits)?];
+        let order = if self.is_oldest_first { [ends[1], ends[0]] } else { ends };
+        let tried = if order[0] == order[1] { &order[..1] } else { &order };
+        let found = tried.iter().copied().find(|at| {
+            let is_acknowledged = self.spares[*at].is_acknowledged();
+            // So it is likely to be with the next one, too.
+            self.is_oldest_first ^= !is_acknowledged;
+            is_acknowledged
+        })?;
+        let Spare { stream, token, .. } = self.spares.remove(found);
+        forget_peer(&stream).is_ok().then_some((stream, token))
     }
 
     /// Whether an event with this token is of a socket that is kept: it is of the connection that is over, and
@@ -150,8 +158,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::base::addr::{Endpoint, Source};
-    use crate::base::keepalive::Keepalive;
+    use crate::net::Stream;
 
     fn spares() -> Spares {
         let mut spares = Spares::default();
@@ -181,8 +188,7 @@ mod tests {
     /// Waits until the socket's peer has acknowledged everything.
     fn wait_until_acknowledged(spares: &Spares) {
         let started = Instant::now();
-        let count = |spare: &Spare| Socket::tcp(spare.stream.try_clone().unwrap()).unsent().unwrap();
-        while spares.spares.iter().any(|spare| count(spare) > 0) {
+        while !spares.spares.iter().all(Spare::is_acknowledged) {
             assert!(started.elapsed() < Duration::from_secs(20));
         }
     }
@@ -329,11 +335,23 @@ mod tests {
         let mut spares = spares();
         spares.keep(socket, 1);
         assert!(spares.take(true).is_none());
+        // Whichever end is tried first, one that is acknowledged is found, and it waits.
+        for token in [2, 3] {
+            let (mut other, other_peer) = pair(&listener, None);
+            drop(other_peer);
+            read_to_end(&mut other);
+            spares.keep(other, token);
+            while !spares.spares[1].is_acknowledged() {}
+            assert_eq!(spares.take(true).map(|(_, token)| token), Some(token));
+            assert!(spares.has(1));
+        }
         let mut got = 0;
         while let Ok(count @ 1..) = peer.read(&mut vec![0; 1 << 20]) {
             got += count;
         }
         assert_eq!(got, sent);
+        wait_until_acknowledged(&spares);
+        assert_eq!(spares.take(true).map(|(_, token)| token), Some(1));
     }
 
     #[test]

@@ -283,6 +283,17 @@ fn each_connect_has_its_own_time() {
 }
 
 #[test]
+fn a_connect_that_is_over_has_no_time_when_that_of_another_ends() {
+    // Both clients come at once. The first one's server is silent; the other's has refused meanwhile, and its next one
+    // takes nearly as long as it may.
+    let reach: &[&[Reach]] = &[&[Reach::Lost], &[Reach::RefusesAfter(1_000 * MS)], &[Reach::Late(4_998 * MS)]];
+    let world = finished(with_reach(reach, &[Dialogue::request(100, 100), Dialogue::request(100, 100)]));
+    assert_eq!([0, 1].map(|client| world.client(client).received), [100, 100]);
+    assert!(world.said.iter().any(|text| text.contains("server 0")), "{:?}", world.said);
+    assert!(!world.said.iter().any(|text| text.contains("server 2")), "{:?}", world.said);
+}
+
+#[test]
 fn what_came_before_pen_noticed_the_connect_is_not_forgotten() {
     // pen looks late: the connect, the bytes and the end are one edge.
     for seed in 0..40 {
