@@ -157,8 +157,8 @@ pub trait Net {
         drop(stream);
     }
 
-    /// Nobody is connected any more: what was kept for others is given back. What is retired from now on may
-    /// be kept.
+    /// Nobody is connected, any more or after the start: what was kept for others is given back. What is retired from now on
+    /// may be kept.
     fn rest(&mut self) {}
 
     /// A socket for datagrams to and from `to` and nobody else, from the local address `from` if one is

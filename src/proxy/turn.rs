@@ -24,8 +24,13 @@ impl<N: Net> Proxy<N> {
 
     /// As [`Proxy::run`], with somebody else in the same loop.
     pub fn run_with(&mut self, foreign: &mut impl Foreign<N>) -> io::Result<Ending> {
+        let mut has_started = false;
         loop {
             self.turn(foreign)?;
+            if !std::mem::replace(&mut has_started, true) && self.pairs.is_empty() {
+                // Nobody has come yet, and what was needed for the start is not needed any more.
+                self.net.rest();
+            }
             if let Some(ending) = self.ending {
                 self.net.end_successor();
                 self.viewers.close_all();

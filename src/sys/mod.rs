@@ -19,6 +19,7 @@ pub mod datagram;
 pub mod dns;
 pub mod exec;
 pub mod folder;
+pub mod image;
 pub mod inheritance;
 pub mod lack;
 pub mod listener;

@@ -12,6 +12,7 @@ use super::arrivals::Arrivals;
 use super::clock::{Clocks, LocalTime};
 use super::console::Console;
 use super::folder;
+use super::image::Image;
 use super::lack;
 use super::listener::Listener;
 use super::log::Log;
@@ -53,6 +54,7 @@ pub struct OsNet {
     keepalive: Option<Keepalive>,
     upgrader: Upgrader,
     spares: Spares,
+    image: Image,
     /// Pipes for which there are descriptors beside those of the pairs.
     pipes_max: usize,
     clocks: Clocks,
@@ -76,6 +78,7 @@ impl OsNet {
             keepalive: Some(Keepalive::default()),
             upgrader: Upgrader::refusing("pen does not run yet"),
             spares: Spares::default(),
+            image: Image::default(),
             pipes_max: 0,
             clocks: Clocks::started(),
         })
@@ -220,6 +223,8 @@ impl Net for OsNet {
 
     fn rest(&mut self) {
         self.spares.limit(0);
+        let now = self.now().moment;
+        self.image.let_go(now);
     }
 
     fn connect_datagrams(&mut self, to: &Endpoint, from: Option<Source>) -> io::Result<Socket> {
