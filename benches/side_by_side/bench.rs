@@ -91,6 +91,14 @@ impl Bench {
         standing.settle();
     }
 
+    /// A process that never sleeps, on the balancers' processor.
+    pub fn occupy(&self) -> io::Result<Process> {
+        let words = [std::env::current_exe()?.display().to_string(), String::from("spin")];
+        let mut process = Process::start(&words, &self.cpu, self.dir.join("spin"))?;
+        process.wait_for_word("spinning")?;
+        Ok(process)
+    }
+
     /// All of them, ready.
     pub fn start_all(&mut self, connections: usize, is_bulk: bool) -> io::Result<Vec<Standing>> {
         self.peers.clone().iter().map(|peer| self.start(peer, connections, is_bulk)).collect()

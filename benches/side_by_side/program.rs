@@ -66,6 +66,12 @@ fn run(mut words: impl Iterator<Item = OsString>) -> io::Result<()> {
             let at = words.collect::<io::Result<String>>()?;
             server::serve(at.parse().map_err(io::Error::other)?)
         }
+        Some("spin") => {
+            println!("spinning");
+            loop {
+                std::hint::spin_loop();
+            }
+        }
         #[cfg(target_os = "linux")]
         Some("delay") => {
             let words = words.collect::<io::Result<Vec<_>>>()?;

@@ -23,6 +23,8 @@ pub struct Work {
     /// Units in one round, on all connections together; each on a connection of its own if `is_short`.
     units: u64,
     is_short: bool,
+    /// Another process, which never sleeps, has half of the balancer's processor.
+    is_shared: bool,
 }
 
 const REQUEST: Unit = Unit::exchange(64, 64);
@@ -32,16 +34,27 @@ const UP: Unit = Unit { up: 1024 * MIB, early: 0, late: 1, is_last: false, is_sk
 const BOTH: Unit = Unit { up: 48 * MIB, early: 48 * MIB, late: 0, is_last: false, is_skimmed: false };
 
 const fn kept(name: &'static str, title: &'static str, connections: usize, unit: Unit, each: u64) -> Work {
-    Work { name, title, connections, unit, units: connections as u64 * each, is_short: false }
+    Work { name, title, connections, unit, units: connections as u64 * each, is_short: false, is_shared: false }
 }
 
 const fn short(name: &'static str, title: &'static str, connections: usize, unit: Unit, units: u64) -> Work {
-    Work { name, title, connections, unit, units, is_short: true }
+    Work { name, title, connections, unit, units, is_short: true, is_shared: false }
+}
+
+const fn on_half(work: Work) -> Work {
+    Work { is_shared: true, ..work }
 }
 
 /// All of them, each about as much as a balancer does in a second.
-pub const WORKS: [Work; 10] = [
+pub const WORKS: [Work; 11] = [
     kept("bulk16", "Bulk, 16 connections, both directions at once", 16, BOTH, 1),
+    on_half(kept(
+        "half16",
+        "The same on half a processor, the other half of which somebody else has: here the balancer is the limit",
+        16,
+        BOTH,
+        1,
+    )),
     kept("bulk1", "Bulk, 1 connection, from the server", 1, DOWN, 1),
     kept("bulk1up", "Bulk, 1 connection, to the server", 1, UP, 1),
     kept("small1", "64 bytes there and back on 1 kept connection", 1, REQUEST, 12_000),
@@ -94,6 +107,7 @@ impl Work {
     /// All balancers side by side.
     pub fn compare(&self, bench: &mut Bench) -> io::Result<Table> {
         let mut standing = bench.start_all(self.connections, self.is_bulk())?;
+        let _other = if self.is_shared { Some(bench.occupy()?) } else { None };
         let mut rounds: Vec<Vec<Round>> = vec![Vec::new(); standing.len()];
         for _ in 0..bench.rounds {
             for (at, balancer) in standing.iter_mut().enumerate() {
