@@ -226,6 +226,10 @@ pub trait Net {
     /// The only source of time.
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<Now>;
 
+    /// Lets more come before the next wait, for so long at most, which is less than a second. A world in which things
+    /// come one by one has nothing to do.
+    fn gather(&mut self, _time: Duration) {}
+
     /// Nanoseconds of the wall clock's second at the last wait, for reports. A world that counts whole
     /// seconds has none.
     fn subsecond(&self) -> u32 {

@@ -49,6 +49,7 @@ complete -c penctl -n '__penctl_at 1' -a client_max -d 'Lets one client have at 
 complete -c penctl -n '__penctl_at 1' -a client_rate -d 'Lets one client begin at most N connections in a second, or in SECONDS.'
 complete -c penctl -n '__penctl_at 1' -a clients_max -d 'Remembers at most N clients.'
 complete -c penctl -n '__penctl_at 1' -a close -d 'Closes connection N.'
+complete -c penctl -n '__penctl_at 1' -a coalesce -d 'Lets more come for so long where much comes; 0 for never.'
 complete -c penctl -n '__penctl_at 1' -a conn_max -d 'Serves at most N connections at once.'
 complete -c penctl -n '__penctl_at 1' -a connection -d 'Describes connection N.'
 complete -c penctl -n '__penctl_at 1' -a control -d 'Tells where the control port is.'

@@ -273,6 +273,8 @@ impl Default for Settings {
 /// The settings that all listeners have in common: those of the process.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Common {
+    /// How long more may come before a wait where much comes; zero for never.
+    pub coalesce: Duration,
     /// How long pairs have to finish once nobody is let in any more; zero for as long as they
     /// need.
     pub drain: Duration,
@@ -317,6 +319,7 @@ pub struct Common {
 impl Default for Common {
     fn default() -> Common {
         Common {
+            coalesce: Duration::from_micros(75),
             drain: Duration::from_secs(300),
             keepalive: Some(Keepalive::default()),
             conn_max: 500,

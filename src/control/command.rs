@@ -31,6 +31,8 @@ pub const ASSOCIATIONS_FROM: usize = CONN_MAX as usize;
 pub const IDLERS_MAX: u32 = 10_000;
 /// The most that the kernel can be asked to keep for a socket, in KiB.
 pub const SOCKET_BUFFERS_MAX: u32 = 65_536;
+/// The longest that more may come before a wait, in microseconds.
+const COALESCE_MAX: u32 = 1_000;
 /// The longest time in seconds, 68 years: what the original takes.
 pub const SECONDS_MAX: u32 = i32::MAX as u32;
 /// The highest debug level; those above 3 are as 3.
@@ -209,6 +211,8 @@ pub enum Number {
     ClientMax,
     /// Clients that are remembered.
     ClientsMax,
+    /// Microseconds that more may come before a wait.
+    Coalesce,
     /// Pairs at once.
     ConnMax,
     /// The debug level.
@@ -261,6 +265,7 @@ impl Number {
             Number::ClientIpv6 => (0, 128),
             Number::ClientMax | Number::UdpRequests => (0, CONN_MAX),
             Number::ClientsMax => (1, CLIENTS_MAX as u32),
+            Number::Coalesce => (0, COALESCE_MAX),
             Number::ConnMax | Number::PendingMax => (1, CONN_MAX),
             Number::Debug => (0, DEBUG_MAX),
             Number::Idlers => (0, IDLERS_MAX),
@@ -495,6 +500,7 @@ mod tests {
             ("clients_max", Number::ClientsMax, 1, 16_777_216),
             ("conn_max", Number::ConnMax, 1, 1_000_000),
             ("debug", Number::Debug, 0, 9),
+            ("coalesce", Number::Coalesce, 0, 1_000),
             ("drain", Number::Drain, 0, 2_147_483_647),
             ("half_closed_timeout", Number::HalfClosedTimeout, 0, 2_147_483_647),
             ("idle_timeout", Number::IdleTimeout, 0, 2_147_483_647),

@@ -458,6 +458,9 @@ mod tests {
             ("client_acl 1", "1\n"),
             ("clients_max", "2048\n"),
             ("clients_max 3000", "3000\n"),
+            ("coalesce", "75\n"),
+            ("coalesce 0", "0\n"),
+            ("coalesce", "0\n"),
             ("conn_max", "500\n"),
             ("conn_max 600", "600\n"),
             ("control", "127.0.0.1:21001\n"),
@@ -537,7 +540,7 @@ mod tests {
     #[test]
     fn settings_take_the_values_that_commands_give_them() {
         let mut pen = pen();
-        let lines = "acl 3 deny 192.0.2.0/24\nascii\nblacklist 1\nclient_acl 3\nclients_max 4\nconn_max 5\n\
+        let lines = "acl 3 deny 192.0.2.0/24\nascii\nblacklist 1\nclient_acl 3\nclients_max 4\nconn_max 5\ncoalesce 14\n\
                      control_acl 6\ndebug 2\ndrain 11\nhalf_closed_timeout 12\nidle_timeout 7\nstuck_timeout 13\npending_max 8\nsource ::1\ntimeout 9\ntracking 10\n\
                      hash\nroundrobin\nstubborn\nweight\nprio";
         for line in lines.lines() {
@@ -549,7 +552,7 @@ mod tests {
         assert_eq!((settings.blacklist, settings.connect_timeout), (seconds(1), seconds(9)));
         assert_eq!((settings.tracking, settings.idle_timeout), (seconds(10), seconds(7)));
         assert_eq!((settings.half_closed_timeout, settings.stuck_timeout), (seconds(12), seconds(13)));
-        assert_eq!(common.drain, seconds(11));
+        assert_eq!((common.drain, common.coalesce), (seconds(11), Duration::from_micros(14)));
         assert_eq!((settings.client_acl, common.control_acl), (3, 6));
         assert_eq!((settings.clients_max, common.conn_max, settings.pending_max), (4, 5, 8));
         assert_eq!((common.debug, settings.source), (2, Some("::1".parse().unwrap())));

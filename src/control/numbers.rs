@@ -37,6 +37,7 @@ pub(super) fn set_number(
                 settings.clients_max = count;
                 effects.push(Effect::ClientsMax(at));
             }
+            Number::Coalesce => common.coalesce = Duration::from_micros(u64::from(value)),
             Number::ConnMax => {
                 common.conn_max = count;
                 effects.push(Effect::ConnMax(count));
@@ -94,6 +95,7 @@ fn number_now(common: &Common, settings: &Settings, number: Number) -> u64 {
         Number::ClientIpv6 => u64::from(settings.client_ipv6),
         Number::ClientMax => u64::from(settings.client_max),
         Number::ClientsMax => settings.clients_max as u64,
+        Number::Coalesce => u64::try_from(common.coalesce.as_micros()).unwrap_or(u64::MAX),
         Number::ConnMax => common.conn_max as u64,
         Number::Debug => u64::from(common.debug),
         Number::Drain => common.drain.as_secs(),

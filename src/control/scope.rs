@@ -4,10 +4,11 @@
 //! would look as if it held for that one.
 
 /// Commands that are for the process, by their names without "no".
-const PROCESS: [&str; 29] = [
+const PROCESS: [&str; 30] = [
     "ascii",
     "capture",
     "close",
+    "coalesce",
     "conn_max",
     "connection",
     "control",

@@ -119,6 +119,7 @@ pub static COMMANDS: &[Row] = &[
     is("no client_rate", "Lets clients begin as many connections as they want.", Command::ClientRate(Some(None))),
     number("clients_max", "[N]", "Remembers at most N clients.", Number::ClientsMax),
     by("close", "N", "Closes connection N.", read::close),
+    number("coalesce", "[MICROSECONDS]", "Lets more come for so long where much comes; 0 for never.", Number::Coalesce),
     number("conn_max", "[N]", "Serves at most N connections at once.", Number::ConnMax),
     by("connection", "N", "Describes connection N.", read::connection),
     is("control", "Tells where the control port is.", Command::Control),
@@ -455,6 +456,11 @@ mod tests {
                 ("2000000", "2000000 is not within 0 to 1999999"),
                 ("1 2", "unexpected word '2'"),
             ],
+        ),
+        Case(
+            "coalesce",
+            &["", "0", "1000"],
+            &[("x", "'x' is not a number"), ("1001", "1001 is not within 0 to 1000"), ("1 2", "unexpected word '2'")],
         ),
         Case(
             "connection",

@@ -178,6 +178,7 @@ impl Writer<'_> {
         let mut blocks = vec![
             self.one("ascii", String::from(form)),
             self.capture(common.capture.as_ref())?,
+            self.says("coalesce", &common.coalesce.as_micros()),
             self.says("conn_max", &common.conn_max),
             self.says("control_acl", &self.balancer.acls.name(common.control_acl)),
             self.file("control_token", common.control_token.as_deref())?,
@@ -513,6 +514,7 @@ mod tests {
             one_of(random, &[None, Some("/var/log/pen"), Some("pen.log"), Some("my file #1"), Some("/tmp/a:b c")])
         };
         Common {
+            coalesce: Duration::from_micros(random.below(1_001)),
             drain: seconds(random, 0),
             keepalive,
             conn_max: 1 + random.below(1_000_000) as usize,

@@ -8,6 +8,7 @@ mod attempts;
 pub mod batch;
 pub mod capture;
 pub mod checks;
+pub mod coalescing;
 pub mod connect;
 pub mod control;
 pub mod drain;
@@ -63,6 +64,7 @@ use crate::inspect::Turned;
 use crate::net::{Event, LogTarget, Net, Stream, Token};
 use capture::Capture;
 use checks::Checks;
+use coalescing::Coalescing;
 use control::Control;
 use ending::CLOSE_REASONS;
 use faults::Faults;
@@ -192,6 +194,7 @@ pub struct Proxy<N: Net> {
     seen_until: Moment,
     /// Kept between turns for its memory.
     events: Vec<Event>,
+    coalescing: Coalescing,
     shortage: memory::Shortage,
     /// Since when nobody is let in any more.
     draining_since: Option<Moment>,
@@ -239,6 +242,7 @@ impl<N: Net> Proxy<N> {
             now: Now::default(),
             seen_until: Moment::default(),
             events: Vec::new(),
+            coalescing: Coalescing::default(),
             shortage: memory::Shortage::default(),
             draining_since: None,
             upgrade: Upgrade::None,

@@ -113,7 +113,10 @@ impl<N: Net> Proxy<N> {
                 self.carry_once(key, direction, most)
             } else {
                 match self.inspect(key, direction, most) {
-                    Piece::Taken(count) => count,
+                    Piece::Taken(count) => {
+                        self.coalescing.read(count);
+                        count
+                    }
                     Piece::Waits => 0,
                     Piece::Unseen => self.carry_once(key, direction, most),
                 }
@@ -146,6 +149,9 @@ impl<N: Net> Proxy<N> {
             && source.readable
             && let Some(moved) = flow.move_through_pipe(source, sink, &mut self.net, &mut self.pool)
         {
+            if moved > 0 {
+                self.coalescing.moved(moved);
+            }
             return moved;
         }
         if flow.is_open() && source.readable {
@@ -163,6 +169,7 @@ impl<N: Net> Proxy<N> {
         if received == 0 {
             return 0;
         }
+        self.coalescing.read(received);
         let chunk = &self.scratch[..received];
         if is_logged {
             let server = pair.to.as_ref().expect("a pair that relays is connected to a server");

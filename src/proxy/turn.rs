@@ -47,6 +47,7 @@ impl<N: Net> Proxy<N> {
     /// One pass: wait, then do all there is to do now.
     pub fn turn(&mut self, foreign: &mut impl Foreign<N>) -> io::Result<()> {
         let mut events = self.wait(foreign.next_due())?;
+        self.coalescing.begin(events.len());
         for event in events.drain(..) {
             match event {
                 Event::Ready { token, ready } if token.0 >= FOREIGN => {
@@ -67,6 +68,7 @@ impl<N: Net> Proxy<N> {
     /// Waits for events, until somebody else is due at the latest.
     fn wait(&mut self, foreign_due: Option<Moment>) -> io::Result<Vec<Event>> {
         let timeout = self.timeout(foreign_due);
+        self.let_more_come(timeout);
         let mut events = std::mem::take(&mut self.events);
         let before = self.now.moment;
         self.now = self.net.wait(&mut events, timeout)?;
@@ -75,6 +77,14 @@ impl<N: Net> Proxy<N> {
         self.seen_until = (before + waited).min(self.now.moment);
         self.note_history();
         Ok(events)
+    }
+
+    /// Where much comes, lets more of it come.
+    fn let_more_come(&mut self, timeout: Option<Duration>) {
+        let time = self.listeners.common.coalesce;
+        if self.coalescing.is_worth_while() && timeout.is_none_or(|timeout| timeout > time) && !time.is_zero() {
+            self.net.gather(time);
+        }
     }
 
     fn event(&mut self, event: Event) {
@@ -169,6 +179,7 @@ impl<N: Net> Proxy<N> {
 
     /// Does what an edge on one side of a pair makes possible.
     fn drive(&mut self, key: PairKey, side: Side, ready: Ready) {
+        self.coalescing.heard(key.0);
         let Some(pair) = self.pairs.get_mut(key.0) else { return };
         let is_connecting = matches!(pair.phase, Phase::Connecting { .. });
         if is_connecting && side == Side::Server {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::nap::Nap;
 use crate::base::time::{Moment, Now};
 
 /// Seconds since 1970-01-01 00:00:00 UTC; 0 for a clock that is set to before that.
@@ -41,12 +42,13 @@ pub struct Clocks {
     origin: Instant,
     /// Nanoseconds of the wall clock's second when it was last looked at.
     pub subsecond: u32,
+    nap: Nap,
 }
 
 impl Clocks {
     /// Begins now.
     pub fn started() -> Clocks {
-        Clocks { origin: Instant::now(), subsecond: 0 }
+        Clocks { origin: Instant::now(), subsecond: 0, nap: Nap::default() }
     }
 
     /// Both clocks, and the nanoseconds of the wall clock's second.
@@ -55,6 +57,11 @@ impl Clocks {
         let unix = unix_time();
         let now = Now { moment: Moment::from_nanos(nanos.saturating_add(ORIGIN)), unix: unix.as_secs() };
         (now, unix.subsec_nanos())
+    }
+
+    /// Lets so much time go by.
+    pub fn nap(&mut self, time: Duration) {
+        self.nap.take(time);
     }
 
     /// Both clocks; what they say is kept.

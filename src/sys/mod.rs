@@ -26,6 +26,7 @@ pub mod listener;
 pub mod log;
 pub mod look_up;
 pub mod memory;
+pub mod nap;
 pub mod net;
 pub mod peer;
 pub mod pid_file;

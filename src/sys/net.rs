@@ -309,6 +309,10 @@ impl Net for OsNet {
         Ok(self.clocks.tick())
     }
 
+    fn gather(&mut self, time: Duration) {
+        self.clocks.nap(time);
+    }
+
     fn subsecond(&self) -> u32 {
         self.clocks.subsecond
     }

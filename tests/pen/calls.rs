@@ -99,6 +99,30 @@ fn a_chunk_costs_a_wait_a_read_and_a_write() {
     assert!(each <= 3.3, "{each} calls for each chunk");
 }
 
+/// How often pen lets more come while so many clients ask at once, again and again; and its waits.
+fn naps(test: &str, options: &[&str], clients: usize) -> Option<(usize, usize)> {
+    let server = Server::start(echo);
+    let pen = traced(test, "trace=nanosleep,clock_nanosleep,epoll_wait,epoll_pwait", options, &[server.address()])?;
+    let clients: Vec<TcpStream> = (0..clients).map(|_| pen.connect()).collect();
+    for _ in 0..200 {
+        clients.iter().for_each(|mut client| client.write_all(b"x").unwrap());
+        clients.iter().for_each(|mut client| client.read_exact(&mut [0]).unwrap());
+    }
+    wait::until_true("it waits", || settled(&pen));
+    Some((count(&pen, "nanosleep("), count(&pen, "epoll_")))
+}
+
+#[test]
+fn more_of_a_crowd_is_let_come_unless_that_is_switched_off_and_few_do_not_wait() {
+    let name = "more_of_a_crowd_is_let_come_unless_that_is_switched_off_and_few_do_not_wait";
+    let Some((naps_of_crowd, waits)) = naps(name, &[], 60) else { return };
+    assert!(naps_of_crowd > 100, "{naps_of_crowd} of {waits}");
+    let Some((naps_of_few, waits)) = naps(name, &[], 16) else { return };
+    assert_eq!(naps_of_few, 0, "of {waits}");
+    let Some((naps_without, waits)) = naps(name, &["-O", "coalesce 0"], 60) else { return };
+    assert_eq!(naps_without, 0, "of {waits}");
+}
+
 /// Calls of setsockopt for each of some short exchanges.
 fn options_of_a_pair(test: &str, options: &[&str]) -> Option<f64> {
     let server = Server::start(echo);

@@ -352,6 +352,11 @@ impl World {
     /// Waits as `Net::wait` does; an error if nothing would ever happen again.
     pub fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
         self.calls.wait += 1;
+        let gathered = std::mem::take(&mut self.gathered);
+        assert!(
+            gathered.is_zero() || timeout.is_none_or(|timeout| timeout > gathered),
+            "pen dallies though there is something to do"
+        );
         self.assert_nothing_kept();
         self.calls_in_turn = 0;
         // What pen did took some time too.
@@ -360,6 +365,14 @@ impl World {
         let outcome = self.wait_until(events, deadline);
         self.turn_began = self.now;
         outcome
+    }
+
+    /// pen lets more come.
+    pub fn gather(&mut self, time: Duration) {
+        self.calls.gather += 1;
+        self.gathered = time;
+        assert!((1..1_000_000_000).contains(&time.as_nanos()), "{time:?}");
+        self.sleep_until(self.now + u64::from(time.subsec_nanos()));
     }
 
     fn wait_until(&mut self, events: &mut Vec<Event>, deadline: Option<u64>) -> io::Result<()> {

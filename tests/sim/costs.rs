@@ -67,6 +67,24 @@ fn connections_that_come_one_at_a_time_ask_for_memory_once() {
 }
 
 #[test]
+fn more_of_a_crowd_is_let_come_and_few_do_not_wait() {
+    let run = |clients: usize, bulk: usize| {
+        let mut dialogues = vec![Dialogue::exchange(100, 100, 1_000); clients];
+        dialogues.extend(vec![Dialogue::request(10, 4_000_000); bulk]);
+        let mut plan = Plan::plain(1, &dialogues);
+        plan.odds.buffers = Buffers::Huge;
+        // Several things happen between two looks.
+        plan.odds.lazy = 1;
+        finished(plan).calls
+    };
+    let (lone, few, crowd) = (run(1, 0), run(20, 0), run(60, 0));
+    assert_eq!((lone.gather, few.gather), (0, 0), "{lone:?} {few:?}");
+    assert!(crowd.gather > 0, "{crowd:?}");
+    // Where there is more to do at once, nothing is waited for: the world would say so.
+    assert!(run(60, 4).gather > 0);
+}
+
+#[test]
 fn what_a_server_says_at_once_is_read_once() {
     let greeting = [Send(10), Heard(10), Send(10), Fin, End];
     let dialogue = Dialogue::polite(10, 20, &[Heard(10), Send(10), End, Fin], &greeting);

@@ -437,6 +437,10 @@ plant datagram-without-its-header-let-in $p/udp/told.rs \
     $'&Endpoint::inet(way.client), why);\n                None' $'&Endpoint::inet(way.client), why);\n                Some((None, bytes))'
 plant address-that-was-asked-not-told $p/udp/told.rs \
     'one.way.local.unwrap_or(bound.ip())' 'bound.ip()'
+plant few-wait-as-a-crowd-does $p/coalescing.rs \
+    'self.pairs.before >= PAIRS' 'true'
+plant more-is-let-come-though-there-is-work $p/turn.rs \
+    'timeout.is_none_or(|timeout| timeout > time)' 'true'
 
 if [ "$planted" -lt "${#only[@]}" ]; then
     echo "mutants.sh: not every one of these exists: ${only[*]}" >&2

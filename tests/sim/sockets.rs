@@ -168,6 +168,10 @@ impl Net for SimNet {
         Ok(Now { moment: Moment::from_nanos(moment), unix: self.world.borrow().unix() })
     }
 
+    fn gather(&mut self, time: Duration) {
+        self.world.borrow_mut().gather(time);
+    }
+
     fn resolve(&mut self, request: usize, name: &str) {
         self.world.borrow_mut().resolve(request, name);
     }

@@ -126,6 +126,7 @@ pub struct Line {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Calls {
     pub wait: u64,
+    pub gather: u64,
     pub resolve: u64,
     pub accept: u64,
     pub connect: u64,
@@ -187,6 +188,8 @@ pub struct World {
     pub calls_in_turn: u32,
     /// When pen's last wait was over.
     pub turn_began: u64,
+    /// For how long more was let come since the last wait.
+    pub gathered: Duration,
     /// Calls that moved something on.
     pub progress: u64,
     /// Things that happened.
@@ -242,6 +245,7 @@ impl World {
             calls: Calls::default(),
             calls_in_turn: 0,
             turn_began: 1_000_000_000,
+            gathered: Duration::ZERO,
             progress: 0,
             actions: 0,
             open: 0,
