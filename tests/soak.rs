@@ -43,7 +43,7 @@ const SHORT: Duration = Duration::from_secs(20);
 const SERVERS: u8 = 4;
 const CLIENTS: u64 = 12;
 
-/// How much more resident memory pen may have at its end than after its first minute or a third of the time, in KiB:
+/// How much more memory of its own pen may have at its end than after its first minute or a third of the time, in KiB:
 /// the client table, the allocator's spare pages, the pool's spare rings.
 const MEMORY_MARGIN: u64 = 2_048;
 
@@ -77,11 +77,11 @@ fn report(passed: u32, failed: u32) {
 #[derive(Clone, Copy)]
 struct Held {
     descriptors: usize,
-    resident: u64,
+    own: u64,
 }
 
 fn held(pen: &Pen) -> Held {
-    Held { descriptors: proc::descriptors(pen.pid()), resident: proc::resident(pen.pid()) }
+    Held { descriptors: proc::descriptors(pen.pid()), own: proc::resident_own(pen.pid()) }
 }
 
 /// Which of its addresses a server has for a listener.
@@ -145,7 +145,7 @@ fn soak(time: Duration) -> bool {
     let idle = proc::cpu(pen.pid()) - before;
     servers.iter().for_each(|server| server.report(&tally));
     let end = held(&pen);
-    let is_steady = end.resident <= early.resident.max(start.resident) + MEMORY_MARGIN;
+    let is_steady = end.own <= early.own.max(start.own) + MEMORY_MARGIN;
     print_table(time, &tally, [start, early, end], proc::most_resident(pen.pid()), idle);
     for text in tally.texts() {
         println!("unexpected: {text}");
@@ -194,8 +194,8 @@ fn print_table(time: Duration, tally: &Tally, [start, early, end]: [Held; 3], mo
         format!("{}, {}, {}", start.descriptors, early.descriptors, end.descriptors),
     );
     row(
-        "resident memory at the start, early, at the end; at most",
-        format!("{}, {}, {}; {most} KiB", start.resident, early.resident, end.resident),
+        "own memory at the start, early, at the end; resident at most",
+        format!("{}, {}, {}; {most} KiB", start.own, early.own, end.own),
     );
     row("processor time within the last second, idle", format!("{idle:?}"));
     println!();

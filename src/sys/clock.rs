@@ -95,12 +95,14 @@ impl LocalTime {
     /// The local time at so many seconds since 1970; the first second of 1970 in UTC if the
     /// system cannot tell.
     pub fn at(unix: u64) -> LocalTime {
-        let seconds = libc::time_t::try_from(unix).unwrap_or(libc::time_t::MAX);
+        let unknown = LocalTime { year: 1970, month: 1, day: 1, ..LocalTime::default() };
+        // Of the type that the call wants: its name is deprecated for musl until the crate has but one for it.
+        let Ok(seconds) = unix.try_into() else { return unknown };
         // SAFETY: `tm` is plain numbers and, on some systems, a pointer that may be null.
         let mut parts: libc::tm = unsafe { std::mem::zeroed() };
         // SAFETY: both pointers are to live values of the right type, which the call does not keep.
         if unsafe { libc::localtime_r(&raw const seconds, &raw mut parts) }.is_null() {
-            return LocalTime { year: 1970, month: 1, day: 1, ..LocalTime::default() };
+            return unknown;
         }
         let small = |number: libc::c_int| u8::try_from(number).unwrap_or(0);
         LocalTime {
@@ -144,5 +146,7 @@ mod tests {
         assert_eq!((time.year, time.month), (2002, 1));
         assert!((8..=9).contains(&time.day), "{time}");
         assert_eq!(time.second, 5);
+        // A time that no calendar has.
+        assert_eq!(LocalTime::at(u64::MAX).to_string(), "1970-01-01 00:00:00");
     }
 }

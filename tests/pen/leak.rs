@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::{End, ask, read_to_end, reset};
 use crate::support::pen::Pen;
-use crate::support::proc::{self, cpu, descriptors, limit_descriptors, resident};
+use crate::support::proc::{self, cpu, descriptors, limit_descriptors, resident, resident_own};
 use crate::support::report::not_tested_here;
 use crate::support::servers::{After, Blackhole, Refusing, Server, echo};
 use crate::support::wait;
 
-/// How much resident memory may vary from one round of connections to the next, in KiB: a few pages of the allocator.
+/// How much memory of its own may vary from one round of connections to the next, in KiB: a few pages of the allocator.
 /// One connection that is not given back costs at least 200 bytes, so ten thousand would be 2,000 KiB.
 const MARGIN: u64 = 256;
 
@@ -84,7 +84,7 @@ fn ten_thousand_connections_one_after_another_leave_nothing() {
     let round = |times: usize| {
         (0..times).for_each(|turn| one_of_each_sort(&pen, turn));
         wait_for_descriptors(&pen, idle);
-        resident(pen.pid())
+        resident_own(pen.pid())
     };
     let start = round(1_000);
     let end = round(9_000);
@@ -154,7 +154,7 @@ fn b05_five_thousand_connections_at_once_leave_nothing() {
             assert!(busy < 12_000, "{busy} KiB with {COUNT} connections");
         });
         wait_for_descriptors(&pen, idle);
-        after.push(resident(pen.pid()));
+        after.push(resident_own(pen.pid()));
     }
     assert!(after[2] <= after[1] + MARGIN, "after each round, in KiB: {after:?}");
     assert_sleeps(&pen, "afterwards");
