@@ -34,6 +34,8 @@ mod names;
 mod packets;
 #[path = "faults/penlogd.rs"]
 mod penlogd;
+#[path = "faults/ports.rs"]
+mod ports;
 #[path = "faults/reset.rs"]
 mod reset;
 #[path = "faults/silence.rs"]

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::checked;
 use super::peer;
 use super::pipe::Pipe;
-use super::tcp::{bind_source, connect, new_tcp_socket, probe, set_option};
+use super::tcp::{bind_source, connect, leave_port_open, new_tcp_socket, probe, set_option};
 use super::udp;
 use crate::base::addr::{Endpoint, Source};
 use crate::base::keepalive::Keepalive;
@@ -66,6 +66,9 @@ impl Socket {
                 let fd = new_tcp_socket(*addr)?;
                 // Urgent data must come in its place in the stream, or it is lost (tcp(7)).
                 set_option(&fd, libc::SOL_SOCKET, libc::SO_OOBINLINE, 1 as libc::c_int)?;
+                if from.is_some() {
+                    leave_port_open(&fd);
+                }
                 bind_source(&fd, *addr, from)?;
                 Socket::begin(TcpStream::from(fd), *addr, keepalive, from.is_none())
             }

@@ -105,6 +105,17 @@ pub(super) fn bind_source(fd: &OwnedFd, to: SocketAddr, from: Option<Source>) ->
     bind(fd, SocketAddr::new(ip, 0)).map_err(|error| unbound(error, ip))
 }
 
+/// Leaves the port that goes with a source to connect(2), which knows where the connection leads: a port can
+/// be had for each server, not only once for all (IP_BIND_ADDRESS_NO_PORT, ip(7)). A system that does not know
+/// that chooses the port at once.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn leave_port_open(fd: &OwnedFd) {
+    let _ = set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1 as libc::c_int);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn leave_port_open(_: &OwnedFd) {}
+
 /// Why a source cannot be had. What connect(2) says where there is no port left bind(2) says of an address
 /// that is not this machine's, and has another number for the ports.
 fn unbound(error: io::Error, ip: IpAddr) -> io::Error {
