@@ -187,6 +187,8 @@ fn sozu(task: &Task, room: usize, dir: &Path) -> String {
     let dir = dir.display();
     let buffer = if *is_bulk { 65_536 } else { 16_393 };
     let buffers = 2 * room + 100;
+    // It takes nobody any more when it is nearly full, and does not start with more than there may be descriptors for.
+    let room = if room < 5_000 { buffers } else { room };
     format!(
         "command_socket = \"{dir}/sozu.sock\"\nsaved_state = \"{dir}/state.json\"\nlog_level = \"error\"\n\
          log_target = \"stdout\"\nactivate_listeners = true\nworker_count = 1\nworker_automatic_restart = false\n\

@@ -22,6 +22,8 @@ pub struct Usage {
     pub sleeps: u64,
     /// Bytes resident, with shared pages divided among those who share them.
     pub pss: u64,
+    /// Bytes resident that are in no file.
+    pub anonymous: u64,
     /// Bytes resident.
     pub rss: u64,
     pub threads: u64,
@@ -111,6 +113,7 @@ impl Process {
         self.family().into_iter().map(usage).fold(Usage::default(), |sum, one| Usage {
             sleeps: sum.sleeps + one.sleeps,
             pss: sum.pss + one.pss,
+            anonymous: sum.anonymous + one.anonymous,
             rss: sum.rss + one.rss,
             threads: sum.threads + one.threads,
         })
@@ -154,6 +157,7 @@ fn usage(pid: u32) -> Usage {
     }
     let rollup = PathBuf::from(format!("/proc/{pid}/smaps_rollup"));
     usage.pss = 1024 * field(&rollup, "Pss:");
+    usage.anonymous = 1024 * field(&rollup, "Anonymous:");
     usage.rss = 1024 * field(&rollup, "Rss:");
     usage
 }

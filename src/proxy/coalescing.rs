@@ -8,6 +8,10 @@
 //! wrong, since soon all of them would wait for pen, and nobody would have anything to do. And it is known of bulk,
 //! if for some mebibytes nothing else came, and little of it comes at once.
 
+use std::time::Duration;
+
+use crate::base::time::Moment;
+
 /// One event of the running mean.
 const ONE: u32 = 256;
 
@@ -33,9 +37,14 @@ const PART: usize = 16 * 1024;
 /// they would leave the processor's caches.
 const ENOUGH: usize = 128 * 1024;
 
+/// A time without an event after which nothing is known any more.
+const QUIET: Duration = Duration::from_millis(10);
+
 /// What of late is known by.
 #[derive(Debug, Default)]
 pub struct Coalescing {
+    /// When there was the last event.
+    last: Moment,
     /// Running mean of the events of a turn.
     crowd: u32,
     /// Bytes since something else than bulk came.
@@ -76,7 +85,13 @@ struct Turn {
 
 impl Coalescing {
     /// A turn has this many events.
-    pub fn begin(&mut self, events: usize) {
+    pub fn begin(&mut self, events: usize, now: Moment) {
+        if events > 0 {
+            if now.since(self.last) > QUIET {
+                *self = Coalescing::default();
+            }
+            self.last = now;
+        }
         self.turn.events = events;
     }
 
@@ -121,7 +136,7 @@ mod tests {
     fn let_come_of(pairs: usize, coalescing: &mut Coalescing, turns: usize, brings: &[Brings]) -> usize {
         let mut keys = (0..pairs).cycle();
         let mut one = |(events, reads, moves): &Brings| {
-            coalescing.begin(*events);
+            coalescing.begin(*events, NOW);
             keys.by_ref().take(*events).for_each(|key| coalescing.heard(key));
             reads.iter().for_each(|bytes| coalescing.read(*bytes));
             moves.iter().for_each(|bytes| coalescing.moved(*bytes));
@@ -135,6 +150,7 @@ mod tests {
         let_come_of(100, coalescing, turns, brings)
     }
 
+    const NOW: Moment = Moment::from_nanos(1_000_000_000);
     const LITTLE: usize = 65_536;
     const REQUEST: Brings = (1, &[64], &[]);
     const PIECE: Brings = (1, &[], &[LITTLE]);
@@ -194,6 +210,20 @@ mod tests {
         assert_eq!(let_come(&mut coalescing, 1, &[REQUEST]), 0, "a request among it does not wait");
         assert_eq!(let_come(&mut coalescing, BULK / LITTLE - 1, &[PIECE]), 0, "nor do those who may follow");
         assert_eq!(let_come(&mut coalescing, 100, &[PIECE]), 100);
+    }
+
+    #[test]
+    fn what_was_known_is_forgotten_when_it_has_been_quiet() {
+        for brings in [SEVERAL, PIECE] {
+            let mut coalescing = Coalescing::default();
+            let_come(&mut coalescing, 500, &[brings]);
+            for (nanos, expected) in [(10_000_000, 1), (20_000_001, 0)] {
+                coalescing.begin(0, NOW);
+                coalescing.begin(1, NOW + Duration::from_nanos(nanos));
+                coalescing.moved(LITTLE);
+                assert_eq!(usize::from(coalescing.is_worth_while()), expected, "{brings:?} {nanos}");
+            }
+        }
     }
 
     #[test]

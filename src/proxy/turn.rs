@@ -47,7 +47,7 @@ impl<N: Net> Proxy<N> {
     /// One pass: wait, then do all there is to do now.
     pub fn turn(&mut self, foreign: &mut impl Foreign<N>) -> io::Result<()> {
         let mut events = self.wait(foreign.next_due())?;
-        self.coalescing.begin(events.len());
+        self.coalescing.begin(events.len(), self.now.moment);
         for event in events.drain(..) {
             match event {
                 Event::Ready { token, ready } if token.0 >= FOREIGN => {

@@ -22,9 +22,42 @@ pub fn is_available(bytes: usize) -> bool {
     true
 }
 
+/// From this size on, what is not needed any more goes back to the system.
+#[cfg(target_env = "gnu")]
+const LARGE: libc::c_int = 128 * 1024;
+
+/// Sees to it that what is large goes back to the system when it is not needed any more. The C library begins so, but keeps
+/// pieces of a size that it has given back once (M_MMAP_THRESHOLD, mallopt(3)): tables that grow would leave smaller
+/// ones behind.
+#[cfg(target_env = "gnu")]
+pub fn give_back_large() {
+    // SAFETY: numbers only. One that is not taken changes nothing.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
+}
+
+/// Other C libraries always do so.
+#[cfg(not(target_env = "gnu"))]
+pub fn give_back_large() {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[test]
+    fn what_is_large_is_mapped_also_after_something_larger_was() {
+        // SAFETY: it takes nothing and returns numbers.
+        let mapped = || unsafe { libc::mallinfo2() }.hblkhd;
+        give_back_large();
+        let is_mapped = |_: &usize| {
+            drop(std::hint::black_box(vec![1_u8; 4 * 1024 * 1024]));
+            let before = mapped();
+            let piece = std::hint::black_box(vec![1_u8; 256 * 1024]);
+            mapped() >= before + piece.len()
+        };
+        // Other tests map and unmap something now and then.
+        assert!((0..100_usize).filter(is_mapped).count() > 90);
+    }
 
     #[test]
     fn a_little_is_there_and_more_than_there_can_be_is_not() {

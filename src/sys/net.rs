@@ -64,6 +64,7 @@ impl OsNet {
     /// The world, with a way to the operator, the signals that were installed, and somebody who
     /// looks names up.
     pub fn new(console: Console, signals: Signals, resolver: Resolver) -> io::Result<OsNet> {
+        memory::give_back_large();
         let poll = Poll::new()?;
         let fd = signals.as_fd().as_raw_fd();
         poll.registry().register(&mut SourceFd(&fd), mio::Token(SIGNALS), Interest::READABLE)?;
