@@ -92,3 +92,18 @@ pub(crate) fn test_dir(name: &str) -> std::path::PathBuf {
     std::fs::create_dir(&path).unwrap();
     path
 }
+
+/// True if this process is for the test of this name alone. Otherwise such a process does the test, and here there is
+/// nothing left to do.
+#[cfg(test)]
+pub(crate) fn is_alone(test: &str) -> bool {
+    const ALONE: &str = "PEN_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = alone.args([test, "--exact", "--nocapture"]).env(ALONE, test).output().unwrap();
+    let (said, why) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{why}");
+    false
+}
