@@ -18,6 +18,9 @@ const ONE: u32 = 256;
 /// Events of a turn, as the mean of late, that make a crowd.
 const CROWD: u32 = 4 * ONE;
 
+/// Events that are none.
+const FEW: usize = (CROWD / ONE) as usize;
+
 /// Pairs that make a crowd: more than half of them have something to do while the others wait.
 const PAIRS: u32 = 48;
 
@@ -37,13 +40,13 @@ const PART: usize = 16 * 1024;
 /// they would leave the processor's caches.
 const ENOUGH: usize = 128 * 1024;
 
-/// A time without an event after which nothing is known any more.
+/// A time without a turn after which nothing is known any more if few come then.
 const QUIET: Duration = Duration::from_millis(10);
 
 /// What of late is known by.
 #[derive(Debug, Default)]
 pub struct Coalescing {
-    /// When there was the last event.
+    /// When there was the last turn with an event.
     last: Moment,
     /// Running mean of the events of a turn.
     crowd: u32,
@@ -87,7 +90,7 @@ impl Coalescing {
     /// A turn has this many events.
     pub fn begin(&mut self, events: usize, now: Moment) {
         if events > 0 {
-            if now.since(self.last) > QUIET {
+            if now.since(self.last) > QUIET && events < FEW {
                 *self = Coalescing::default();
             }
             self.last = now;
@@ -223,6 +226,13 @@ mod tests {
                 coalescing.moved(LITTLE);
                 assert_eq!(usize::from(coalescing.is_worth_while()), expected, "{brings:?} {nanos}");
             }
+        }
+        // It is pen that was busy elsewhere.
+        let mut coalescing = Coalescing::default();
+        let_come(&mut coalescing, 500, &[SEVERAL]);
+        for turn in 1..10 {
+            coalescing.begin(8, NOW + turn * QUIET * 2);
+            assert!(coalescing.is_worth_while());
         }
     }
 
