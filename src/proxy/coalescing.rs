@@ -110,9 +110,9 @@ impl Coalescing {
         self.bulk = self.bulk.saturating_add(bytes);
     }
 
-    /// So many bytes were read at once.
+    /// So many bytes were read at once; none say nothing.
     pub fn read(&mut self, bytes: usize) {
-        self.bulk = if bytes < PART { 0 } else { self.bulk.saturating_add(bytes) };
+        self.bulk = if (1..PART).contains(&bytes) { 0 } else { self.bulk.saturating_add(bytes) };
     }
 
     /// The turn is over; whether to let more come, if there is time for that.
@@ -210,6 +210,11 @@ mod tests {
         assert_eq!(let_come(&mut coalescing, 100, &[(1, &[], &[ENOUGH])]), 0, "so much is enough");
         assert_eq!(let_come(&mut coalescing, 100, &[(2, &[], &[ENOUGH, ENOUGH - 1])]), 100, "as the mean has it");
         assert_eq!(let_come(&mut coalescing, 100, &[(1, &[PART], &[]), PIECE]), 50, "some of it may be read");
+        assert_eq!(
+            let_come(&mut coalescing, 100, &[(1, &[0], &[]), PIECE]),
+            50,
+            "a read that brings nothing tells nothing"
+        );
         assert_eq!(let_come(&mut coalescing, 1, &[REQUEST]), 0, "a request among it does not wait");
         assert_eq!(let_come(&mut coalescing, BULK / LITTLE - 1, &[PIECE]), 0, "nor do those who may follow");
         assert_eq!(let_come(&mut coalescing, 100, &[PIECE]), 100);

@@ -225,6 +225,7 @@ impl<N: Net> Proxy<N> {
     /// Puts a pair into a phase. What it held in the one before is given back, except the place
     /// if the new one has it too. Returns what is left of that.
     pub(super) fn enter(&mut self, key: PairKey, phase: Phase<N::Stream>) -> Phase<N::Stream> {
+        self.errands.come();
         let pair = &mut self.pairs[key.0];
         let place = pair.place();
         let listener = &mut self.listeners[pair.listener];

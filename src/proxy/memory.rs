@@ -104,6 +104,7 @@ impl<N: Net> Proxy<N> {
     /// Tells of what became of the memory for rings while a pair was served.
     pub(super) fn tell_shortage(&mut self) {
         for news in std::mem::take(&mut self.shortage.news) {
+            self.errands.come();
             self.tell_process(match news {
                 News::Begins => OfProcess::NoBuffers,
                 News::Over(times) => OfProcess::BuffersAgain { times },

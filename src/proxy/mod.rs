@@ -14,6 +14,7 @@ pub mod control;
 pub mod drain;
 pub mod effects;
 pub mod ending;
+mod errands;
 #[cfg(test)]
 mod fake;
 mod faults;
@@ -67,6 +68,7 @@ use checks::Checks;
 use coalescing::Coalescing;
 use control::Control;
 use ending::CLOSE_REASONS;
+use errands::Errands;
 use faults::Faults;
 pub use foreign::{Foreign, Nobody};
 use idlers::Idlers;
@@ -195,6 +197,7 @@ pub struct Proxy<N: Net> {
     /// Kept between turns for its memory.
     events: Vec<Event>,
     coalescing: Coalescing,
+    errands: Errands,
     shortage: memory::Shortage,
     /// Since when nobody is let in any more.
     draining_since: Option<Moment>,
@@ -243,6 +246,7 @@ impl<N: Net> Proxy<N> {
             seen_until: Moment::default(),
             events: Vec::new(),
             coalescing: Coalescing::default(),
+            errands: Errands::default(),
             shortage: memory::Shortage::default(),
             draining_since: None,
             upgrade: Upgrade::None,
@@ -285,6 +289,7 @@ impl<N: Net> Proxy<N> {
 
     fn await_timer(&mut self, key: PairKey, timer: Timer) {
         self.pairs[key.0].timer = Some(timer);
+        self.errands.come();
         self.timers.arm(key, timer);
         let pairs = &self.pairs;
         self.timers.prune(pairs.len(), |key, timer| pairs.get(key.0).is_some_and(|pair| pair.timer == Some(timer)));
@@ -295,6 +300,7 @@ impl<N: Net> Proxy<N> {
         let pair = &mut self.pairs[key.0];
         if !pair.is_queued {
             pair.is_queued = true;
+            self.errands.come();
             self.runnable.push_back(key);
         }
     }

@@ -48,6 +48,9 @@ impl<N: Net> Proxy<N> {
         }
         let before = self.pairs[key.0].progress();
         let was_inspected = self.pairs[key.0].inspection.is_some();
+        if was_inspected || self.watch.is_on() || self.reqlog.is_open() || self.faults.are_any() {
+            self.errands.come();
+        }
         let mut left = Left::Waiting;
         for direction in [Direction::Up, Direction::Down] {
             if self.carry(key, direction) == Left::OutOfBudget {

@@ -13,7 +13,7 @@ use super::{
     ASSOCIATIONS_END, Ending, FIRST_ASSOCIATION, FIRST_CHECK, FIRST_IDLER, FIRST_LISTENING, FIRST_PAIR, FIRST_TRANSFER,
     FOREIGN, Foreign, Nobody, Proxy, STATUS_LISTENER,
 };
-use crate::base::time::{Moment, earliest};
+use crate::base::time::Moment;
 use crate::net::{Event, Net, Ready, Signal, Token};
 
 impl<N: Net> Proxy<N> {
@@ -57,11 +57,16 @@ impl<N: Net> Proxy<N> {
             }
         }
         self.events = events;
-        self.go_on_and_expire();
         if foreign.next_due().is_some_and(|due| due <= self.now.moment) {
             foreign.tick(&mut self.net, self.now);
         }
-        self.serve();
+        if self.errands.are_there(self.now.moment) {
+            self.go_on_and_expire();
+            self.serve();
+        }
+        if cfg!(debug_assertions) {
+            self.check();
+        }
         Ok(())
     }
 
@@ -88,6 +93,20 @@ impl<N: Net> Proxy<N> {
     }
 
     fn event(&mut self, event: Event) {
+        match event {
+            Event::Ready { token: Token(number), ready } if (FIRST_PAIR..FIRST_ASSOCIATION).contains(&number) => {
+                let number = number - FIRST_PAIR;
+                let side = if number.is_multiple_of(2) { Side::Client } else { Side::Server };
+                self.drive(PairKey(number / 2), side, ready);
+            }
+            event => {
+                self.errands.come();
+                self.other_event(event);
+            }
+        }
+    }
+
+    fn other_event(&mut self, event: Event) {
         match event {
             Event::Ready { token, ready } => self.dispatch(token, ready),
             Event::Signal(signal) => self.signal(signal),
@@ -122,38 +141,6 @@ impl<N: Net> Proxy<N> {
         self.flush_log();
         self.flush_capture();
         self.send_feeds();
-        if cfg!(debug_assertions) {
-            self.check();
-        }
-    }
-
-    pub(super) fn timeout(&mut self, foreign_due: Option<Moment>) -> Option<Duration> {
-        let is_busy = !self.runnable.is_empty() || self.udp.is_runnable();
-        let is_busy = is_busy || self.viewers.may_go_on();
-        if is_busy || self.may_accept() || self.may_receive() || self.control.may_accept() {
-            return Some(Duration::ZERO);
-        }
-        let pairs = &self.pairs;
-        let now = self.now.moment;
-        let due = earliest(&[
-            self.timers.next_due(|key, timer| pairs.get(key.0).is_some_and(|pair| pair.timer == Some(timer))),
-            self.listening.paused_until(),
-            self.control.next_due(),
-            self.viewers.next_due(),
-            self.names.next_due(),
-            self.idlers.next_due(),
-            self.udp.next_due(),
-            self.transfers.next_due(now),
-            self.checks.next_due(),
-            self.queue.next_due(),
-            self.reqlog.next_due(now),
-            self.watch.next_due(now),
-            self.faults.next_due(),
-            self.drain_ends(),
-            self.upgrade.next_due(),
-            foreign_due,
-        ])?;
-        Some(due.since(self.now.moment))
     }
 
     fn dispatch(&mut self, token: Token, ready: Ready) {
@@ -167,11 +154,6 @@ impl<N: Net> Proxy<N> {
             Token(number) if (FIRST_ASSOCIATION..ASSOCIATIONS_END).contains(&number) => {
                 self.read_answers(number - FIRST_ASSOCIATION);
             }
-            Token(number) if number >= FIRST_PAIR => {
-                let number = number - FIRST_PAIR;
-                let side = if number.is_multiple_of(2) { Side::Client } else { Side::Server };
-                self.drive(PairKey(number / 2), side, ready);
-            }
             Token(number) if number >= FIRST_LISTENING => self.listening.edge(token),
             Token(_) => self.control_event(token),
         }
@@ -181,6 +163,9 @@ impl<N: Net> Proxy<N> {
     fn drive(&mut self, key: PairKey, side: Side, ready: Ready) {
         self.coalescing.heard(key.0);
         let Some(pair) = self.pairs.get_mut(key.0) else { return };
+        if !matches!(pair.phase, Phase::Relaying { .. }) {
+            self.errands.come();
+        }
         let is_connecting = matches!(pair.phase, Phase::Connecting { .. });
         if is_connecting && side == Side::Server {
             return self.finish_connect(key, ready);

@@ -402,7 +402,7 @@ plant blacklist-by-the-wall-clock src/balance/mod.rs \
     'server.blacklisted_until = Some(crate::base::time::Moment::from_nanos(now.unix.saturating_sub(5_000_000_000) * 1_000_000_000) + time);'
 plant log-by-the-wrong-clock $p/relay.rs \
     'self.now.unix, server, chunk' 'self.now.moment.as_nanos() / 1_000_000_000, server, chunk'
-plant timeouts-forgotten $p/turn.rs \
+plant timeouts-forgotten $p/errands.rs \
     'Some(due.since(self.now.moment))' 'Some(due.since(self.now.moment) / 2)'
 plant place-of-an-association-not-given-back $p/udp/ending.rs \
     $'        self.release_place(one.listener, one.server);\n' ''
@@ -441,6 +441,23 @@ plant few-wait-as-a-crowd-does $p/coalescing.rs \
     'self.pairs.before >= PAIRS' 'true'
 plant more-is-let-come-though-there-is-work $p/turn.rs \
     'timeout.is_none_or(|timeout| timeout > time)' 'true'
+plant errand-of-an-ended-pair-forgotten $p/ending.rs \
+    $'        self.errands.come();\n        let pair = &mut self.pairs[key.0];\n        let place' \
+    $'        let pair = &mut self.pairs[key.0];\n        let place'
+plant errand-of-a-timer-forgotten $p/mod.rs \
+    $'        self.errands.come();\n        self.timers' $'        self.timers'
+plant errand-of-a-queued-pair-forgotten $p/mod.rs \
+    $'            self.errands.come();\n            self.runnable' $'            self.runnable'
+plant errand-of-a-connected-pair-forgotten $p/turn.rs \
+    $'            self.errands.come();\n        }\n        let is_connecting' $'        }\n        let is_connecting'
+plant errand-of-another-event-forgotten $p/turn.rs \
+    $'                self.errands.come();\n                self.other' $'                self.other'
+plant errand-of-what-is-seen-forgotten $p/relay.rs \
+    $'            self.errands.come();\n' ''
+plant errand-at-a-time-forgotten $p/errands.rs \
+    'self.are_there |= self.due.is_some_and(|due| due <= now);' ''
+plant errands-done-once-only $p/errands.rs \
+    'Errands { are_there: true, due: None }' 'Errands { are_there: false, due: None }'
 
 if [ "$planted" -lt "${#only[@]}" ]; then
     echo "mutants.sh: not every one of these exists: ${only[*]}" >&2
