@@ -40,7 +40,9 @@ const ORIGIN: u64 = 10 * 365 * 86_400 * 1_000_000_000;
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
     origin: Instant,
-    /// Nanoseconds of the wall clock's second when it was last looked at.
+    /// The monotonic clock when they were last looked at.
+    pub moment: Moment,
+    /// Nanoseconds of the wall clock's second then.
     pub subsecond: u32,
     nap: Nap,
 }
@@ -48,7 +50,7 @@ pub struct Clocks {
 impl Clocks {
     /// Begins now.
     pub fn started() -> Clocks {
-        Clocks { origin: Instant::now(), subsecond: 0, nap: Nap::default() }
+        Clocks { origin: Instant::now(), moment: Moment::from_nanos(ORIGIN), subsecond: 0, nap: Nap::default() }
     }
 
     /// Both clocks, and the nanoseconds of the wall clock's second.
@@ -67,7 +69,7 @@ impl Clocks {
     /// Both clocks; what they say is kept.
     pub fn tick(&mut self) -> Now {
         let (now, subsecond) = self.now();
-        self.subsecond = subsecond;
+        (self.moment, self.subsecond) = (now.moment, subsecond);
         now
     }
 }

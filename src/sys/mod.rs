@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 pub mod activation;
+pub mod alarm;
 pub mod arrivals;
 pub mod capability;
 pub mod clock;
@@ -62,6 +63,12 @@ pub(crate) fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
     // SAFETY: as above.
     checked(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
     Ok(())
+}
+
+/// Has the event loop told once each time there is something new to read.
+pub(crate) fn watch_readable(poll: &mio::Poll, fd: BorrowedFd<'_>, token: usize) -> io::Result<()> {
+    let fd = fd.as_raw_fd();
+    poll.registry().register(&mut mio::unix::SourceFd(&fd), mio::Token(token), mio::Interest::READABLE)
 }
 
 /// Waits until the descriptor is ready for `events` (poll(2)) or `milliseconds` have gone by.

@@ -11,14 +11,14 @@ pub struct Nap {
 impl Nap {
     /// Sleeps for so long; not at all where that would take much longer.
     pub fn take(&mut self, time: Duration) {
-        if *self.is_possible.get_or_insert_with(linux::prepare) {
+        if *self.is_possible.get_or_insert_with(timers::prepare) {
             std::thread::sleep(time);
         }
     }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-mod linux {
+mod timers {
     use crate::sys::checked;
 
     /// The longest tick that is fine enough, in nanoseconds. Without timers of high resolution it is
@@ -44,7 +44,7 @@ mod linux {
 
 /// What their timers are like has been seen nowhere yet.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-mod linux {
+mod timers {
     pub fn prepare() -> bool {
         false
     }

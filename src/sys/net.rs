@@ -8,6 +8,7 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 
+use super::alarm::Alarm;
 use super::arrivals::Arrivals;
 use super::clock::{Clocks, LocalTime};
 use super::console::Console;
@@ -24,6 +25,7 @@ use super::signal::Signals;
 use super::socket::Socket;
 use super::spare::Spares;
 use super::upgrade::Upgrader;
+use super::watch_readable;
 use crate::base::addr::{Endpoint, Source};
 use crate::base::diag::Severity;
 use crate::base::error::reason;
@@ -39,6 +41,7 @@ const SIGNALS: usize = usize::MAX - 2;
 const CONSOLE: usize = usize::MAX - 3;
 const RESOLVER: usize = usize::MAX - 4;
 const SUCCESSOR: usize = usize::MAX - 5;
+const ALARM: usize = usize::MAX - 6;
 
 /// The operating system.
 #[derive(Debug)]
@@ -58,6 +61,7 @@ pub struct OsNet {
     /// Pipes for which there are descriptors beside those of the pairs.
     pipes_max: usize,
     clocks: Clocks,
+    alarm: Alarm,
 }
 
 impl OsNet {
@@ -66,8 +70,7 @@ impl OsNet {
     pub fn new(console: Console, signals: Signals, resolver: Resolver) -> io::Result<OsNet> {
         memory::give_back_large();
         let poll = Poll::new()?;
-        let fd = signals.as_fd().as_raw_fd();
-        poll.registry().register(&mut SourceFd(&fd), mio::Token(SIGNALS), Interest::READABLE)?;
+        watch_readable(&poll, signals.as_fd(), SIGNALS)?;
         Ok(OsNet {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
@@ -82,6 +85,7 @@ impl OsNet {
             image: Image::default(),
             pipes_max: 0,
             clocks: Clocks::started(),
+            alarm: Alarm::default(),
         })
     }
 
@@ -114,14 +118,10 @@ impl OsNet {
 
     fn watch_listener(&mut self, listener: &Listener, token: Token) -> io::Result<()> {
         if listener.is_datagrams() {
-            return self.watch_datagrams(listener.as_fd(), token);
+            // That a datagram can be sent is not worth an event: nothing waits for it.
+            return watch_readable(&self.poll, listener.as_fd(), token.0);
         }
         self.arrivals.watch(&self.poll, listener.as_fd().as_raw_fd(), token.0)
-    }
-
-    /// That a datagram can be sent is not worth an event: nothing waits for it.
-    fn watch_datagrams(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
-        self.poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), mio::Token(token.0), Interest::READABLE)
     }
 
     /// Closes a listener that another process may have, too: as long as it is open there, the
@@ -155,9 +155,9 @@ impl OsNet {
 
     /// Watches the resolver's child, each time there is a new one.
     fn watch_resolver(&mut self) {
-        let Some(fd) = self.resolver.unwatched().map(|fd| fd.as_raw_fd()) else { return };
+        let Some(fd) = self.resolver.unwatched() else { return };
         // Without it the answers come with the next event of another kind.
-        let _ = self.poll.registry().register(&mut SourceFd(&fd), mio::Token(RESOLVER), Interest::READABLE);
+        let _ = watch_readable(&self.poll, fd, RESOLVER);
     }
 
     /// Takes note of the kernel's events; true for each of our own: signals, console, resolver,
@@ -170,6 +170,7 @@ impl OsNet {
                 CONSOLE => own[1] = true,
                 RESOLVER => own[2] = true,
                 SUCCESSOR => own[3] = true,
+                ALARM => self.alarm.rings(),
                 // It happened to a connection that was over.
                 number if self.spares.has(number) => {}
                 number => {
@@ -224,8 +225,7 @@ impl Net for OsNet {
 
     fn rest(&mut self) {
         self.spares.limit(0);
-        let now = self.now().moment;
-        self.image.let_go(now);
+        self.image.let_go(self.clocks.moment);
     }
 
     fn connect_datagrams(&mut self, to: &Endpoint, from: Option<Source>) -> io::Result<Socket> {
@@ -268,7 +268,7 @@ impl Net for OsNet {
 
     fn watch(&mut self, stream: &mut Socket, token: Token) -> io::Result<()> {
         if stream.is_datagrams() {
-            return self.watch_datagrams(stream.as_fd(), token);
+            return watch_readable(&self.poll, stream.as_fd(), token.0);
         }
         self.spares.watch(&self.poll, stream.as_fd().as_raw_fd(), token.0)
     }
@@ -282,6 +282,7 @@ impl Net for OsNet {
         self.watch_resolver();
         // An answer without an event: the resolver's child could not be started.
         let timeout = if self.resolver.has_answers() { Some(Duration::ZERO) } else { timeout };
+        let timeout = self.alarm.timeout(&self.poll, ALARM, self.clocks.moment, timeout);
         let mut outcome = self.poll.poll(&mut self.events, timeout);
         if outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
             // pen may have been stopped for longer than its limits: what came in meanwhile is told
@@ -365,11 +366,7 @@ impl Net for OsNet {
     fn start_successor(&mut self, listeners: &[&Listener], control: Option<&Listener>) -> Result<(), String> {
         let listeners: Vec<BorrowedFd<'_>> = listeners.iter().map(|listener| listener.as_fd()).collect();
         self.upgrader.start(&listeners, control.map(AsFd::as_fd))?;
-        let watch = |fd: BorrowedFd<'_>| {
-            let (fd, token) = (fd.as_raw_fd(), mio::Token(SUCCESSOR));
-            self.poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE)
-        };
-        let watched = self.upgrader.fds().try_for_each(watch);
+        let watched = self.upgrader.fds().try_for_each(|fd| watch_readable(&self.poll, fd, SUCCESSOR));
         watched.map_err(|error| {
             self.upgrader.abandon();
             format!("cannot wait for the new process: {}", reason(&error))

@@ -49,11 +49,13 @@ fn ping(mut client: &TcpStream) {
 fn a_pair_costs_two_registrations_and_no_modification() {
     let name = "a_pair_costs_two_registrations_and_no_modification";
     let server = Server::start(echo);
-    let Some(pen) = traced(name, "trace=epoll_ctl", &["-r"], &[server.address()]) else { return };
+    let Some(pen) = traced(name, "trace=epoll_ctl,timerfd_create", &["-r"], &[server.address()]) else { return };
     // It stays, so that its socket is not used again.
     let first = pen.connect();
     ping(&first);
-    let before = count(&pen, "EPOLL_CTL_ADD");
+    // The timer that many waits have is no pair's.
+    let registrations = || count(&pen, "EPOLL_CTL_ADD") - count(&pen, "timerfd_create");
+    let before = registrations();
     for turn in 1..=20_usize {
         // Enough in both directions at once that both flows are stuck at times.
         let client = pen.connect();
@@ -62,7 +64,7 @@ fn a_pair_costs_two_registrations_and_no_modification() {
             writer.write_all(&vec![b'x'; 2_000_000]).unwrap();
             writer.shutdown(Shutdown::Write).unwrap();
         });
-        wait::until_true("the pair is registered", || count(&pen, "EPOLL_CTL_ADD") >= before + 2 * turn);
+        wait::until_true("the pair is registered", || registrations() >= before + 2 * turn);
         let (bytes, end) = read_to_end(&client);
         assert_eq!((bytes.len(), end), (2_000_000, End::Finished));
         writing.join().unwrap();
@@ -70,8 +72,8 @@ fn a_pair_costs_two_registrations_and_no_modification() {
     // What comes after those pairs is in the file only after what they did.
     let last = pen.connect();
     ping(&last);
-    wait::until_true("the last one is registered", || count(&pen, "EPOLL_CTL_ADD") >= before + 42);
-    assert_eq!(count(&pen, "EPOLL_CTL_ADD"), before + 42);
+    wait::until_true("the last one is registered", || registrations() >= before + 42);
+    assert_eq!(registrations(), before + 42);
     assert_eq!(count(&pen, "EPOLL_CTL_MOD"), 0);
     assert_eq!(count(&pen, "EPOLL_CTL_DEL"), 0);
 }
@@ -97,6 +99,49 @@ fn a_chunk_costs_a_wait_a_read_and_a_write() {
     // Each way: a wait, a read, a write.
     let each = (lines(&pen) - before) as f64 / 200.0;
     assert!(each <= 3.3, "{each} calls for each chunk");
+}
+
+#[test]
+fn many_waits_have_one_timer_which_is_closed_when_all_have_gone() {
+    let name = "many_waits_have_one_timer_which_is_closed_when_all_have_gone";
+    let server = Server::start(echo);
+    // A connect is waited for that long, and its pair has a timer until then.
+    let options = ["-r", "-t", "3"];
+    let calls = "trace=epoll_wait,epoll_pwait,timerfd_create,timerfd_settime,close";
+    let Some(pen) = traced(name, calls, &options, &[server.address()]) else { return };
+    let client = pen.connect();
+    ping(&client);
+    wait::until_true("it waits", || settled(&pen));
+    let at_first = proc::descriptors(pen.pid());
+    assert_eq!(count(&pen, "timerfd_"), 0, "for a few waits there is none");
+    wait::until_true("the timer is set", || {
+        (0..50).for_each(|_| ping(&client));
+        count(&pen, "timerfd_settime") > 0
+    });
+    wait::until_true("all before is written down", || settled(&pen));
+    let before = pen.directory().read("calls").len();
+    for _ in 0..20 {
+        ping(&client);
+    }
+    wait::until_true("it waits again", || settled(&pen));
+    let calls = pen.directory().read("calls");
+    let (with, without) = waits(&calls[before..]);
+    // Two for each ping; the first is written in part before, and the last is not over.
+    assert!(with == 0 && without >= 38, "{with} with a timeout, {without} without: {}", &calls[before..]);
+    drop(client);
+    wait::until_true("it is closed", || proc::descriptors(pen.pid()) == at_first - 2);
+    assert_eq!(count(&pen, "timerfd_create"), 1);
+}
+
+/// How many waits that may sleep have a timeout, and how many have none.
+fn waits(calls: &str) -> (usize, usize) {
+    let timeouts = calls.lines().filter(|line| line.contains("epoll_")).filter_map(|line| {
+        let (_, rest) = line.rsplit_once("], ")?;
+        rest.split([',', ')']).nth(1)?.trim().parse::<i64>().ok()
+    });
+    let timeouts: Vec<i64> = timeouts.filter(|timeout| *timeout != 0).collect();
+    let without = timeouts.iter().filter(|timeout| **timeout < 0).count();
+    (timeouts.len() - without, without)
 }
 
 /// How often pen lets more come while so many clients ask at once, again and again; and its waits.
@@ -169,9 +214,11 @@ fn a_short_connection_costs_a_call_for_each_thing_that_must_be_done() {
     let calls = pen.directory().read("calls");
     let each = |call: &str| calls[before..].matches(&format!(" {call}(")).count() as f64 / 50.0;
     // The socket towards the server is that of the connection before: looked at, and connected anew.
-    for call in ["accept4", "ioctl", "epoll_ctl", "close"] {
+    for call in ["accept4", "ioctl", "close"] {
         assert_eq!(each(call), 1.0, "{call}");
     }
+    // Beside the one timer of many waits.
+    assert_eq!(each("epoll_ctl") - each("timerfd_create"), 1.0);
     assert_eq!([each("connect"), each("sendto"), each("shutdown")], [2.0; 3]);
     assert_eq!([each("socket"), each("setsockopt")], [0.0; 2]);
     assert_eq!([each("mmap"), each("munmap"), each("brk")], [0.0; 3], "what one needed is there for the next");

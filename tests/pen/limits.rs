@@ -180,6 +180,38 @@ fn slow_readers_are_not_cut() {
 }
 
 #[test]
+fn who_is_silent_is_cut_in_time_beside_the_busy_who_are_when_they_are_silent_too() {
+    let server = Server::start(echo);
+    let pen = Pen::start(&["-O", "idle_timeout 1"], &[server.address()]);
+    let (silent, mut busy) = (pen.connect(), pen.connect());
+    let begun = Instant::now();
+    silent.set_nonblocking(true).unwrap();
+    let is_cut = || match (&silent).read(&mut [0]) {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    };
+    let mut ping = || {
+        busy.write_all(b"x").unwrap();
+        busy.read_exact(&mut [0]).unwrap();
+    };
+    // No pause between the pings: pen has reasons to wake up without number.
+    while begun.elapsed() < Duration::from_millis(900) {
+        ping();
+        assert!(!is_cut(), "too early");
+    }
+    while !is_cut() {
+        ping();
+        assert!(begun.elapsed() < wait::PATIENCE, "never");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    ping();
+    let silent_from = Instant::now();
+    assert_eq!(read_to_end(&busy).0, b"");
+    let time = silent_from.elapsed();
+    assert!((Duration::from_millis(900)..Duration::from_secs(2)).contains(&time), "{time:?}");
+}
+
+#[test]
 fn limits_that_are_set_later_hold_for_the_connections_that_there_are() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let pen = Pen::start_with_control(&[], &[listener.local_addr().unwrap()]);
