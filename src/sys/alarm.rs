@@ -89,7 +89,7 @@ mod timer {
                 None => open(poll, token)?,
             };
             // As far ahead as can be said is early enough: it rings, and is set again.
-            let seconds = time.as_secs().try_into().unwrap_or(libc::time_t::MAX);
+            let seconds = i32::try_from(time.as_secs()).unwrap_or(i32::MAX).into();
             let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
             let value = libc::timespec { tv_sec: seconds, tv_nsec: time.subsec_nanos().into() };
             let setting = libc::itimerspec { it_interval: never, it_value: value };

@@ -54,19 +54,76 @@ pub(super) fn follow(
 #[derive(Debug, Default)]
 struct Count {
     records: u64,
+    within: Within,
     /// The beginning of the line that is not complete.
     line: Vec<u8>,
 }
 
+/// Where the next byte belongs. What was relayed may look like anything, so that a dump is passed over by its length.
+#[derive(Clone, Copy, Debug, Default)]
+enum Within {
+    /// A line that says what it is.
+    #[default]
+    Line,
+    /// The length of a dump, a colon and a blank: so far this.
+    Length(usize),
+    /// A dump of so many bytes, of which these begin one in columns or are text.
+    Dump { length: usize, alike: usize },
+    /// Text, and so many bytes to come with its newline.
+    Text(usize),
+    /// Columns, and so many lines to come with the blank one.
+    Rows(usize),
+}
+
+/// What a dump in columns begins with, after its length.
+const COLUMNS: &[u8] = b"\n00000000  ";
+
+/// Bytes on a line of columns.
+const ROW: usize = 16;
+
+impl Within {
+    /// Where the byte behind this one belongs.
+    fn behind(self, byte: u8) -> Within {
+        match self {
+            Within::Line => Within::Line,
+            Within::Length(length) => match byte {
+                b'0'..=b'9' => Within::Length(length.saturating_mul(10).saturating_add(usize::from(byte - b'0'))),
+                b' ' => Within::Dump { length, alike: 0 },
+                _ => Within::Length(length),
+            },
+            Within::Dump { length, alike } if byte == COLUMNS[alike] => match alike + 1 {
+                all if all == COLUMNS.len() => Within::Rows(length.div_ceil(ROW) + 1),
+                alike => Within::Dump { length, alike },
+            },
+            Within::Dump { length, alike } => Within::Text(length - alike.min(length)),
+            Within::Text(left) => Within::Text(left - 1),
+            Within::Rows(left) => Within::Rows(left - usize::from(byte == b'\n')),
+        }
+        .or_line()
+    }
+
+    /// A line, if nothing of a dump is to come.
+    fn or_line(self) -> Within {
+        match self {
+            Within::Text(0) | Within::Rows(0) => Within::Line,
+            within => within,
+        }
+    }
+}
+
 impl Count {
     fn take(&mut self, piece: &[u8], topic: &Topic) {
-        for part in piece.split_inclusive(|byte| *byte == b'\n') {
-            let (text, is_whole) = part.strip_suffix(b"\n").map_or((part, false), |text| (text, true));
-            let room = BEGINNING - self.line.len();
-            self.line.extend_from_slice(&text[..text.len().min(room)]);
-            if is_whole {
-                self.records += u64::from(is_record(&self.line, topic));
-                self.line.clear();
+        for &byte in piece {
+            match self.within {
+                Within::Line if byte == b'\n' => {
+                    self.records += u64::from(is_record(&self.line, topic));
+                    if begins_dump(&self.line, topic) {
+                        self.within = Within::Length(0);
+                    }
+                    self.line.clear();
+                }
+                Within::Line if self.line.len() < BEGINNING => self.line.push(byte),
+                within => self.within = within.behind(byte),
             }
         }
     }
@@ -83,20 +140,23 @@ impl Count {
     }
 }
 
-/// Whether a line is a record or, with dumps, begins one.
+/// Whether a line is a record or begins one.
 fn is_record(line: &[u8], topic: &Topic) -> bool {
+    let Some(event) = line.strip_prefix(b"time=") else { return true };
+    let event = event.split(|byte| *byte == b' ').find_map(|word| word.strip_prefix(b"event="));
+    matches!(topic, Topic::Events(_)) && event.is_some_and(|event| !BESIDE.contains(&event))
+}
+
+/// Whether the dump of a chunk is behind a line.
+fn begins_dump(line: &[u8], topic: &Topic) -> bool {
     let has_dumps = matches!(topic, Topic::Trace(trace) if trace.dumps);
-    if let Some(event) = line.strip_prefix(b"time=") {
-        let event = event.split(|byte| *byte == b' ').find_map(|word| word.strip_prefix(b"event="));
-        return matches!(topic, Topic::Events(_)) && event.is_some_and(|event| !BESIDE.contains(&event));
-    }
-    let is_dated = line.len() > 10 && line[4] == b'-' && line[7] == b'-' && line[..4].iter().all(u8::is_ascii_digit);
-    !has_dumps || is_dated || line.starts_with(b"copy_up(") || line.starts_with(b"copy_down(")
+    has_dumps && (line.starts_with(b"copy_up(") || line.starts_with(b"copy_down("))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::diag::DumpForm;
     use crate::base::operand::Services;
     use crate::control::command::{Command, parse};
 
@@ -129,8 +189,36 @@ mod tests {
         let lines = format!("{T}subscribed\n2026-11-26 05:35:00.123 0 a > b ftp: {long}\n{T}alive\n2026-11-26 x\n");
         assert_eq!(records("trace", &lines), 2);
         let dumps =
-            "copy_up(0)\n7: 7: a\n\nx\n\ncopy_down(0)\n2: \n00000000  30 0c  |0.|\n\n2026-11-26 05:35:00.123 0 c\n";
+            "copy_up(0)\n8: 7: a\n\nx\n\ncopy_down(0)\n2: \n00000000  30 0c  |0.|\n\n2026-11-26 05:35:00.123 0 c\n";
         assert_eq!(records("trace dump", dumps), 3);
+    }
+
+    #[test]
+    fn what_was_relayed_is_no_record_whatever_it_looks_like() {
+        use crate::trace::Tracer;
+        use crate::trace::dump::Direction::{Down, Up};
+
+        let chunks: [&[u8]; 9] = [
+            b"copy_up(0)\n7: ",
+            b"2026-11-26 05:35:00.123 0 a > b ftp: QUIT\r\n",
+            b"\n",
+            b"\n\n\n",
+            b"\n00",
+            b"\n0000000x\ncopy_down(1)\n",
+            b"x",
+            b"\xff\ncopy_up(2)\n\n",
+            &[0; 33],
+        ];
+        for form in [DumpForm::Auto, DumpForm::Ascii, DumpForm::Columns] {
+            let mut tracer = Tracer::new(2, form);
+            let mut reply = Vec::new();
+            for chunk in chunks {
+                reply.extend_from_slice(b"2026-11-26 05:35:00.123 0 a > b 7 bytes\n");
+                reply.extend_from_slice(tracer.dump(Up, 0, chunk));
+                reply.extend_from_slice(tracer.dump(Down, 12, chunk));
+            }
+            assert_eq!(records("trace dump", std::str::from_utf8(&reply).unwrap_or("?")), 27, "{form:?}");
+        }
     }
 
     #[test]
@@ -146,7 +234,7 @@ mod tests {
             ("events lines 3 seconds 5", 2, 5, None),
         ];
         for (line, records, seconds, expected) in table {
-            let count = Count { records, line: Vec::new() };
+            let count = Count { records, ..Count::default() };
             let found = count.lacks(&wanted(line), Duration::from_secs(seconds));
             assert_eq!(found.as_deref(), expected, "{line}, {records}, {seconds}");
         }
