@@ -65,6 +65,17 @@ pub trait Stream: Read + Write {
         false
     }
 
+    /// True if it is certain that a read would bring the end, without asking for it.
+    fn is_at_end(&self) -> bool {
+        false
+    }
+
+    /// As `write` of bytes that are the last: they may wait for the end that is told or made right after them, and
+    /// leave with it (`MSG_MORE`, send(2)).
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
+    }
+
     /// The connection has lasted for some seconds: sets what is not worth a call on a short one.
     fn settle(&mut self) {}
 

@@ -11,7 +11,7 @@
 //! kernel from then on, if nobody looks at them and there are pipes; until it moves little at once.
 //! The pipe is lent for one such move, and for as long as bytes are left in it.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 use super::pair::End;
 use super::pool::Pool;
@@ -262,10 +262,10 @@ impl<P: Pipe> Flow<P> {
         Receipt::Nothing
     }
 
-    /// Writes `chunk`; what the sink does not take is held in a ring.
-    pub fn send<S: Stream<Pipe = P>>(&mut self, sink: &mut End<S>, chunk: &[u8], pool: &mut Pool<P>) {
+    /// Writes `chunk`, which is the last or not; what the sink does not take is held in a ring.
+    pub fn send<S: Stream<Pipe = P>>(&mut self, sink: &mut End<S>, chunk: &[u8], is_last: bool, pool: &mut Pool<P>) {
         debug_assert!(self.is_open(), "only an open flow is read");
-        let written = write(sink, chunk);
+        let written = if is_last { write_with(sink, chunk, S::write_last) } else { write(sink, chunk) };
         if sink.is_broken {
             *self = Flow::Ended;
         } else if written < chunk.len() {
@@ -281,7 +281,7 @@ impl<P: Pipe> Flow<P> {
     /// in memory of its own size if there is no ring.
     pub fn send_turned<S: Stream<Pipe = P>>(&mut self, sink: &mut End<S>, turned: &[u8], pool: &mut Pool<P>) {
         if pool.is_ready() {
-            return self.send(sink, turned, pool);
+            return self.send(sink, turned, false, pool);
         }
         let written = write(sink, turned);
         if sink.is_broken {
@@ -333,10 +333,16 @@ impl<P: Pipe> Flow<P> {
 
 /// Writes until the sink has taken all, would block or broke; returns how much it took.
 fn write<S: Stream>(sink: &mut End<S>, bytes: &[u8]) -> usize {
+    write_with(sink, bytes, S::write)
+}
+
+/// The same, by this call.
+#[inline]
+fn write_with<S: Stream>(sink: &mut End<S>, bytes: &[u8], call: fn(&mut S, &[u8]) -> io::Result<usize>) -> usize {
     let mut written = 0;
     while written < bytes.len() && sink.writable {
         sink.prepare_send();
-        match sink.stream.write(&bytes[written..]) {
+        match call(&mut sink.stream, &bytes[written..]) {
             Ok(0) => sink.writable = false,
             Ok(count) => {
                 written += count;

@@ -77,6 +77,13 @@ impl<S: Stream> End<S> {
         self.readable
     }
 
+    /// True if the next read is known to bring the end, which is then told to the other side.
+    #[inline]
+    pub fn is_at_end(&self) -> bool {
+        // That it broke is told to nobody in this way.
+        !self.is_broken && self.stream.is_at_end()
+    }
+
     /// Takes note of an edge.
     pub fn edge(&mut self, ready: Ready) {
         self.stream.edge(ready);
@@ -421,6 +428,10 @@ mod tests {
             Ok(0)
         }
 
+        fn is_at_end(&self) -> bool {
+            true
+        }
+
         fn connected(&mut self, _: Ready) -> Result<bool> {
             Ok(true)
         }
@@ -448,6 +459,14 @@ mod tests {
         fn descriptor(&self) -> i32 {
             0
         }
+    }
+
+    #[test]
+    fn an_end_that_broke_is_not_told_as_the_end_of_what_was_said() {
+        let mut end = End::client(Words([0; 1]));
+        assert!(end.is_at_end());
+        end.broke();
+        assert!(!end.is_at_end());
     }
 
     #[test]

@@ -182,7 +182,9 @@ impl<N: Net> Proxy<N> {
             self.watch.passed(&mut self.net, &mut self.control, self.now, (key, direction), chunk);
         }
         if receipt == Receipt::Bytes(received) {
-            flow.send(sink, chunk, &mut self.pool);
+            // A fault may hold the end up.
+            let is_last = source.is_at_end() && !self.faults.concern(key);
+            flow.send(sink, chunk, is_last, &mut self.pool);
         }
         received
     }

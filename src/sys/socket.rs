@@ -253,6 +253,19 @@ impl Stream for Socket {
         matches!(self, Socket::Tcp(_, Known { unread: Unread::Nothing, .. }))
     }
 
+    fn is_at_end(&self) -> bool {
+        matches!(self, Socket::Tcp(_, Known { unread: Unread::OnlyEnd, .. }))
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Socket::Tcp(stream, _) = self else { return self.write(bytes) };
+        let flags = libc::MSG_MORE | libc::MSG_NOSIGNAL;
+        // SAFETY: the descriptor is open, and the call reads `bytes` only.
+        let count = unsafe { libc::send(stream.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    }
+
     fn cap_sending(&mut self, bytes: u32) {
         self.changes();
         self.cap(libc::SO_SNDBUF, bytes);

@@ -126,8 +126,9 @@ impl World {
         ErrorKind::WouldBlock.into()
     }
 
-    pub fn write(&mut self, id: usize, bytes: &[u8]) -> io::Result<usize> {
+    pub fn write(&mut self, id: usize, bytes: &[u8], is_last: bool) -> io::Result<usize> {
         self.calls.write += 1;
+        self.calls.write_last += u64::from(is_last);
         self.assert_usable(id);
         assert!(!self.lines[id].wire.halves[PROXY].fin_wanted, "nothing is written after the end was told");
         self.interruption()?;
@@ -138,7 +139,9 @@ impl World {
             return Err(ErrorKind::WouldBlock.into());
         }
         let most = if self.choices.one_in(odds.short) { self.choices.part(bytes.len()) } else { bytes.len() };
-        let outcome = self.lines[id].wire.write(PROXY, &bytes[..most]);
+        let wire = &mut self.lines[id].wire;
+        let part = &bytes[..most];
+        let outcome = if is_last { wire.write_last(PROXY, part) } else { wire.write(PROXY, part) };
         self.note(|_| format!("pen writes {} to line {id}: {outcome:?}", bytes.len()));
         self.finish_call(id, &outcome, |watch| watch.write_armed = true);
         outcome

@@ -49,6 +49,21 @@ fn a_short_connection_costs_nothing_that_tells_what_is_known_already() {
 }
 
 #[test]
+fn last_bytes_leave_with_the_end_where_both_are_known() {
+    let dialogue = Dialogue::polite(10, 20, &[Send(10), Heard(20), End, Fin], &[Heard(10), Send(20), Fin, End]);
+    for (tells_all, last) in [(true, 1), (false, 0)] {
+        let mut plan = Plan::plain(1, std::slice::from_ref(&dialogue));
+        plan.odds.tells_all = tells_all;
+        // The end is there when pen notices the answer.
+        plan.odds.lazy = 1;
+        let calls = finished(plan).calls;
+        assert_eq!((calls.write_last, calls.write), (last, 2));
+    }
+    // An end that comes later is waited for by nobody.
+    assert_eq!(calls(true, &[Dialogue::request(100, 1_000)]).write_last, 0);
+}
+
+#[test]
 fn connections_that_come_one_at_a_time_ask_for_memory_once() {
     let run = |clients: usize| {
         let mut plan = Plan::plain(1, &vec![Dialogue::exchange(1, 100, 1_000); clients]);

@@ -458,6 +458,8 @@ plant errand-at-a-time-forgotten $p/errands.rs \
     'self.are_there |= self.due.is_some_and(|due| due <= now);' ''
 plant errands-done-once-only $p/errands.rs \
     'Errands { are_there: true, due: None }' 'Errands { are_there: false, due: None }'
+plant bytes-wait-for-an-end-that-is-far $p/relay.rs \
+    'source.is_at_end() && ' ''
 
 if [ "$planted" -lt "${#only[@]}" ]; then
     echo "mutants.sh: not every one of these exists: ${only[*]}" >&2

@@ -69,7 +69,7 @@ impl SimPipe {
     pub fn pour(&mut self, line: usize) -> io::Result<usize> {
         let world = Rc::clone(&self.world);
         let mut world = world.borrow_mut();
-        let count = world.write(line, self.bytes.make_contiguous())?;
+        let count = world.write(line, self.bytes.make_contiguous(), false)?;
         self.bytes.drain(..count);
         Ok(count)
     }

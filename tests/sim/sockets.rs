@@ -241,7 +241,7 @@ impl Read for SimStream {
 
 impl Write for SimStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.world.borrow_mut().write(self.line, bytes)
+        self.world.borrow_mut().write(self.line, bytes, false)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -254,6 +254,14 @@ impl Stream for SimStream {
 
     fn is_drained(&self) -> bool {
         self.unread == Some(Unread::Nothing)
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.unread == Some(Unread::OnlyEnd)
+    }
+
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.world.borrow_mut().write(self.line, bytes, true)
     }
 
     fn fill(&mut self, pipe: &mut SimPipe) -> io::Result<usize> {

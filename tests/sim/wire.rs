@@ -23,6 +23,9 @@ pub struct Half {
     /// Where the urgent byte is among those that arrived, until it is read.
     urgent_in: Option<u64>,
     outgoing: VecDeque<u8>,
+    /// So many of them, the last ones, wait for the end (`MSG_MORE`). A kernel would let them go after a fifth of a
+    /// second; here they wait for ever.
+    held_back: usize,
     /// Bytes that writes took in all.
     pub written: u64,
     outgoing_max: usize,
@@ -182,7 +185,19 @@ impl Wire {
         }
         half.outgoing.extend(&bytes[..count]);
         half.written += count as u64;
+        half.held_back = 0;
         Ok(count)
+    }
+
+    /// send(2) with `MSG_MORE`. Where there is no more room, what there is goes.
+    pub fn write_last(&mut self, side: usize, bytes: &[u8]) -> io::Result<usize> {
+        let outcome = self.write(side, bytes);
+        if let Ok(count) = outcome
+            && count == bytes.len()
+        {
+            self.halves[side].held_back = count;
+        }
+        outcome
     }
 
     /// The next byte that is written is urgent (`MSG_OOB`, send(2)).
@@ -198,6 +213,7 @@ impl Wire {
             return Err(ErrorKind::NotConnected.into());
         }
         half.fin_wanted = true;
+        half.held_back = 0;
         Ok(())
     }
 
@@ -212,6 +228,7 @@ impl Wire {
         let over = self.is_over(side);
         let half = &mut self.halves[side];
         half.is_closed = true;
+        half.held_back = 0;
         if half.is_reset || over {
             return;
         }
@@ -237,6 +254,9 @@ impl Wire {
         let (sender, taker) = (&self.halves[from], &self.halves[1 - from]);
         if sender.outgoing.is_empty() {
             return sender.fin_wanted && !sender.fin_gone && !sender.is_reset;
+        }
+        if sender.outgoing.len() <= sender.held_back {
+            return false;
         }
         taker.is_closed || taker.incoming.len() < taker.incoming_max
     }
@@ -264,7 +284,7 @@ impl Wire {
             taker.sends_reset = true;
             return Carried::Refused;
         }
-        let count = most.min(sender.outgoing.len()).min(taker.incoming_max - taker.incoming.len());
+        let count = most.min(sender.outgoing.len() - sender.held_back).min(taker.incoming_max - taker.incoming.len());
         taker.incoming.extend(sender.outgoing.drain(..count));
         taker.arrived += count as u64;
         // There is one mark at a time (tcp(7)).

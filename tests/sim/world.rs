@@ -136,6 +136,8 @@ pub struct Calls {
     pub read: u64,
     pub peek: u64,
     pub write: u64,
+    /// Those of them that are the last.
+    pub write_last: u64,
     pub shutdown_write: u64,
     pub take_error: u64,
     pub unsent: u64,
