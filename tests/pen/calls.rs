@@ -129,7 +129,8 @@ fn many_waits_have_one_timer_which_is_closed_when_all_have_gone() {
     // Two for each ping; the first is written in part before, and the last is not over.
     assert!(with == 0 && without >= 38, "{with} with a timeout, {without} without: {}", &calls[before..]);
     drop(client);
-    wait::until_true("it is closed", || proc::descriptors(pen.pid()) == at_first - 2);
+    let open = || (proc::timers(pen.pid()), proc::descriptors(pen.pid()));
+    wait::until_true("it is closed with all else", || open() == (0, at_first - 2));
     assert_eq!(count(&pen, "timerfd_create"), 1);
 }
 
