@@ -89,9 +89,10 @@ mod timer {
                 None => open(poll, token)?,
             };
             // As far ahead as can be said is early enough: it rings, and is set again.
-            let seconds = i32::try_from(time.as_secs()).unwrap_or(i32::MAX).into();
+            let (seconds, nanos) =
+                (i32::try_from(time.as_secs()).unwrap_or(i32::MAX), time.subsec_nanos().cast_signed());
             let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-            let value = libc::timespec { tv_sec: seconds, tv_nsec: time.subsec_nanos().into() };
+            let value = libc::timespec { tv_sec: seconds.into(), tv_nsec: nanos.into() };
             let setting = libc::itimerspec { it_interval: never, it_value: value };
             // SAFETY: the descriptor is open, `setting` is read only, and nothing is written.
             let set = unsafe { libc::timerfd_settime(timer.as_raw_fd(), 0, &raw const setting, std::ptr::null_mut()) };

@@ -161,7 +161,6 @@ fn control(poll: &Poll, what: libc::c_int, fd: RawFd, token: usize, events: libc
     checked(unsafe { libc::epoll_ctl(epoll, what, fd, &raw mut event) }).map(drop)
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
 /// What a stream is watched for.
 pub fn both_ways() -> Interest {
     let interest = Interest::READABLE | Interest::WRITABLE;

@@ -31,7 +31,7 @@ const INPUT: Token = Token(usize::MAX - 1);
 const OUTPUT: Token = Token(usize::MAX - 2);
 
 /// Tokens of connections begin here, those of lanes at 0.
-const STREAMS: usize = 1 << 32;
+const STREAMS: usize = 1 << 30;
 
 /// What the monotonic clock says at the start, in nanoseconds: not 0, so that a time before it has a
 /// moment, too.

@@ -80,7 +80,7 @@ impl Listener {
         let system = |name| option(&plain, libc::IPPROTO_TCP, name);
         let values = [how.idle.map(i32::from), how.interval.map(i32::from), how.count.map(i32::from)];
         set_option(listener, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1 as libc::c_int)?;
-        for (name, value) in PROBES.into_iter().zip(values) {
+        for (name, value) in PROBES.iter().copied().zip(values) {
             let value = value.map_or_else(|| system(name), Ok)?;
             set_option(listener, libc::IPPROTO_TCP, name, value)?;
         }

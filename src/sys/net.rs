@@ -18,7 +18,6 @@ use super::lack;
 use super::listener::Listener;
 use super::log::Log;
 use super::memory;
-use super::pipe::Pipe;
 use super::process;
 use super::resolve::Resolver;
 use super::signal::Signals;
@@ -247,8 +246,12 @@ impl Net for OsNet {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn pipe(&mut self, open: usize) -> io::Result<Pipe> {
-        if open < self.pipes_max { Pipe::open(open) } else { Err(io::Error::from_raw_os_error(libc::EMFILE)) }
+    fn pipe(&mut self, open: usize) -> io::Result<super::pipe::Pipe> {
+        if open < self.pipes_max {
+            super::pipe::Pipe::open(open)
+        } else {
+            Err(io::Error::from_raw_os_error(libc::EMFILE))
+        }
     }
 
     fn is_lack(&self, error: &io::Error) -> bool {

@@ -11,7 +11,7 @@ pub fn is_same_user(socket: BorrowedFd<'_>) -> bool {
 }
 
 /// The user of the peer (`SO_PEERCRED`, unix(7)).
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn user_of(socket: BorrowedFd<'_>) -> Option<u32> {
     let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: 0 };
     let mut size = size_of::<libc::ucred>() as libc::socklen_t;
@@ -22,7 +22,7 @@ fn user_of(socket: BorrowedFd<'_>) -> Option<u32> {
 }
 
 /// The user of the peer (getpeereid(3)).
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn user_of(socket: BorrowedFd<'_>) -> Option<u32> {
     let (mut user, mut group) = (u32::MAX, u32::MAX);
     // SAFETY: both places are live.

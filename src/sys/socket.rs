@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use super::checked;
 use super::peer;
 use super::pipe::Pipe;
 use super::tcp::{bind_source, connect, leave_port_open, new_tcp_socket, probe, set_option};
@@ -156,7 +155,7 @@ impl Socket {
 pub(super) fn unsent(stream: &TcpStream) -> io::Result<usize> {
     let mut count: libc::c_int = 0;
     // SAFETY: the descriptor is open, and SIOCOUTQ (tcp(7)) writes one int to `count`.
-    checked(unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) })?;
+    super::checked(unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) })?;
     Ok(usize::try_from(count).unwrap_or(0))
 }
 

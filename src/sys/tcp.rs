@@ -54,17 +54,21 @@ pub(super) fn option(fd: impl AsFd, level: libc::c_int, name: libc::c_int) -> io
 
 #[cfg(target_vendor = "apple")]
 const KEEP_IDLE: libc::c_int = libc::TCP_KEEPALIVE;
-#[cfg(not(target_vendor = "apple"))]
+#[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
 const KEEP_IDLE: libc::c_int = libc::TCP_KEEPIDLE;
 
-/// The options of keep-alive probes: idle time, interval, count.
-pub(super) const PROBES: [libc::c_int; 3] = [KEEP_IDLE, libc::TCP_KEEPINTVL, libc::TCP_KEEPCNT];
+/// The options of keep-alive probes: idle time, interval, count. Where there are none these are the same for all
+/// sockets of the system.
+#[cfg(not(target_os = "openbsd"))]
+pub(super) const PROBES: &[libc::c_int] = &[KEEP_IDLE, libc::TCP_KEEPINTVL, libc::TCP_KEEPCNT];
+#[cfg(target_os = "openbsd")]
+pub(super) const PROBES: &[libc::c_int] = &[];
 
 /// Lets a new socket probe its peer.
 pub(super) fn probe(fd: impl AsFd + Copy, how: Keepalive) -> io::Result<()> {
     set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1 as libc::c_int)?;
     let values = [how.idle.map(i32::from), how.interval.map(i32::from), how.count.map(i32::from)];
-    for (name, value) in PROBES.into_iter().zip(values) {
+    for (name, value) in PROBES.iter().copied().zip(values) {
         if let Some(value) = value {
             set_option(fd, libc::IPPROTO_TCP, name, value)?;
         }
@@ -72,9 +76,20 @@ pub(super) fn probe(fd: impl AsFd + Copy, how: Keepalive) -> io::Result<()> {
     Ok(())
 }
 
+/// The family of a socket's own address.
+fn family(fd: impl AsFd) -> io::Result<libc::c_int> {
+    // SAFETY: a socket address is plain numbers, and all of them may be zero.
+    let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let mut length = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: both pointers are live, and the length is that of the address.
+    checked(unsafe { libc::getsockname(fd, (&raw mut storage).cast(), &raw mut length) })?;
+    Ok(libc::c_int::from(storage.ss_family))
+}
+
 /// Whether it is a socket for datagrams of IP.
 pub(super) fn is_udp(fd: impl AsFd + Copy) -> io::Result<bool> {
-    let is_ip = [libc::AF_INET, libc::AF_INET6].contains(&option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN)?);
+    let is_ip = [libc::AF_INET, libc::AF_INET6].contains(&family(fd)?);
     Ok(is_ip && option(fd, libc::SOL_SOCKET, libc::SO_TYPE)? == libc::SOCK_DGRAM)
 }
 

@@ -18,6 +18,7 @@ const BUFFER: libc::c_int = 4 * 1024 * 1024;
 pub struct Arrivals {
     socket: UdpSocket,
     /// Clients reach several addresses of this machine by it.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     is_wildcard: bool,
     is_ipv6: bool,
     /// The last call took all there was: an edge tells of more.
@@ -48,8 +49,13 @@ impl Arrivals {
     pub fn of(fd: OwnedFd) -> io::Result<Arrivals> {
         let socket = UdpSocket::from(fd);
         let at = socket.local_addr()?;
-        let (is_wildcard, is_ipv6) = (at.ip().is_unspecified(), at.is_ipv6());
-        Ok(Arrivals { socket, is_wildcard, is_ipv6, is_drained: false })
+        Ok(Arrivals {
+            socket,
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            is_wildcard: at.ip().is_unspecified(),
+            is_ipv6: at.is_ipv6(),
+            is_drained: false,
+        })
     }
 
     /// The socket.
@@ -311,18 +317,23 @@ mod many {
 }
 
 /// Room for what comes, and the addresses that were asked.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn fit(fd: impl AsFd, at: SocketAddr) -> io::Result<()> {
     let fd = fd.as_fd();
-    // Less room only means that more is lost when much comes at once.
-    let _ = set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, BUFFER);
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        let _ = set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER);
-        if at.ip().is_unspecified() {
-            many::tell_addresses(fd, at.is_ipv6())?;
-        }
-    }
+    make_room(fd);
+    let _ = set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER);
+    if at.ip().is_unspecified() { many::tell_addresses(fd, at.is_ipv6()) } else { Ok(()) }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn fit(fd: impl AsFd, _: SocketAddr) -> io::Result<()> {
+    make_room(fd);
     Ok(())
+}
+
+/// Less room only means that more is lost when much comes at once.
+fn make_room(fd: impl AsFd) {
+    let _ = set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, BUFFER);
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use super::exec::Program;
 use super::pid_file::PidFile;
 use super::process::Child;
-use super::{checked, set_nonblocking};
+use super::set_nonblocking;
 use crate::net::Successor;
 
 /// The variable that tells a successor what it inherited: the process number of the old pen, then
@@ -279,7 +279,7 @@ impl Running {
 fn nameless_file() -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd;
     // SAFETY: the text ends with a NUL and is static.
-    let number = checked(unsafe { libc::memfd_create(c"pen-clients".as_ptr(), libc::MFD_CLOEXEC) })?;
+    let number = super::checked(unsafe { libc::memfd_create(c"pen-clients".as_ptr(), libc::MFD_CLOEXEC) })?;
     // SAFETY: the descriptor is new, and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
