@@ -144,7 +144,7 @@ pub(super) mod tests {
     use super::*;
 
     fn with_length(size: usize, bytes: &[u8]) -> Vec<u8> {
-        [&bytes.len().to_be_bytes()[8 - size..], bytes].concat()
+        [&u64::try_from(bytes.len()).unwrap().to_be_bytes()[8 - size..], bytes].concat()
     }
 
     /// A message with these extensions, in records of so many bytes.

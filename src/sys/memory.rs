@@ -56,8 +56,8 @@ mod tests {
         for _ in 0..100 {
             drop(std::hint::black_box(vec![1_u8; 4 * 1024 * 1024]));
             let piece = std::hint::black_box(vec![1_u8; 256 * 1024]);
-            // What is mapped begins a page, after the two words that the library puts before it.
-            assert_eq!(piece.as_ptr() as usize % 4096, 2 * size_of::<usize>());
+            // What is mapped begins a page, after what the library puts before it.
+            assert_eq!(piece.as_ptr() as usize % 4096, 16);
         }
     }
 
@@ -65,6 +65,7 @@ mod tests {
     fn a_little_is_there_and_more_than_there_can_be_is_not() {
         assert!(is_available(1));
         assert!(!is_available(usize::MAX));
-        assert!(!is_available(usize::MAX / 2));
+        // With 32 bits half of all may be there.
+        assert!(!is_available(usize::MAX / 16 * 15));
     }
 }

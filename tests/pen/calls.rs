@@ -222,7 +222,8 @@ fn a_short_connection_costs_a_call_for_each_thing_that_must_be_done() {
     }
     // Beside the one timer of many waits.
     assert_eq!(each("epoll_ctl") - each("timerfd_create"), 1.0);
-    assert_eq!([each("connect"), each("sendto"), each("shutdown")], [2.0; 3]);
+    // With 32 bits there is a call for those who name nobody.
+    assert_eq!([each("connect"), each("sendto") + each("send"), each("shutdown")], [2.0; 3]);
     assert_eq!([each("socket"), each("setsockopt")], [0.0; 2]);
     assert_eq!([each("mmap"), each("munmap"), each("brk")], [0.0; 3], "what one needed is there for the next");
     // The end of the server comes with its bytes or after them.
