@@ -22,7 +22,7 @@ mod timer {
     use crate::base::time::Moment;
     use crate::sys::{checked, watch_readable};
 
-    /// Waits with a timeout before the time of which the alarm is set, if there are so many in so short a time.
+    /// After so many waits with a timeout, in so short a time, the alarm is set in place of the next timeout.
     const MANY: (u32, Duration) = (16, Duration::from_millis(100));
 
     /// The alarm. Without one each wait has its timeout.
